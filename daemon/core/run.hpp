@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run is three values moving one way: asked (RunRequest), decided (RunPlan), happened (RunReport).
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/core/policy.hpp"
+#include "daemon/core/sandbox.hpp"
+#include "daemon/core/target.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap {
+
+using RunId = std::string;  // ULID, 26 characters
+
+struct Caller {
+    std::uint32_t uid = 0;
+    std::string busName;  // unique name on the bus; empty: not from the bus
+};
+
+enum class Lifetime { Detached, Caller };
+
+struct RunRequest {
+    std::string capsule;
+    std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
+    std::vector<std::string> args;
+    Caller caller;
+    std::chrono::microseconds timeout{0};  // 0: the manifest's
+    Lifetime lifetime = Lifetime::Detached;
+    std::array<std::shared_ptr<UniqueFd>, 3> stdio;  // null: /dev/null in, log out
+    std::uint64_t received = 0;                      // CLOCK_MONOTONIC, µs
+};
+
+struct RunPlan {
+    RunId id;
+    RunRequest request;
+    Target target;
+    SandboxSpec sandbox;
+    std::vector<Narrowing> narrowed;
+    std::string imageDigest;
+    std::vector<std::string> layers;
+    std::string executable;
+    std::vector<std::string> argv;
+    std::vector<std::string> env;
+    std::string workdir;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    std::vector<std::uint64_t> filter;  // compiled seccomp program, struct sock_filter as 8 bytes each
+    std::string artifacts;              // path in the capsule
+    bool artifactsOnDisk = false;
+    std::chrono::seconds artifactsKeep{0};
+    std::chrono::microseconds grace{0};
+    std::uint64_t planned = 0;  // CLOCK_MONOTONIC, µs
+};
+
+// Closed; the words that D-Bus and the ledger carry.
+enum class Outcome { Succeeded, Failed, Killed, TimedOut, TargetGone, Denied, NotStarted, Lost, Skipped };
+constexpr std::string_view name(Outcome outcome) {
+    constexpr std::string_view names[] = {"succeeded", "failed", "killed", "timed-out", "target-gone", "denied", "not-started", "lost", "skipped"};
+    return names[static_cast<std::size_t>(outcome)];
+}
+
+// Microseconds of CLOCK_MONOTONIC; 0: not reached.
+struct Phases {
+    std::uint64_t received = 0;
+    std::uint64_t planned = 0;
+    std::uint64_t attached = 0;
+    std::uint64_t executing = 0;
+    std::uint64_t finished = 0;
+    std::uint64_t escaped = 0;
+};
+
+struct RunReport {
+    RunId id;
+    Outcome outcome = Outcome::NotStarted;
+    int exitCode = 0;      // the payload's; 128+n for signal n
+    Errc error = Errc::None;  // of a run that did not start
+    std::string detail;    // one sentence, for NotStarted and Denied always there
+    Phases phases;
+    std::vector<std::string> left;  // empty: escape is clean
+    std::uint64_t cpuUsec = 0;
+    std::uint64_t memoryPeak = 0;
+    std::uint64_t pidsPeak = 0;
+    bool outOfMemory = false;
+    bool logTruncated = false;
+    std::uint64_t logBytes = 0;
+    bool hasArtifacts = false;
+    std::vector<std::string> unenforcedLimits;
+    std::vector<std::string> omittedMounts;
+};
+
+// The one way in: every trigger ends here. Answers with the id before any work is done.
+class RunSink {
+public:
+    virtual ~RunSink() = default;
+    virtual Result<RunId> submit(RunRequest request) = 0;
+};
+
+// The one way out. On the loop; each run exactly one finished().
+class RunListener {
+public:
+    virtual ~RunListener() = default;
+    virtual void started(const RunPlan& plan) = 0;
+    virtual void changed(const RunId& id, const Phases& phases) = 0;
+    virtual void finished(const RunReport& report) = 0;
+};
+
+}  // namespace recap

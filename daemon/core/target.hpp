@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Targets: running containers, as a backend names them and as recapd has checked them.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap {
+
+// BACKEND:ID, the form that names one target for sure.
+struct TargetId {
+    std::string backend;
+    std::string id;
+    auto operator<=>(const TargetId&) const = default;
+    std::string text() const { return backend + ":" + id; }
+};
+
+// What recap-launcher's INSPECT found through its own procfs, once per target life; for planning, and the plan's expected
+// values. Index of `namespaces` = number of the bit (pid net ipc uts user cgroup time mnt).
+struct TargetFacts {
+    std::uint64_t startTime = 0;  // clock ticks since boot
+    std::string cgroup;
+    std::array<std::uint64_t, 8> namespaces{};
+    std::uint32_t hostNamespaces = 0;  // bits of namespaces that are the host's
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    std::uint64_t capBounding = 0;
+    std::uint64_t capEffective = 0;
+    std::vector<std::string> foreignMounts;
+};
+
+enum class TargetState { Running, Paused, Stopped };
+
+struct Target {
+    TargetId id;
+    std::string name;         // what people call it; need not be unique
+    std::string image;        // as the backend names it; may be empty
+    std::string runtime;      // "runc", "crun", "process", …
+    std::map<std::string, std::string> labels;
+    TargetState state = TargetState::Running;
+    pid_t pid = 0;            // its first process, in the host's pid namespace
+    std::uint64_t startTime = 0;
+    std::string cgroup;       // as the backend names it; may be empty
+    std::string tenant;
+    std::shared_ptr<UniqueFd> pidfd;   // opened by recapd before pid, start time and cgroup were checked to belong together
+    std::optional<TargetFacts> facts;  // once INSPECT has answered
+};
+
+}  // namespace recap

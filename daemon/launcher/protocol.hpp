@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// What recapd (or a test) and recap-launcher say to each other over an AF_UNIX SOCK_SEQPACKET socket: one message a
+// record, little-endian, a fixed header and then the verb's fields in the order of the structs below. Strings and arrays
+// are counted. A message that is longer than it says, shorter than its fields, over a cap or has an unknown flag or verb
+// is refused whole. Descriptors travel beside the record (SCM_RIGHTS), in the order that each verb states.
+//
+// The launcher is the reader that matters: it trusts nothing in a message, and checks a plan by itself (checks.hpp).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sdk/base/result.hpp"
+
+namespace recap::launcher {
+
+inline constexpr std::uint32_t kMagic = 0x31504352;  // "RCP1"
+inline constexpr std::uint16_t kVersion = 1;
+inline constexpr std::size_t kMaxMessage = 160 * 1024;  // below the socket's default buffer
+inline constexpr std::size_t kMaxStrings = 1024;        // entries of one array
+inline constexpr std::size_t kMaxString = 64 * 1024;
+inline constexpr std::size_t kMaxFilter = 4096;  // BPF instructions
+inline constexpr std::size_t kMaxFds = 4;
+inline constexpr std::size_t kRunIdLength = 26;  // ULID, Crockford base 32
+
+enum class Verb : std::uint16_t {
+    Hello = 1,
+    Inspect = 2,   // fds: the target's pidfd                        -> TargetFacts
+    Start = 3,     // Plan; fds: target's pidfd, then stdio as given -> Started; fds: log (read-only), if the launcher keeps it
+    Signal = 4,    // SignalRequest
+    Stop = 5,      // StopRequest
+    Resize = 6,    // unsupported
+    Attach = 7,    // unsupported
+    List = 8,      // -> RunList
+    Ack = 9,       // RunRef; drops the run's estate
+    Watch = 10,    // unsupported
+    Import = 11,   // fds: the archive or folder (read-only)         -> text: digest; fds: answer.json (read-only)
+    RemoveLayer = 12,  // unsupported; layers go with their last image
+    Collect = 13,      // RunRef                                     -> fds: pipe that yields a tar of the artifacts
+    Admit = 14,        // ImageRef; on the admit socket only, from uid 0 only
+    RemoveImage = 15,  // ImageRef; with every layer that no other image needs
+    Images = 16,       // -> ImageList
+    Event = 100,       // launcher -> client, unasked: RunEvent
+};
+
+// Names the namespaces as bits, as manifest::Namespace does (the same numbers).
+enum NamespaceBit : std::uint32_t { kNsPid = 1, kNsNet = 2, kNsIpc = 4, kNsUts = 8, kNsUser = 16, kNsCgroup = 32, kNsTime = 64, kNsMnt = 128 };
+inline constexpr std::size_t kNamespaces = 8;  // index = number of the bit
+
+enum class Processes : std::uint8_t { None = 0, Observe = 1, Join = 2 };
+enum class View : std::uint8_t { None = 0, ReadOnly = 1, Merged = 2, Write = 3 };
+enum class Stdio : std::uint8_t { Null = 0, Given = 1, Log = 2 };  // Log: kept by the launcher (stdout, stderr)
+enum class Storage : std::uint8_t { Memory = 0, Disk = 1 };
+
+struct Header {
+    std::uint32_t magic = kMagic;
+    std::uint16_t version = kVersion;
+    Verb verb{};
+    std::uint32_t length = 0;    // of the whole message, header included
+    std::uint32_t sequence = 0;  // a reply carries its request's; events carry 0
+};
+
+struct Hello {
+    std::uint16_t version = kVersion;
+    std::uint64_t features = 0;
+    std::string launcher;  // the program's own version
+};
+
+// What the launcher found out about a process through its own procfs.
+struct TargetFacts {
+    std::uint32_t pid = 0;
+    std::uint64_t startTime = 0;  // clock ticks since boot, field 22 of proc(5) stat
+    std::string cgroup;           // the path on the unified hierarchy ("0::" line), or v1's pids or name=systemd where that has none
+    std::array<std::uint64_t, kNamespaces> namespaces{};  // inodes
+    std::uint32_t hostNamespaces = 0;                     // bits: this namespace is the host's (the launcher's own)
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    std::uint64_t capBounding = 0;
+    std::uint64_t capEffective = 0;
+    std::uint64_t rootDevice = 0;
+    std::uint64_t rootInode = 0;
+    std::vector<std::string> foreignMounts;  // FUSE and network submounts, "TYPE PATH"; left out of a view
+    bool userNamespaceMapped = false;        // the target has a user namespace of its own
+};
+
+struct Limits {  // all mandatory, never 0
+    std::uint64_t memory = 0;    // bytes
+    std::uint32_t cpuMilli = 0;  // thousandths of a CPU
+    std::uint32_t pids = 0;
+    std::uint64_t scratch = 0;  // bytes of the copy-on-write layer
+};
+
+struct Plan {
+    std::string runId;
+    std::uint64_t timeoutUsec = 0;  // from START to the first TERM
+    std::uint64_t graceUsec = 0;    // from TERM to KILL
+    std::uint32_t callerUid = 0;    // for the record only
+    std::string capsule;            // for the record only
+    std::string target;             // for the record only
+    // expected of the target; a difference refuses the run
+    std::uint64_t startTime = 0;
+    std::string cgroup;
+    std::array<std::uint64_t, kNamespaces> expected{};  // inodes of what is joined or observed; 0: not looked at
+    // sandbox
+    std::uint32_t namespaces = 0;
+    Processes processes = Processes::None;
+    View view = View::None;
+    std::vector<std::string> writes;
+    std::string imageDigest;          // 64 hex digits
+    std::vector<std::string> layers;  // diff-ids, 64 hex digits, lowest first
+    std::string executable;           // absolute path in the image
+    std::vector<std::string> argv;
+    std::vector<std::string> env;
+    std::string workdir;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+    std::uint64_t capabilities = 0;
+    std::uint64_t noFile = 0;  // RLIMIT_NOFILE; 0: the ceiling's
+    Limits limits;
+    std::array<Stdio, 3> stdio{Stdio::Null, Stdio::Log, Stdio::Log};
+    std::uint64_t logMax = 0;       // bytes of the log, both streams together
+    std::string artifacts;          // absolute path in the capsule; empty: none
+    std::uint64_t artifactsMax = 0;
+    Storage artifactsStorage = Storage::Memory;
+    std::vector<std::uint64_t> filter;  // struct sock_filter as 8 bytes each; empty is refused
+};
+
+struct Started {
+    std::string runId;
+};
+
+enum class RunPhase : std::uint8_t { Attached = 1, Executing = 2, Finished = 3 };
+
+// How a payload's life ended, as the launcher saw it.
+enum class End : std::uint8_t {
+    Exited = 0,      // value = exit status
+    Signalled = 1,   // value = signal
+    TimedOut = 2,    // deadline; value as of the signal that ended it
+    Stopped = 3,     // STOP
+    TargetGone = 4,  // the target ended first
+    NotStarted = 5,  // a step of the attach failed: step, error
+};
+
+struct Report {
+    std::string runId;
+    End end = End::NotStarted;
+    std::int32_t value = 0;
+    std::string step;         // for NotStarted: the step that failed
+    std::int32_t error = 0;   // its errno
+    std::string message;      // for people; may be empty
+    // microseconds of CLOCK_MONOTONIC
+    std::uint64_t received = 0;
+    std::uint64_t attached = 0;
+    std::uint64_t executing = 0;
+    std::uint64_t finished = 0;
+    std::uint64_t escaped = 0;
+    std::vector<std::string> left;  // empty: escape is clean
+    std::uint64_t cpuUsec = 0;
+    std::uint64_t memoryPeak = 0;
+    std::uint64_t pidsPeak = 0;
+    bool outOfMemory = false;
+    bool logTruncated = false;
+    std::uint64_t logBytes = 0;
+    std::vector<std::string> unenforcedLimits;  // with limits = "best-effort"
+    std::vector<std::string> omittedMounts;     // FUSE and network mounts left out of the view
+    bool hasArtifacts = false;
+};
+
+struct RunEvent {
+    RunPhase phase{};
+    Report report;  // whole for Finished; runId and the times so far otherwise
+};
+
+struct SignalRequest {
+    std::string runId;
+    std::int32_t signal = 0;
+};
+struct StopRequest {
+    std::string runId;
+    std::uint64_t graceUsec = 0;
+};
+struct RunRef {
+    std::string runId;
+};
+struct ImageRef {
+    std::string digest;  // 64 hex digits
+};
+
+struct RunState {
+    RunPhase phase{};  // Attached: not yet executing
+    Report report;
+    std::string capsule;
+    std::string target;
+    std::uint32_t callerUid = 0;
+};
+struct RunList {
+    std::vector<RunState> runs;
+};
+
+struct ImageEntry {
+    std::string digest;
+    bool admitted = false;
+    std::vector<std::string> layers;
+};
+struct ImageList {
+    std::vector<ImageEntry> images;
+};
+
+// Every reply: status first; a failed one carries a sentence and no body.
+struct Reply {
+    Errc status = Errc::None;
+    std::string message;
+};
+
+// Where things are below the store's folder. Root-owned; written by the launcher and, in its jail, by recap-unpack.
+//   layers/<diff-id>/          an unpacked layer
+//   images/<digest>            an ImageRecord (flat)
+//   admitted/<digest>          exists: root has admitted the image
+//   incoming/<n>/              what recap-unpack writes: layers/<diff-id>/, image (ImageRecord), answer.json
+// ImageRecord: "RIMG", u32 version 1, u32 machine (ELF e_machine), u32 layer count, digest (32 bytes), diff-ids (32 bytes each).
+inline constexpr std::uint32_t kImageRecordVersion = 1;
+inline constexpr std::size_t kMaxLayers = 128;
+
+}  // namespace recap::launcher
