@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,13 @@ struct Caller {
 
 enum class Lifetime { Detached, Caller };
 
+// What polkit was told when it allowed a run. The engine refuses to start anything else under that answer.
+struct Authorisation {
+    std::string backend;
+    std::string digest;  // of the capsule's image; empty: it was not known
+    std::uint64_t revision = 0;  // of the capsule
+};
+
 struct RunRequest {
     std::string capsule;
     std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
@@ -36,6 +44,7 @@ struct RunRequest {
     Lifetime lifetime = Lifetime::Detached;
     std::array<std::shared_ptr<UniqueFd>, 3> stdio;  // null: /dev/null in, log out
     std::uint64_t received = 0;                      // CLOCK_MONOTONIC, µs
+    std::optional<Authorisation> authorised;         // none: root, by its bus credentials
 };
 
 struct RunPlan {

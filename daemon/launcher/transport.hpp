@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// One message and its descriptors over a SOCK_SEQPACKET socket. Both sides; no allocation beyond the message.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/launcher/protocol.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::launcher {
+
+struct Message {
+    std::string bytes;
+    std::vector<UniqueFd> fds;  // close-on-exec; at most kMaxFds
+};
+
+// Sends one message. Errc::Busy: the socket's buffer is full. Errc::Unavailable: the peer is gone.
+Result<void> sendMessage(int socket, std::string_view bytes, std::span<const int> fds = {});
+
+// Receives one message. Errc::Busy: nothing there. Errc::Unavailable: the peer closed. Errc::InvalidArgument: over a cap or with
+// more descriptors than allowed; what came with it is closed and the connection is not to be trusted further.
+Result<Message> receiveMessage(int socket);
+
+}  // namespace recap::launcher
