@@ -113,13 +113,15 @@ public:
     virtual Result<RunId> submit(RunRequest request) = 0;
 };
 
-// The one way out. On the loop; each run exactly one finished().
+// The one way out. On the loop; each run exactly one finished(), and later one expired().
 class RunListener {
 public:
     virtual ~RunListener() = default;
+    virtual void submitted(const RunId& id) = 0;  // from inside submit(), or when a run is adopted
     virtual void started(const RunPlan& plan) = 0;
     virtual void changed(const RunId& id, const Phases& phases) = 0;
     virtual void finished(const RunReport& report) = 0;
+    virtual void expired(const RunId& id) = 0;  // from now on only the ledger knows it
 };
 
 }  // namespace recap

@@ -42,6 +42,7 @@ enum class Verb : std::uint16_t {
     Admit = 14,        // ImageRef; on the admit socket only, from uid 0 only
     RemoveImage = 15,  // ImageRef; with every layer that no other image needs
     Images = 16,       // -> ImageList
+    Log = 17,          // RunRef -> fds: log (read-only), as START's reply had it; for a recapd that was started anew
     Event = 100,       // launcher -> client, unasked: RunEvent
 };
 

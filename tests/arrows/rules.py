@@ -50,7 +50,7 @@ LIBRARIES = {
     "Qt": (r"Qt\w+/|Q[A-Z]\w+$", r"Qt\d?::", ["sdk/qt"]),
     "dlopen": (r"dlfcn\.h$", r"CMAKE_DL_LIBS|^dl$", ["daemon/host"]),
     "libsystemd": (r"systemd/sd-", r"systemd",
-                   ["daemon", "daemon/bus", "daemon/triggers", "daemon/engine", "daemon/host", "daemon/images", "daemon/launcher/client",
+                   ["daemon", "daemon/core", "daemon/bus", "daemon/triggers", "daemon/engine", "daemon/host", "daemon/images", "daemon/launcher/client",
                     "sdk/client"]),
     "libcurl": (r"curl/", r"curl", ["plugins/docker", "plugins/kubernetes"]),
     "gRPC": (r"grpc(pp)?/|grpc\+\+/|google/protobuf/", r"grpc|protobuf", ["plugins/containerd"]),
