@@ -2,6 +2,7 @@
 #include "tests/system/launcher/launcher_client.hpp"
 
 #include <elf.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>

@@ -41,7 +41,7 @@ protected:
 
     launcher::Plan plan(std::vector<std::string> words) { return planFor(*client_, *launcher_, nginx_->pid(), std::move(words)); }
     Finished run(const launcher::Plan& plan) { return runPlan(*client_, plan, nginx_->pid()); }
-    Finished run(std::vector<std::string> words) { return run(plan(std::move(words))); }
+    Finished payload(std::vector<std::string> words) { return run(plan(std::move(words))); }
 
     // Asks for START and expects to be refused with this class and these words, with nothing having happened.
     void expectRefused(const launcher::Plan& plan, Errc code, const std::string& words) { expectRefused(plan, nginx_->pid(), code, words); }

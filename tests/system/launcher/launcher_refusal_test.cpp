@@ -286,12 +286,14 @@ TEST_F(LauncherRefusal, BytesThatAreNoMessage) {
         const UniqueFd pidfd = openPidfd(nginx_->pid());
         try {
             const auto answer = client.exchange(bytes, {pidfd.get()});
-            if (answer) EXPECT_FALSE(decodeReply<Started>(answer->bytes));
+            if (answer) {
+                EXPECT_FALSE(decodeReply<Started>(answer->bytes));
+            }
         } catch (const std::runtime_error& hungUp) {
             EXPECT_THAT(hungUp.what(), testing::Not(HasSubstr("says nothing")));
         }
     }
-    EXPECT_EQ(run({"exit", "5"}).report.value, 5);
+    EXPECT_EQ(payload({"exit", "5"}).report.value, 5);
 }
 
 TEST_F(LauncherRefusal, AnotherUserThanTheDaemons) {
@@ -310,7 +312,7 @@ TEST_F(LauncherRefusal, AnotherUserThanTheDaemons) {
 TEST_F(LauncherRefusal, CallsThatNoPayloadMayMake) {
     const long kForbidden[] = {SYS_mount, SYS_setns, SYS_unshare, SYS_bpf, SYS_open_by_handle_at, SYS_init_module, SYS_keyctl, SYS_io_uring_setup, SYS_userfaultfd};
     for (const long number : kForbidden) {
-        const Finished finished = run({"call", std::to_string(number)});
+        const Finished finished = payload({"call", std::to_string(number)});
         EXPECT_EQ(finished.report.end, End::Signalled) << number << finished.out;
         EXPECT_EQ(finished.report.value, SIGSYS) << number;
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What recap-launcher does with a good plan: the attach, the sandbox, the output, seen from the payload and from outside.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -30,20 +31,22 @@ TEST_F(LauncherRun, TellsWhatTheKernelShowsOfATarget) {
     EXPECT_EQ(facts->capBounding, 0u);
     const char* kinds[] = {"pid", "net", "ipc", "uts", "user", "cgroup", nullptr, "mnt"};
     for (std::size_t i = 0; i < kNamespaces; ++i)
-        if (kinds[i] != nullptr) EXPECT_EQ(facts->namespaces[i], namespaceOf(nginx_->pid(), kinds[i])) << kinds[i];
+        if (kinds[i] != nullptr) {
+            EXPECT_EQ(facts->namespaces[i], namespaceOf(nginx_->pid(), kinds[i])) << kinds[i];
+        }
     EXPECT_EQ(facts->hostNamespaces & (kNsNet | kNsPid | kNsIpc | kNsUts | kNsMnt), 0u);
     EXPECT_EQ(facts->hostNamespaces & kNsUser, static_cast<std::uint32_t>(kNsUser));
 }
 
 TEST_F(LauncherRun, EndsWithThePayloadsExitStatusAndIsClean) {
-    const Finished finished = run({"exit", "7"});
+    const Finished finished = payload({"exit", "7"});
     EXPECT_EQ(finished.report.end, End::Exited) << finished.report.step << " " << finished.report.message;
     EXPECT_EQ(finished.report.value, 7);
     EXPECT_THAT(finished.report.left, IsEmpty());
 }
 
 TEST_F(LauncherRun, OrdersItsPhases) {
-    const Report report = run({"exit"}).report;
+    const Report report = payload({"exit"}).report;
     EXPECT_GT(report.received, 0u);
     EXPECT_LE(report.received, report.attached);
     EXPECT_LE(report.attached, report.executing);
@@ -52,7 +55,7 @@ TEST_F(LauncherRun, OrdersItsPhases) {
 }
 
 TEST_F(LauncherRun, TellsWhichSignalEndedThePayload) {
-    const Finished finished = run({"signal", "11"});
+    const Finished finished = payload({"signal", "11"});
     EXPECT_EQ(finished.report.end, End::Signalled);
     EXPECT_EQ(finished.report.value, SIGSEGV);
 }
@@ -62,15 +65,15 @@ TEST_F(LauncherRun, JoinsWhatThePlanNamesAndNothingElse) {
     const auto log = startPlan(*client_, asked, nginx_->pid());
     ASSERT_TRUE(log) << log.error().message;
     EXPECT_EQ(client_->waitFor(asked.runId, RunPhase::Executing).phase, RunPhase::Executing);
-    const pid_t payload = payloadOf(asked.runId);
-    ASSERT_NE(payload, 0);
-    for (const char* kind : {"net", "ipc", "uts"}) EXPECT_EQ(namespaceOf(payload, kind), namespaceOf(nginx_->pid(), kind)) << kind;
+    const pid_t process = payloadOf(asked.runId);
+    ASSERT_NE(process, 0);
+    for (const char* kind : {"net", "ipc", "uts"}) EXPECT_EQ(namespaceOf(process, kind), namespaceOf(nginx_->pid(), kind)) << kind;
     for (const char* kind : {"pid", "mnt"}) {
-        EXPECT_NE(namespaceOf(payload, kind), namespaceOf(nginx_->pid(), kind)) << kind;
-        EXPECT_NE(namespaceOf(payload, kind), namespaceOf(::getpid(), kind)) << kind;
+        EXPECT_NE(namespaceOf(process, kind), namespaceOf(nginx_->pid(), kind)) << kind;
+        EXPECT_NE(namespaceOf(process, kind), namespaceOf(::getpid(), kind)) << kind;
     }
-    EXPECT_NE(namespaceOf(payload, "cgroup"), namespaceOf(::getpid(), "cgroup"));
-    EXPECT_THAT(processOf(payload)->cgroups, Not(HasSubstr(nginx_->name()))) << "never in the target's cgroup";
+    EXPECT_NE(namespaceOf(process, "cgroup"), namespaceOf(::getpid(), "cgroup"));
+    EXPECT_THAT(processOf(process)->cgroups, Not(HasSubstr(nginx_->name()))) << "never in the target's cgroup";
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{asked.runId, 1'000'000}));
     const Report report = finish(*client_, asked.runId, log->get()).report;
     EXPECT_EQ(report.end, End::Stopped);
@@ -84,10 +87,10 @@ TEST_F(LauncherRun, GivesNamespacesOfItsOwnWhereNoneAreJoined) {
     const auto log = startPlan(*client_, asked, nginx_->pid());
     ASSERT_TRUE(log) << log.error().message;
     client_->waitFor(asked.runId, RunPhase::Executing);
-    const pid_t payload = payloadOf(asked.runId);
+    const pid_t process = payloadOf(asked.runId);
     for (const char* kind : {"net", "ipc", "uts", "pid", "mnt"}) {
-        EXPECT_NE(namespaceOf(payload, kind), namespaceOf(nginx_->pid(), kind)) << kind;
-        EXPECT_NE(namespaceOf(payload, kind), namespaceOf(::getpid(), kind)) << kind;
+        EXPECT_NE(namespaceOf(process, kind), namespaceOf(nginx_->pid(), kind)) << kind;
+        EXPECT_NE(namespaceOf(process, kind), namespaceOf(::getpid(), kind)) << kind;
     }
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{asked.runId, 1'000'000}));
     finish(*client_, asked.runId, log->get());
@@ -95,7 +98,7 @@ TEST_F(LauncherRun, GivesNamespacesOfItsOwnWhereNoneAreJoined) {
 }
 
 TEST_F(LauncherRun, RunsAsTheTargetWithoutPrivileges) {
-    const auto self = values(run({"self"}).out);
+    const auto self = values(payload({"self"}).out);
     EXPECT_EQ(self.at("uid"), "101 101");
     EXPECT_EQ(self.at("gid"), "101 101");
     EXPECT_EQ(self.at("groups"), "0");
@@ -137,7 +140,7 @@ std::vector<std::string> ownNumbers(pid_t target) {
 
 TEST_F(LauncherRun, ObserveShowsTheTargetsProcessesExactly) {
     std::vector<std::string> seen;
-    for (const std::string& line : lines(run({"ls", "/proc"}).out))
+    for (const std::string& line : lines(payload({"ls", "/proc"}).out))
         if (line.find_first_not_of("0123456789") == std::string::npos) seen.push_back(line);
     const auto expected = ownNumbers(nginx_->pid());
     EXPECT_GE(expected.size(), 2u);
@@ -152,7 +155,7 @@ TEST_F(LauncherRun, WithoutObserveNoProcessOfTheTargetIsSeen) {
 }
 
 TEST_F(LauncherRun, WithoutAViewTheTargetsFilesAreNotThere) {
-    EXPECT_THAT(run({"cat", "/target/etc/nginx/nginx.conf"}).out, HasSubstr("No such file"));
+    EXPECT_THAT(payload({"cat", "/target/etc/nginx/nginx.conf"}).out, HasSubstr("No such file"));
 }
 
 TEST_F(LauncherRun, ReadOnlyViewIsTheTargetsRootAndCannotBeWritten) {
@@ -170,20 +173,20 @@ TEST_F(LauncherRun, ReadOnlyViewIsTheTargetsRootAndCannotBeWritten) {
 }
 
 TEST_F(LauncherRun, EveryRunGetsAFreshRootOfItsOwn) {
-    const auto first = values(run({"scribble", "/tmp"}).out);
+    const auto first = values(payload({"scribble", "/tmp"}).out);
     EXPECT_EQ(first.at("/tmp"), "written");
-    EXPECT_THAT(run({"ls", "/tmp"}).out, "");
+    EXPECT_THAT(payload({"ls", "/tmp"}).out, "");
     EXPECT_FALSE(std::filesystem::exists(launcher_->store() / "layers" / launcher_->layer() / "tmp/scribble"));
 }
 
 TEST_F(LauncherRun, KeepsTheCopyOnWriteLayerWithinItsSize) {
-    const auto filled = values(run({"fill", "/tmp/fill"}).out);
+    const auto filled = values(payload({"fill", "/tmp/fill"}).out);
     EXPECT_EQ(filled.at("error"), "No space left on device");
     EXPECT_LE(std::stol(filled.at("written")), 8 * 1024);
 }
 
 TEST_F(LauncherRun, KeepsStdoutAndStderrApart) {
-    const Finished finished = run({"no-such-deed"});
+    const Finished finished = payload({"no-such-deed"});
     EXPECT_EQ(finished.report.value, 64);
     EXPECT_EQ(finished.out, "");
     EXPECT_EQ(finished.err, "payload: no such deed\n");
