@@ -54,6 +54,7 @@ public:
     virtual void start(const RunPlan& plan, Reply<UniqueFd> reply) = 0;
     virtual void signal(const RunId& id, int signal, Reply<void> reply) = 0;
     virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;
+    virtual void log(const RunId& id, Reply<UniqueFd> reply) = 0;      // start()'s fd once more, for an adopted run
     virtual void collect(const RunId& id, Reply<UniqueFd> reply) = 0;  // a pipe that yields a tar
     virtual void ack(const RunId& id) = 0;
     virtual void list(Reply<std::vector<LaunchedRun>> reply) = 0;

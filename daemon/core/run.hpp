@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,13 @@ struct Caller {
 
 enum class Lifetime { Detached, Caller };
 
+// What polkit was told when it allowed a run. The engine refuses to start anything else under that answer.
+struct Authorisation {
+    std::string backend;
+    std::string digest;  // of the capsule's image; empty: it was not known
+    std::uint64_t revision = 0;  // of the capsule
+};
+
 struct RunRequest {
     std::string capsule;
     std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
@@ -36,6 +44,7 @@ struct RunRequest {
     Lifetime lifetime = Lifetime::Detached;
     std::array<std::shared_ptr<UniqueFd>, 3> stdio;  // null: /dev/null in, log out
     std::uint64_t received = 0;                      // CLOCK_MONOTONIC, µs
+    std::optional<Authorisation> authorised;         // none: root, by its bus credentials
 };
 
 struct RunPlan {
@@ -104,13 +113,15 @@ public:
     virtual Result<RunId> submit(RunRequest request) = 0;
 };
 
-// The one way out. On the loop; each run exactly one finished().
+// The one way out. On the loop; each run exactly one finished(), and later one expired().
 class RunListener {
 public:
     virtual ~RunListener() = default;
+    virtual void submitted(const RunId& id) = 0;  // from inside submit(), or when a run is adopted
     virtual void started(const RunPlan& plan) = 0;
     virtual void changed(const RunId& id, const Phases& phases) = 0;
     virtual void finished(const RunReport& report) = 0;
+    virtual void expired(const RunId& id) = 0;  // from now on only the ledger knows it
 };
 
 }  // namespace recap

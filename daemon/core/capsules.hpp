@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Capsules and policies as the rest of recapd sees them: what can be listed, shown and asked polkit about. The manifests
+// themselves stay in daemon/plan, which implements this; files are the truth.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sdk/base/result.hpp"
+
+namespace recap {
+
+struct CapsuleInfo {
+    std::string name;
+    std::string version;
+    std::string description;
+    std::string image;  // reference, as the manifest has it
+    std::vector<std::string> command;
+    std::vector<std::string> namespaces;    // the manifest's words: "net"
+    std::vector<std::string> capabilities;  // "CAP_NET_RAW"
+    std::string processes = "none";
+    std::string view = "none";
+    std::string user = "target";
+    std::string policy = "default";
+    std::string reason;
+    bool freeze = false;
+    bool enabled = false;
+    std::string path;            // the file it comes from
+    std::string problem;         // why that file could not be read; then only name and path are set
+    std::uint64_t revision = 0;  // another one whenever the manifest's text is another
+};
+
+// Needs org.recap1.run-privileged rather than org.recap1.run.
+inline bool privileged(const CapsuleInfo& capsule) {
+    return !capsule.capabilities.empty() || capsule.processes == "join" || capsule.view == "merged" || capsule.view == "write" ||
+           capsule.user != "target" || capsule.freeze;
+}
+
+class CapsuleStore {
+public:
+    virtual ~CapsuleStore() = default;
+    virtual Result<const CapsuleInfo*> find(std::string_view name) const = 0;       // valid until the next call that changes
+    virtual std::vector<const CapsuleInfo*> list() const = 0;                       // by name; unreadable files too
+    virtual Result<std::string> install(std::string_view toml, bool replace) = 0;   // its name
+    virtual Result<void> remove(std::string_view name) = 0;                         // of an installed one only
+    virtual Result<void> reload() = 0;  // a bad file keeps its old version and is in the error's sentence
+};
+
+struct PolicyInfo {
+    std::string name;
+    std::string description;
+    std::string path;
+    std::string problem;
+};
+
+class PolicyStore {
+public:
+    virtual ~PolicyStore() = default;
+    virtual std::vector<PolicyInfo> list() const = 0;
+    virtual Result<void> reload() = 0;
+};
+
+}  // namespace recap

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "daemon/core/image.hpp"
+#include "daemon/core/launcher.hpp"
+#include "sdk/base/result.hpp"
+
+namespace recap {
+
+// The index with its writing side; implemented by daemon/images over state/images. On the loop.
+class ImageStore : public ImageIndex {
+public:
+    virtual Result<std::string> record(ImportedImage imported) = 0;             // its digest; same digest twice: references are merged
+    virtual Result<void> forget(const std::string& digest) = 0;                 // after the launcher has removed it
+    virtual void admissions(const std::vector<AdmissionState>& states) = 0;     // the launcher's word; what it lacks is not there
+};
+
+}  // namespace recap

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// How people name targets: TargetTable::resolve.
+#include <algorithm>
+
+#include "daemon/core/target_table.hpp"
+
+namespace recap {
+namespace {
+
+constexpr std::size_t kShortestPrefix = 12;
+constexpr std::size_t kCandidatesSaid = 10;
+
+// "3f2a…" or, where ids have a namespace in front, "k8s.io/3f2a…".
+bool isIdPrefix(std::string_view text) {
+    const auto slash = text.rfind('/');
+    const auto digits = slash == std::string_view::npos ? text : text.substr(slash + 1);
+    return digits.size() >= kShortestPrefix && digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+std::string describe(const std::vector<const Target*>& targets) {
+    std::string text;
+    for (std::size_t i = 0; i < std::min(targets.size(), kCandidatesSaid); ++i) {
+        const Target& target = *targets[i];
+        text += (i == 0 ? "" : ", ") + target.id.text();
+        if (!target.name.empty() && target.name != target.id.id) text += " (" + target.name + ")";
+    }
+    return targets.size() > kCandidatesSaid ? text + " and " + std::to_string(targets.size() - kCandidatesSaid) + " more" : text;
+}
+
+std::string join(const std::map<std::string, BackendStatus>& backends) {
+    std::string text;
+    for (const auto& [name, status] : backends) text += (text.empty() ? "" : ", ") + name;
+    return text.empty() ? "none" : text;
+}
+
+}  // namespace
+
+Result<const Target*> TargetTable::resolve(std::string_view text) const {
+    if (text.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
+    const auto colon = text.find(':');
+    const std::string backend(colon == std::string_view::npos ? std::string_view() : text.substr(0, colon));
+    const auto rest = colon == std::string_view::npos ? text : text.substr(colon + 1);
+    std::vector<const Target*> exact, named, prefixed;
+    for (const auto& [id, entry] : entries_) {
+        if (!backend.empty() && id.backend != backend) continue;
+        if (id.id == rest) exact.push_back(&entry.target);
+        if (entry.target.name == rest) named.push_back(&entry.target);
+        if (isIdPrefix(rest) && id.id.starts_with(rest)) prefixed.push_back(&entry.target);
+    }
+    for (const auto* matches : {&exact, &named, &prefixed}) {
+        if (matches->size() == 1) return matches->front();
+        if (!matches->empty())
+            return fail(Errc::Ambiguous, "target '" + std::string(text) + "' is ambiguous: " + describe(*matches) + "; name one of them");
+    }
+    if (backend.empty()) return fail(Errc::NotFound, "no target '" + std::string(text) + "' in any backend (" + join(backends_) + ")");
+    const auto status = backends_.find(backend);
+    if (status == backends_.end())
+        return fail(Errc::NotFound, "no backend '" + backend + "' for target '" + std::string(text) + "'; there are: " + join(backends_));
+    if (status->second.state != BackendState::Ready)
+        return fail(Errc::Unavailable, "backend '" + backend + "' is " + std::string(name(status->second.state)) + ": " + status->second.detail);
+    return fail(Errc::NotFound, backend + ": no container '" + std::string(rest) + "'");
+}
+
+}  // namespace recap

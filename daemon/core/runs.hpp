@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The run table as other rooms see it. Implemented by daemon/engine; on the loop.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/core/run.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap {
+
+enum class RunState { Pending, Starting, Running, Finished };  // accepted; handed to the launcher; executing; reported
+constexpr std::string_view name(RunState state) {
+    constexpr std::string_view names[] = {"pending", "starting", "running", "finished"};
+    return names[static_cast<std::size_t>(state)];
+}
+
+struct RunRecord {
+    RunId id;
+    RunState state = RunState::Pending;
+    std::string target;  // BACKEND:ID once resolved; what was asked for before
+    RunRequest request;
+    std::shared_ptr<const RunPlan> plan;  // null until planned, and of a run that an earlier recapd planned
+    Phases phases;
+    RunReport report;           // once finished
+    std::uint64_t started = 0;  // CLOCK_REALTIME, µs
+};
+
+// "clean", or what was left behind; empty until finished.
+inline std::string escape(const RunRecord& run) {
+    if (run.state != RunState::Finished) return {};
+    if (run.report.left.empty()) return "clean";
+    std::string text = "left:";
+    for (const auto& thing : run.report.left) text += " " + thing + ";";
+    text.pop_back();
+    return text;
+}
+
+struct RunFilter {  // empty: any
+    std::string capsule;
+    std::string target;
+    std::string state;
+    std::string outcome;
+    std::uint64_t since = 0;  // CLOCK_REALTIME, µs
+    std::uint32_t limit = 100;
+    RunId before;  // rows older than this one
+};
+struct RunPage {
+    std::vector<RunRecord> runs;  // newest first
+    RunId next;                   // for `before`; empty: no more
+};
+
+struct OutputChunk {
+    std::vector<std::uint8_t> data;
+    bool eof = false;
+};
+struct Artifact {
+    std::string name;
+    std::uint64_t size = 0;
+    std::uint32_t mode = 0;
+};
+
+enum class Stream { Stdout = 1, Stderr = 2 };
+
+class RunTable : public RunSink {
+public:
+    template <class T>
+    using Reply = std::function<void(Result<T>)>;
+
+    virtual const RunRecord* find(const RunId& id) const = 0;  // those that are objects; null: only the ledger may know it
+    virtual std::vector<const RunRecord*> current() const = 0;
+    virtual Result<RunPage> list(const RunFilter& filter) const = 0;
+    // What submit() would do, without doing it.
+    virtual void plan(RunRequest request, Reply<RunPlan> reply) = 0;
+    virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;
+    virtual void signal(const RunId& id, int signal, Reply<void> reply) = 0;
+    virtual Result<OutputChunk> output(const RunId& id, Stream stream, std::uint64_t offset, std::uint32_t max) = 0;
+    virtual Result<UniqueFd> openOutput(const RunId& id, Stream stream) = 0;  // a pipe; follows a run under way
+    // Both wait for the artifacts of a run that has just ended.
+    virtual void artifacts(const RunId& id, Reply<std::vector<Artifact>> reply) = 0;
+    virtual void openArtifact(const RunId& id, const std::string& name, Reply<UniqueFd> reply) = 0;
+    // The bus name is gone: its runs with lifetime "caller" are stopped.
+    virtual void callerGone(const std::string& busName) = 0;
+};
+
+}  // namespace recap

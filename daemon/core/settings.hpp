@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sdk/base/result.hpp"
+
+namespace recap {
+
+struct PluginSetting {
+    std::string name;    // the table's: [plugins.NAME]; the backend's name, and its socket's
+    std::string plugin;  // what serves it; NAME where not said
+};
+
+// recapd's own part of recapd.toml. A plugin's further settings are read by its host, from root-owned files only.
+struct Settings {
+    std::vector<PluginSetting> plugins{{"process", "process"}};
+};
+
+// Where settings, policies and capsules are searched, weakest first.
+struct Folders {
+    std::string vendor = "/usr/lib/recap";
+    std::string state = "/var/lib/recap/state";
+    std::string runtime = "/run/recap";
+    std::string config = "/etc/recap";
+};
+
+}  // namespace recap

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/core/target_table.hpp"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <set>
+
+#include "daemon/core/process.hpp"
+
+namespace recap {
+namespace {
+
+constexpr unsigned kInspectsAtOnce = 32;  // a snapshot of thousands must not fill the launcher's socket
+
+Error goneError(const TargetId& id) { return {Errc::TargetGone, "target " + id.text() + " has ended"}; }
+
+}  // namespace
+
+void TargetTable::snapshot(const std::string& backend, std::vector<Target> targets) {
+    std::set<TargetId> present;
+    for (const auto& target : targets) present.insert(target.id);
+    std::vector<TargetId> missing;
+    for (const auto& [id, entry] : entries_) {
+        if (id.backend == backend && !present.contains(id)) missing.push_back(id);
+    }
+    for (const auto& id : missing) drop(id, goneError(id));
+    for (auto& target : targets) insert(std::move(target));
+}
+
+void TargetTable::added(Target target) { insert(std::move(target)); }
+
+void TargetTable::removed(const TargetId& id) { drop(id, goneError(id)); }
+
+void TargetTable::state(BackendStatus status) {
+    auto& known = backends_[status.name];
+    known = std::move(status);
+    for (auto* listener : listeners_) listener->backendChanged(known);
+}
+
+void TargetTable::insert(Target target) {
+    const TargetId id = target.id;
+    const auto known = entries_.find(id);
+    if (known != entries_.end()) {
+        Target& old = known->second.target;
+        const bool sameLife = old.pid == target.pid && (target.startTime == 0 || old.startTime == target.startTime);
+        if (sameLife) {
+            target.startTime = old.startTime;
+            target.pidfd = std::move(old.pidfd);
+            target.facts = std::move(old.facts);
+            old = std::move(target);
+            return;
+        }
+        drop(id, goneError(id));
+    }
+    Entry entry;
+    entry.target = std::move(target);
+    if (const auto pinned = pin(entry); !pinned) {
+        if (pinned.error().code == Errc::TargetGone && entry.target.state == TargetState::Running) return;
+        entry.problem = pinned.error();
+    }
+    auto& placed = entries_.emplace(id, std::move(entry)).first->second;
+    if (placed.target.pidfd) want(placed, false);
+    for (auto* listener : listeners_) listener->targetAdded(placed.target);
+}
+
+// Opens the pidfd first, then checks that start time and cgroup are what the backend spoke of.
+Result<void> TargetTable::pin(Entry& entry) {
+    Target& target = entry.target;
+    const std::string who = target.id.text();
+    if (target.state == TargetState::Stopped) return fail(Errc::TargetGone, "target " + who + " is stopped");
+    auto pinned = pinProcess(target.pid);
+    if (!pinned) return forward(std::move(pinned), who);
+    if (target.startTime != 0 && target.startTime != pinned->startTime)
+        return fail(Errc::TargetGone, who + ": process " + std::to_string(target.pid) + " is another one than its backend saw");
+    const auto& cgroups = pinned->cgroups;
+    if (!target.cgroup.empty() && std::find(cgroups.begin(), cgroups.end(), target.cgroup) == cgroups.end())
+        return fail(Errc::Denied, who + ": process " + std::to_string(target.pid) + " is not in cgroup " + target.cgroup +
+                                      ", which its backend names; is the backend's configuration that of this host?");
+    target.startTime = pinned->startTime;
+    target.pidfd = std::make_shared<UniqueFd>(std::move(pinned->pidfd));
+    sd_event_source* source = nullptr;
+    const int error = sd_event_add_io(loop_, &source, target.pidfd->get(), EPOLLIN, onEnded, this);
+    if (error < 0) return failErrno("watch " + who, -error);
+    entry.watch.reset(source);
+    return {};
+}
+
+int TargetTable::onEnded(sd_event_source*, int fd, std::uint32_t, void* self) {
+    auto& table = *static_cast<TargetTable*>(self);
+    for (const auto& [id, entry] : table.entries_) {
+        if (entry.target.pidfd && entry.target.pidfd->get() == fd) {
+            const TargetId ended = id;
+            table.drop(ended, goneError(ended));
+            break;
+        }
+    }
+    return 0;
+}
+
+void TargetTable::drop(const TargetId& id, const Error& why) {
+    auto node = entries_.extract(id);
+    if (node.empty()) return;
+    std::erase(toInspect_, id);
+    for (auto& waiting : node.mapped().waiting) waiting(tl::unexpected(why));
+    for (auto* listener : listeners_) listener->targetRemoved(id);
+}
+
+void TargetTable::want(Entry& entry, bool urgent) {
+    if (entry.asked || entry.target.facts) return;
+    std::erase(toInspect_, entry.target.id);
+    if (urgent)
+        toInspect_.push_front(entry.target.id);
+    else
+        toInspect_.push_back(entry.target.id);
+    askNext();
+}
+
+void TargetTable::askNext() {
+    while (launcher_.available() && inspecting_ < kInspectsAtOnce && !toInspect_.empty()) {
+        const TargetId id = std::move(toInspect_.front());
+        toInspect_.pop_front();
+        auto& entry = entries_.at(id);
+        entry.asked = true;
+        ++inspecting_;
+        // The pidfd tells this life from a later one of the same id.
+        launcher_.inspect(entry.target.pidfd->get(), [this, id, pidfd = entry.target.pidfd](Result<TargetFacts> facts) {
+            --inspecting_;
+            inspected(id, pidfd, std::move(facts));
+            askNext();
+        });
+    }
+}
+
+void TargetTable::inspected(const TargetId& id, const std::shared_ptr<UniqueFd>& pidfd, Result<TargetFacts> facts) {
+    const auto found = entries_.find(id);
+    if (found == entries_.end() || found->second.target.pidfd != pidfd) return;
+    Entry& entry = found->second;
+    entry.asked = false;
+    if (facts && facts->startTime != entry.target.startTime)
+        facts = fail(Errc::TargetGone, "target " + id.text() + " is another process than it was");
+    auto waiting = std::exchange(entry.waiting, {});
+    if (facts) entry.target.facts = std::move(*facts);
+    const Result<Target> answer = entry.target.facts ? Result<Target>(entry.target) : Result<Target>(tl::unexpected(facts.error()));
+    for (auto& ready : waiting) ready(answer);
+}
+
+void TargetTable::launcherConnected() {
+    for (auto& [id, entry] : entries_) {
+        if (entry.target.pidfd) want(entry, false);
+    }
+}
+
+void TargetTable::whenReady(const std::string& text, Ready ready) {
+    const auto found = resolve(text);
+    if (found) return this->ready((*found)->id, std::move(ready));
+    const auto colon = text.find(':');
+    const std::string id = colon == std::string::npos ? std::string() : text.substr(colon + 1);
+    const bool isPid = !id.empty() && id.find_first_not_of("0123456789") == std::string::npos;
+    if (finder_ == nullptr || !isPid || found.error().code != Errc::NotFound) return ready(tl::unexpected(found.error()));
+    const TargetId wanted{text.substr(0, colon), id};
+    finder_->find(wanted, [this, text, ready = std::move(ready)](Result<void> done) {
+        if (!done) return ready(tl::unexpected(done.error()));
+        const auto now = resolve(text);
+        if (!now) return ready(tl::unexpected(now.error()));
+        this->ready((*now)->id, ready);
+    });
+}
+
+void TargetTable::ready(const TargetId& id, Ready ready) {
+    Entry& entry = entries_.at(id);
+    if (entry.problem.code != Errc::None) return ready(tl::unexpected(entry.problem));
+    if (entry.target.facts) return ready(entry.target);
+    if (!launcher_.available()) return ready(fail(Errc::Unavailable, "recap-launcher is away, so target " + id.text() + " cannot be inspected"));
+    entry.waiting.push_back(std::move(ready));
+    want(entry, true);
+}
+
+std::vector<const Target*> TargetTable::list() const {
+    std::vector<const Target*> all;
+    for (const auto& [id, entry] : entries_) all.push_back(&entry.target);
+    return all;
+}
+
+std::vector<BackendStatus> TargetTable::backends() const {
+    std::vector<BackendStatus> all;
+    for (const auto& [name, status] : backends_) {
+        all.push_back(status);
+        all.back().targets = static_cast<std::size_t>(
+            std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first.backend == name; }));
+    }
+    return all;
+}
+
+}  // namespace recap

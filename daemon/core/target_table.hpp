@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every target that backends have told of, so that a run asks no engine anything. On the loop.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/core/backend.hpp"
+#include "daemon/core/event.hpp"
+#include "daemon/core/launcher.hpp"
+#include "daemon/core/target.hpp"
+#include "sdk/base/result.hpp"
+
+namespace recap {
+
+class TargetListener {
+public:
+    virtual ~TargetListener() = default;
+    virtual void targetAdded(const Target& target) = 0;  // once a life
+    virtual void targetRemoved(const TargetId& id) = 0;
+    virtual void backendChanged(const BackendStatus& status) = 0;
+};
+
+class TargetTable final : public TargetSink {
+public:
+    using Ready = std::function<void(Result<Target>)>;
+
+    TargetTable(sd_event* loop, Launcher& launcher) : loop_(loop), launcher_(launcher) {}
+    TargetTable(const TargetTable&) = delete;
+    TargetTable& operator=(const TargetTable&) = delete;
+
+    void listen(TargetListener& listener) { listeners_.push_back(&listener); }  // lives as long as the table
+    void findWith(TargetFinder& finder) { finder_ = &finder; }                  // likewise
+
+    void snapshot(const std::string& backend, std::vector<Target> targets) override;
+    void added(Target target) override;
+    void removed(const TargetId& id) override;
+    void state(BackendStatus status) override;
+
+    // "BACKEND:ID", "BACKEND:NAME", either with an id's first 12 hex digits or more, or the same without a backend.
+    // NotFound and Ambiguous say what there is.
+    Result<const Target*> resolve(std::string_view text) const;
+    // Resolves, finds a pid that no snapshot has, and waits for INSPECT; may answer from inside the call. What it hands
+    // over has a pidfd and facts. TargetGone where the target ends meanwhile, Unavailable where the launcher is away.
+    void whenReady(const std::string& text, Ready ready);
+    // The launcher has (re)connected: what could not be inspected is asked about.
+    void launcherConnected();
+
+    std::vector<const Target*> list() const;
+    std::vector<BackendStatus> backends() const;
+
+private:
+    struct Entry {
+        Target target;
+        Error problem{Errc::None, {}};  // why it cannot be run on
+        EventSource watch;              // its pidfd
+        std::vector<Ready> waiting;
+        bool asked = false;  // INSPECT is under way
+    };
+
+    void insert(Target target);
+    Result<void> pin(Entry& entry);
+    void drop(const TargetId& id, const Error& why);
+    void want(Entry& entry, bool urgent);
+    void askNext();
+    void inspected(const TargetId& id, const std::shared_ptr<UniqueFd>& pidfd, Result<TargetFacts> facts);
+    void ready(const TargetId& id, Ready ready);
+    static int onEnded(sd_event_source* source, int fd, std::uint32_t events, void* self);
+
+    sd_event* loop_;
+    Launcher& launcher_;
+    TargetFinder* finder_ = nullptr;
+    std::vector<TargetListener*> listeners_;
+    std::map<TargetId, Entry> entries_;
+    std::map<std::string, BackendStatus> backends_;
+    std::deque<TargetId> toInspect_;
+    unsigned inspecting_ = 0;
+};
+
+}  // namespace recap

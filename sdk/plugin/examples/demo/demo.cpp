@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The smallest useful backend, and what a new one starts from: containers as small files in a folder. A file "web" that
+// holds "PID IMAGE" is a container named web.
+#include <recap/plugin.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace {
+
+namespace plugin = recap::plugin;
+
+// Field 22 of proc(5) stat. The second field may hold spaces and parentheses, so counting starts behind its last one.
+std::uint64_t startTime(std::int32_t pid) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    std::getline(stat, line, '\0');
+    const auto name = line.rfind(')');
+    if (name == std::string::npos) return 0;
+    std::istringstream rest(line.substr(name + 1));
+    std::string field;
+    for (int i = 3; i <= 22; ++i) rest >> field;
+    return rest ? std::stoull(field) : 0;
+}
+
+class Demo {
+public:
+    explicit Demo(plugin::Settings& settings)
+        : folder_(settings.text("folder").value_or("/run/recap-demo")),
+          interval_(settings.duration("interval").value_or(std::chrono::seconds(1))) {}
+
+    void run(plugin::Sink& sink) {
+        do {
+            if (!std::filesystem::is_directory(folder_)) {
+                sink.waiting("no folder '" + folder_.string() + "'");
+                continue;
+            }
+            sink.snapshot(list());
+        } while (sink.wait(interval_));
+    }
+
+    void find(plugin::Sink& sink, std::string_view id) {
+        for (const auto& target : list()) {
+            if (target.id == id) return sink.added(target);
+        }
+        throw plugin::Error(plugin::Code::NotFound, "no container '" + std::string(id) + "' in '" + folder_.string() + "'");
+    }
+
+private:
+    std::vector<plugin::Target> list() const {
+        std::vector<plugin::Target> found;
+        for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+            plugin::Target target;
+            std::ifstream(entry.path()) >> target.pid >> target.image;
+            target.startTime = startTime(target.pid);
+            if (target.startTime == 0) continue;
+            target.id = target.name = entry.path().filename();
+            target.runtime = "demo";
+            target.labels["file"] = entry.path();
+            found.push_back(std::move(target));
+        }
+        return found;
+    }
+
+    std::filesystem::path folder_;
+    std::chrono::milliseconds interval_;
+};
+
+}  // namespace
+
+RECAP_BACKEND_PLUGIN(Demo, "demo", "1.0.0");

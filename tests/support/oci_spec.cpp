@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/oci_spec.hpp"
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+namespace recap::test {
+
+using nlohmann::json;
+
+namespace {
+
+std::vector<std::string> defaultArgv(const std::string& kind) {
+    if (kind == "nginx") return {"/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"};
+    if (kind == "busybox") return {"/bin/sh", "-c", "sleep 86401 & exec sleep 86402"};
+    if (kind == "debian") return {"/bin/sh", "-c", "sleep 86401 & sleep 86403 & exec sleep 86402"};
+    throw std::runtime_error("no container kind '" + kind + "': nginx, busybox or debian");
+}
+
+json mount(const char* destination, const char* type, std::vector<std::string> options) {
+    return {{"destination", destination}, {"type", type}, {"source", type}, {"options", std::move(options)}};
+}
+
+json mounts(const ContainerOptions& options) {
+    json all = json::array();
+    all.push_back(mount("/proc", "proc", {"nosuid", "noexec", "nodev"}));
+    all.push_back(mount("/dev", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
+    all.push_back(mount("/dev/pts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"}));
+    all.push_back(mount("/dev/shm", "tmpfs", {"nosuid", "noexec", "nodev", "mode=1777", "size=4096k"}));
+    all.push_back(mount("/dev/mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+    all.push_back(mount("/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
+    all.push_back(mount("/run", "tmpfs", {"nosuid", "nodev", "mode=1777", "size=4096k"}));
+    all.push_back(mount("/tmp", "tmpfs", {"nosuid", "nodev", "mode=1777", "size=16384k"}));
+    for (const Volume& volume : options.volumes)
+        all.push_back({{"destination", volume.path},
+                       {"type", "bind"},
+                       {"source", volume.source.string()},
+                       {"options", {"rbind", volume.writable ? "rw" : "ro", "nosuid", "nodev"}}});
+    return all;
+}
+
+json process(const ContainerOptions& options) {
+    const auto& caps = options.capabilities;
+    return {{"terminal", false},
+            {"user", {{"uid", options.uid}, {"gid", options.gid}, {"additionalGids", options.groups}}},
+            {"args", options.argv.empty() ? defaultArgv(options.kind) : options.argv},
+            {"env", {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}},
+            {"cwd", "/"},
+            {"noNewPrivileges", true},
+            {"capabilities", {{"bounding", caps}, {"effective", caps}, {"permitted", caps}}}};
+}
+
+}  // namespace
+
+std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) {
+    json namespaces = json::array();
+    for (const char* type : {"pid", "network", "ipc", "uts", "mount"}) namespaces.push_back({{"type", type}});
+    const json spec = {
+        {"ociVersion", "1.0.2"},
+        {"process", process(options)},
+        {"root", {{"path", "rootfs"}, {"readonly", options.readOnlyRoot}}},
+        {"hostname", options.hostname},
+        {"mounts", mounts(options)},
+        {"annotations", options.labels},
+        {"linux",
+         {{"namespaces", namespaces},
+          {"cgroupsPath", cgroup},
+          {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
+          {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}},
+    };
+    return spec.dump(2);
+}
+
+}  // namespace recap::test

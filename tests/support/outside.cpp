@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/outside.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+
+#include "tests/support/files.hpp"
+#include "tests/support/proc.hpp"
+#include "tests/support/wait.hpp"
+
+namespace recap::test {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::array kNamespaceKinds{"pid", "net", "ipc", "uts", "mnt", "user", "cgroup"};
+
+std::string describe(const Process& process) { return "process " + std::to_string(process.pid) + " '" + process.name + "'"; }
+
+std::string pidText(pid_t pid) { return std::to_string(pid); }
+
+std::uint64_t hashOf(const std::string& text) {
+    std::uint64_t hash = 14695981039346656037ull;
+    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+    return hash;
+}
+
+std::string attributes(const fs::path& path, bool withContents) {
+    struct stat what {};
+    if (::lstat(path.c_str(), &what) != 0) return "unreadable";
+    std::ostringstream text;
+    text << std::oct << what.st_mode << std::dec << " " << what.st_uid << ":" << what.st_gid;
+    if (S_ISREG(what.st_mode)) text << " " << what.st_size << " bytes";
+    if (S_ISLNK(what.st_mode)) text << " -> " << fs::read_symlink(path).string();
+    if (withContents && S_ISREG(what.st_mode)) text << " #" << std::hex << hashOf(readFile(path));
+    return text.str();
+}
+
+void walk(Picture& picture, const fs::path& top, bool withContents) {
+    std::error_code error;
+    fs::recursive_directory_iterator entry(top, fs::directory_options::skip_permission_denied, error), end;
+    for (; !error && entry != end; entry.increment(error)) picture.items["file " + entry->path().string()] = attributes(entry->path(), withContents);
+}
+
+// Mount ids and peer groups are numbers that any other mount on the machine moves; what is mounted where is the rest.
+std::string mountOf(const std::string& line) {
+    std::istringstream fields{line};
+    std::string skipped, device, root, place, word, rest;
+    fields >> skipped >> skipped >> device >> root >> place;
+    while (fields >> word)
+        if (word.rfind("shared:", 0) != 0 && word.rfind("master:", 0) != 0) rest += " " + word;
+    return place + " (" + device + " " + root + rest + ")";
+}
+
+void mountsOf(Picture& picture, const std::string& who, const std::string& mountinfo) {
+    std::map<std::string, int> counts;
+    for (const std::string& line : lines(mountinfo)) ++counts["mount of " + who + " at " + mountOf(line)];
+    for (const auto& [key, count] : counts) picture.items[key] = std::to_string(count) + "×";
+}
+
+}  // namespace
+
+Picture Outside::look() const {
+    Picture picture;
+    lookAtProcesses(picture);
+    lookAtMounts(picture);
+    lookAtCgroups(picture);
+    lookAtFiles(picture);
+    lookAtDescriptors(picture);
+    return picture;
+}
+
+void Outside::lookAtProcesses(Picture& picture) const {
+    const auto all = allProcesses();
+    for (const pid_t target : scope_.targets) {
+        const auto self = processOf(target);
+        picture.items["target " + pidText(target)] = self && self->state != 'Z' ? "started at tick " + std::to_string(self->startTime) : "gone";
+        for (const char* kind : kNamespaceKinds) {
+            const auto theirs = namespaceOf(target, kind);
+            if (theirs == 0 || theirs == namespaceOf(1, kind) || theirs == namespaceOf(::getpid(), kind)) continue;
+            for (const Process& process : all)
+                if (namespaceOf(process.pid, kind) == theirs)
+                    picture.items[describe(process) + " in the " + kind + " namespace of " + pidText(target)] = std::to_string(process.startTime);
+        }
+        for (const Process& process : all)
+            if (process.parent == target && process.state == 'Z') picture.items["zombie: " + describe(process)] = "under " + pidText(target);
+    }
+    for (const Process& process : all)
+        if (std::find(scope_.daemons.begin(), scope_.daemons.end(), process.parent) != scope_.daemons.end())
+            picture.items[describe(process) + ", a child of " + pidText(process.parent)] = process.state == 'Z' ? "zombie" : "alive";
+}
+
+void Outside::lookAtMounts(Picture& picture) const {
+    mountsOf(picture, "this mount namespace", readFile("/proc/self/mountinfo"));
+    std::vector<pid_t> others = scope_.targets;
+    others.insert(others.end(), scope_.daemons.begin(), scope_.daemons.end());
+    for (const pid_t pid : others) {
+        if (namespaceOf(pid, "mnt") == namespaceOf(::getpid(), "mnt") || !processOf(pid)) continue;
+        try {
+            mountsOf(picture, pidText(pid), readFile("/proc/" + pidText(pid) + "/mountinfo"));
+        } catch (const std::runtime_error&) {
+            picture.items["mounts of " + pidText(pid)] = "unreadable";
+        }
+    }
+}
+
+void Outside::lookAtCgroups(Picture& picture) const {
+    for (const fs::path& top : scope_.cgroupRoots) {
+        std::error_code error;
+        fs::recursive_directory_iterator entry(top, error), end;
+        for (; !error && entry != end; entry.increment(error)) {
+            std::error_code gone;
+            if (entry->is_directory(gone)) picture.items["cgroup " + entry->path().string()] = "there";
+        }
+    }
+}
+
+void Outside::lookAtFiles(Picture& picture) const {
+    for (const fs::path& top : scope_.folders) walk(picture, top, false);
+    for (const fs::path& top : scope_.contents) walk(picture, top, true);
+}
+
+void Outside::lookAtDescriptors(Picture& picture) const {
+    for (const pid_t daemon : scope_.daemons) {
+        std::size_t count = 0;
+        std::error_code error;
+        fs::directory_iterator entry("/proc/" + pidText(daemon) + "/fd", error), end;
+        for (; !error && entry != end; entry.increment(error)) ++count;
+        picture.items["open descriptors of " + pidText(daemon)] = std::to_string(count);
+    }
+}
+
+std::vector<std::string> differences(const Picture& before, const Picture& after) {
+    std::vector<std::string> found;
+    for (const auto& [key, value] : after.items) {
+        const auto old = before.items.find(key);
+        if (old == before.items.end()) found.push_back("appeared: " + key + " (" + value + ")");
+        else if (old->second != value) found.push_back("changed: " + key + ": " + old->second + " -> " + value);
+    }
+    for (const auto& [key, value] : before.items)
+        if (!after.items.contains(key)) found.push_back("gone: " + key + " (" + value + ")");
+    return found;
+}
+
+std::vector<std::string> leftAfter(const Outside& outside, const Picture& before) {
+    std::vector<std::string> left;
+    waitUntil([&] { return (left = differences(before, outside.look())).empty(); }, Deadline{std::chrono::seconds(5)});
+    return left;
+}
+
+std::vector<pid_t> companionsOf(pid_t target) {
+    std::set<pid_t> found;
+    for (const Process& process : allProcesses())
+        for (const char* kind : {"pid", "net", "ipc", "uts"})
+            if (namespaceOf(process.pid, kind) == namespaceOf(target, kind)) found.insert(process.pid);
+    return {found.begin(), found.end()};
+}
+
+}  // namespace recap::test
