@@ -23,6 +23,13 @@ inline int openat2(int dir, const char* path, std::uint64_t flags, std::uint64_t
     return static_cast<int>(::syscall(SYS_openat2, dir, path, &how, sizeof(how)));
 }
 
+// In a new child: the supervisor reads its signals from a descriptor and blocks them; nobody else does.
+inline void unblockSignals() {
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
 // clone3(2) used as a fork: no stack, no shared memory.
 inline pid_t clone3(clone_args& args) { return static_cast<pid_t>(::syscall(SYS_clone3, &args, sizeof(args))); }
 
