@@ -23,8 +23,10 @@ inline int openat2(int dir, const char* path, std::uint64_t flags, std::uint64_t
     return static_cast<int>(::syscall(SYS_openat2, dir, path, &how, sizeof(how)));
 }
 
-// In a new child: the supervisor reads its signals from a descriptor and blocks them; nobody else does.
-inline void unblockSignals() {
+// In a new child: no signal blocked (the supervisor reads its own from a descriptor) and none ignored, whatever started the
+// launcher. clone3's CLONE_CLEAR_SIGHAND leaves ignored ones ignored.
+inline void resetSignals() {
+    for (int number = 1; number <= 64; ++number) ::signal(number, SIG_DFL);
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -57,7 +57,7 @@ Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::function<
     if (child < 0) return failErrno("fork");
     if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-        kernel::unblockSignals();
+        kernel::resetSignals();
         ::dup2(theirs.get(), 2);
         ::_exit(inChild());
     }

@@ -139,7 +139,7 @@ void keepOnly(int socket, const Prepared& prepared, const Store& store) {
 void runWorker(int socket, const Prepared& prepared, const Store& store) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::prctl(PR_SET_NAME, "recap-spawn", 0, 0, 0);
-    kernel::unblockSignals();
+    kernel::resetSignals();
     for (;;) {
         auto request = receiveMessage(socket);
         if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
