@@ -49,8 +49,7 @@ Error toError(const sd_bus_error& error) {
     if (which.starts_with(kErrorPrefix)) return {ownError(which.substr(kErrorPrefix.size())), message};
     for (const auto& meaning : kMeanings)
         if (meaning.name == which) return {meaning.code, meaning.says ? meaning.says : message};
-    if (which.starts_with("org.freedesktop.DBus.Error.Spawn."))
-        return {Errc::Unavailable, "recapd cannot be started: " + message};
+    if (which.starts_with("org.freedesktop.DBus.Error.Spawn.")) return {Errc::Unavailable, "recapd cannot be started: " + message};
     if (const int known = sd_bus_error_get_errno(&error); known == ECONNRESET || known == ENOTCONN || known == EPIPE)
         return {Errc::Unavailable, "the bus closed the connection"};
     return {Errc::Internal, message};
@@ -67,8 +66,8 @@ Result<BusPtr> openSystemBus() {
     sd_bus* bus = nullptr;
     if (const int r = sd_bus_open_system(&bus); r < 0) {
         const char* address = std::getenv("DBUS_SYSTEM_BUS_ADDRESS");
-        return fail(Errc::Unavailable, std::string("cannot reach the system bus at ") + (address ? address : "/run/dbus/system_bus_socket") +
-                                           ": " + ::strerrordesc_np(-r));
+        return fail(Errc::Unavailable, std::string("cannot reach the system bus at ") +
+                                           (address ? address : "/run/dbus/system_bus_socket") + ": " + ::strerrordesc_np(-r));
     }
     return BusPtr(bus);
 }

@@ -21,9 +21,9 @@ inline constexpr const char* kRoot = "/org/recap1";
 inline constexpr const char* kManager = "org.recap1.Manager";
 inline constexpr const char* kRun = "org.recap1.Run";
 
-inline constexpr std::uint64_t kListTimeout = 25'000'000;     // µs
-inline constexpr std::uint64_t kAskTimeout = 300'000'000;     // polkit may be asking a person
-inline constexpr std::uint64_t kNoTimeout = UINT64_MAX;       // an import takes what it takes
+inline constexpr std::uint64_t kListTimeout = 25'000'000;  // µs
+inline constexpr std::uint64_t kAskTimeout = 300'000'000;  // polkit may be asking a person
+inline constexpr std::uint64_t kNoTimeout = UINT64_MAX;    // an import takes what it takes
 
 struct UnrefMessage {
     void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }

@@ -43,7 +43,9 @@ Result<Client> Client::connect() {
     return Client(std::move(d));
 }
 
-void Client::setInteractive(bool interactive) { d_->interactive = interactive; }
+void Client::setInteractive(bool interactive) {
+    d_->interactive = interactive;
+}
 
 Result<std::string> Client::runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options) {
     Dict all = options;
@@ -60,12 +62,24 @@ Result<Dict> Client::plan(const std::string& capsule, const std::string& target,
 Result<Rows> Client::targets(const Dict& filter) {
     return take<Rows>(call(d_->bus.get(), d_->manager("ListTargets"), filter, Dict{}));
 }
-Result<Rows> Client::capsules() { return take<Rows>(call(d_->bus.get(), d_->manager("ListCapsules"), Dict{})); }
-Result<Rows> Client::images() { return take<Rows>(call(d_->bus.get(), d_->manager("ListImages"), Dict{})); }
-Result<Rows> Client::backends() { return take<Rows>(call(d_->bus.get(), d_->manager("ListBackends"), Dict{})); }
-Result<Rows> Client::policies() { return take<Rows>(call(d_->bus.get(), d_->manager("ListPolicies"), Dict{})); }
-Result<Rows> Client::schedule() { return take<Rows>(call(d_->bus.get(), d_->manager("ListSchedule"), Dict{})); }
-Result<Rows> Client::doctor() { return take<Rows>(call(d_->bus.get(), d_->manager("Doctor"), Dict{})); }
+Result<Rows> Client::capsules() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListCapsules"), Dict{}));
+}
+Result<Rows> Client::images() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListImages"), Dict{}));
+}
+Result<Rows> Client::backends() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListBackends"), Dict{}));
+}
+Result<Rows> Client::policies() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListPolicies"), Dict{}));
+}
+Result<Rows> Client::schedule() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListSchedule"), Dict{}));
+}
+Result<Rows> Client::doctor() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("Doctor"), Dict{}));
+}
 
 Result<RunPage> Client::runs(const Dict& filter, const Dict& options) {
     auto reply = call(d_->bus.get(), d_->manager("ListRuns"), filter, options);
@@ -105,7 +119,9 @@ Result<void> Client::removeImage(const std::string& image) {
 Result<void> Client::scanImage(const std::string& image) {
     return takeNothing(call(d_->bus.get(), d_->manager("ScanImage", kNoTimeout), image, d_->asking()));
 }
-Result<void> Client::reload() { return takeNothing(call(d_->bus.get(), d_->manager("Reload", kAskTimeout), d_->asking())); }
+Result<void> Client::reload() {
+    return takeNothing(call(d_->bus.get(), d_->manager("Reload", kAskTimeout), d_->asking()));
+}
 
 Result<Dict> Client::details(const std::string& run) {
     return take<Dict>(onRun(d_->bus.get(), d_->interactive, run, "GetDetails", d_->asking()));

@@ -203,10 +203,18 @@ int append(sd_bus_message* message, const Strings& strings) {
     return r < 0 ? r : sd_bus_message_close_container(message);
 }
 
-int append(sd_bus_message* message, const std::string& text) { return sd_bus_message_append_basic(message, 's', text.c_str()); }
-int append(sd_bus_message* message, std::uint32_t number) { return sd_bus_message_append_basic(message, 'u', &number); }
-int append(sd_bus_message* message, std::uint64_t number) { return sd_bus_message_append_basic(message, 't', &number); }
-int append(sd_bus_message* message, BorrowedFd fd) { return sd_bus_message_append_basic(message, 'h', &fd.fd); }
+int append(sd_bus_message* message, const std::string& text) {
+    return sd_bus_message_append_basic(message, 's', text.c_str());
+}
+int append(sd_bus_message* message, std::uint32_t number) {
+    return sd_bus_message_append_basic(message, 'u', &number);
+}
+int append(sd_bus_message* message, std::uint64_t number) {
+    return sd_bus_message_append_basic(message, 't', &number);
+}
+int append(sd_bus_message* message, BorrowedFd fd) {
+    return sd_bus_message_append_basic(message, 'h', &fd.fd);
+}
 
 int read(sd_bus_message* message, Dict& dict) {
     Value value;
@@ -221,7 +229,9 @@ int read(sd_bus_message* message, Dict& dict) {
     return 1;
 }
 
-int read(sd_bus_message* message, Rows& rows) { return readRows(message, "a{sv}", rows, 0); }
+int read(sd_bus_message* message, Rows& rows) {
+    return readRows(message, "a{sv}", rows, 0);
+}
 
 int read(sd_bus_message* message, std::string& text) {
     char type = 0;

@@ -8,8 +8,8 @@
 
 namespace recap::client {
 
-int append(sd_bus_message* message, const Dict& dict);        // a{sv}
-int append(sd_bus_message* message, const Strings& strings);  // as
+int append(sd_bus_message* message, const Dict& dict);         // a{sv}
+int append(sd_bus_message* message, const Strings& strings);   // as
 int append(sd_bus_message* message, const std::string& text);  // s
 int append(sd_bus_message* message, std::uint32_t number);     // u
 int append(sd_bus_message* message, std::uint64_t number);     // t

@@ -41,11 +41,21 @@ bool from(sd_bus_message* message, std::string_view sender) {
 
 }  // namespace
 
-const std::string& Run::path() const { return state_->path; }
-std::string Run::id() const { return state_->path.substr(state_->path.rfind('/') + 1); }
-bool Run::ended() const { return state_->settled(); }
-const RunEnd* Run::end() const { return state_->end ? &*state_->end : nullptr; }
-const Error* Run::failure() const { return state_->failure ? &*state_->failure : nullptr; }
+const std::string& Run::path() const {
+    return state_->path;
+}
+std::string Run::id() const {
+    return state_->path.substr(state_->path.rfind('/') + 1);
+}
+bool Run::ended() const {
+    return state_->settled();
+}
+const RunEnd* Run::end() const {
+    return state_->end ? &*state_->end : nullptr;
+}
+const Error* Run::failure() const {
+    return state_->failure ? &*state_->failure : nullptr;
+}
 
 int Client::Private::watch() {
     if (watching) return 0;
@@ -168,7 +178,9 @@ void Client::kill(const Run& run) {
         run.state_->killLater = true;
 }
 
-int Client::fd() const { return sd_bus_get_fd(d_->bus.get()); }
+int Client::fd() const {
+    return sd_bus_get_fd(d_->bus.get());
+}
 
 short Client::events() const {
     const int events = sd_bus_get_events(d_->bus.get());

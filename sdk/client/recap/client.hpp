@@ -28,7 +28,7 @@ struct RunRequest {
     std::string capsule;
     std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
     Strings args;
-    int standardInput = -1;  // a pipe, socket, regular file or /dev/null; borrowed until run() returns; -1: no input
+    int standardInput = -1;   // a pipe, socket, regular file or /dev/null; borrowed until run() returns; -1: no input
     int standardOutput = -1;  // the same; -1: kept by recapd for output()
     int standardError = -1;
     std::chrono::microseconds timeout{0};  // 0: the manifest's, which it can only shorten
@@ -52,8 +52,8 @@ public:
     bool accepted() const { return !path().empty(); }
     // True once there is an end, or an error that there will be none: refused by recapd, or recapd is gone.
     bool ended() const;
-    const RunEnd* end() const;      // null: not ended, or failed
-    const Error* failure() const;   // null: not ended, or ended properly
+    const RunEnd* end() const;     // null: not ended, or failed
+    const Error* failure() const;  // null: not ended, or ended properly
 
     struct State;
     explicit Run(std::shared_ptr<State> state) : state_(std::move(state)) {}

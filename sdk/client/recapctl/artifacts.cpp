@@ -85,8 +85,8 @@ int listOrFetch(const Style& style, const Options& options) {
     return withClient(style, [&](client::Client& client) {
         auto rows = options.output.empty() ? client.artifacts(options.run) : fetchArtifacts(client, options.run, options.output);
         if (!rows) return complain(rows.error(), style);
-        const std::vector<Column> columns{
-            text("NAME", "name"), {"SIZE", [](const Dict& row) { return bytes(static_cast<std::uint64_t>(row.number("size"))); }}};
+        const std::vector<Column> columns{text("NAME", "name"),
+                                          {"SIZE", [](const Dict& row) { return bytes(static_cast<std::uint64_t>(row.number("size"))); }}};
         return printRows(columns, *rows, "artifacts", style);
     });
 }

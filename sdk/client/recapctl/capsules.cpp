@@ -122,7 +122,8 @@ void addCapsules(Cli& cli) {
     auto* group = cli.app.add_subcommand("capsule", "Install, remove, show, enable or disable a capsule");
     group->require_subcommand(1)->fallthrough();
     auto options = std::make_shared<Options>();
-    auto* installing = cli.verb(group, "install", "Install a capsule from its manifest", [&cli, options] { return install(cli.style, *options); });
+    auto* installing =
+        cli.verb(group, "install", "Install a capsule from its manifest", [&cli, options] { return install(cli.style, *options); });
     installing->add_option("FILE", options->file, "A capsule.toml, or - for standard input")->required();
     installing->add_flag("--replace", options->replace, "Also where one of that name is installed");
     auto* showing = cli.verb(group, "show", "Show what a capsule asks for", [&cli, options] { return show(cli.style, *options); });

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "sdk/client/recapctl/complete.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
 #include "sdk/client/recapctl/json.hpp"
 
@@ -19,23 +20,36 @@ struct Group {
     Add add;
 };
 constexpr Group kGroups[] = {
-    {"run", addRun},          {"plan", addPlan},         {"targets", addLists}, {"capsules", addCapsules}, {"capsule", addCapsules},
-    {"runs", addRuns},        {"show", addRuns},         {"logs", addRuns},     {"stop", addRuns},         {"attach", addRuns},
-    {"artifacts", addArtifacts}, {"image", addImages},   {"backends", addLists}, {"policies", addLists},   {"schedule", addLists},
-    {"doctor", addLists},     {"shell", addLater},       {"events", addLater},  {"__complete", addComplete},
+    {"run", addRun},          {"plan", addPlan},      {"targets", addLists},       {"capsules", addCapsules},
+    {"capsule", addCapsules}, {"runs", addRuns},      {"show", addRuns},           {"logs", addRuns},
+    {"stop", addRuns},        {"attach", addRuns},    {"artifacts", addArtifacts}, {"image", addImages},
+    {"backends", addLists},   {"policies", addLists}, {"schedule", addLists},      {"doctor", addLists},
+    {"shell", addLater},      {"events", addLater},
 };
 
-void addGroups(Cli& cli, const std::vector<std::string>& arguments) {
+// False: the first word is no verb.
+bool addGroups(Cli& cli, const std::vector<std::string>& arguments) {
     const auto verb = std::ranges::find_if(arguments, [](const std::string& one) { return !one.starts_with('-'); });
-    if (verb != arguments.end())
+    if (verb != arguments.end()) {
         for (const auto& group : kGroups)
-            if (group.verb == *verb) return group.add(cli);
+            if (group.verb == *verb) {
+                group.add(cli);
+                return true;
+            }
+        return false;
+    }
     std::vector<Add> added;
     for (const auto& group : kGroups)
         if (std::ranges::find(added, group.add) == added.end()) {
             group.add(cli);
             added.push_back(group.add);
         }
+    return true;
+}
+
+std::string unknownVerb(const std::vector<std::string>& arguments) {
+    const auto verb = std::ranges::find_if(arguments, [](const std::string& one) { return !one.starts_with('-'); });
+    return "no verb '" + *verb + "' (recapctl --help lists them)";
 }
 
 int usage(Cli& cli, const CLI::ParseError& error) {
@@ -87,6 +101,8 @@ int done(const Style& style, const recap::Result<void>& result) {
 }
 
 int runCommandLine(std::vector<std::string> arguments) {
+    // Not the parser's: what is being typed is no command line yet.
+    if (!arguments.empty() && arguments.front() == "__complete") return printCompletions({arguments.begin() + 1, arguments.end()});
     CLI::App app{"Run management functions on running containers, and leave nothing behind"};
     Cli cli(app);
     if (const auto dashes = std::ranges::find(arguments, "--"); dashes != arguments.end()) {
@@ -98,7 +114,7 @@ int runCommandLine(std::vector<std::string> arguments) {
     cli.style.json = std::ranges::find(arguments, "--json") != arguments.end();
     cli.style.colour = !cli.style.json && mayColour(STDOUT_FILENO);
     addGlobals(cli);
-    addGroups(cli, arguments);
+    if (!addGroups(cli, arguments)) return complain({recap::Errc::InvalidArgument, unknownVerb(arguments)}, cli.style);
     std::ranges::reverse(arguments);  // as CLI11 takes them
     try {
         app.parse(arguments);

@@ -51,7 +51,6 @@ void addRuns(Cli& cli);      // runs show logs stop attach
 void addArtifacts(Cli& cli);
 void addImages(Cli& cli);  // image import|list|remove|scan
 void addLater(Cli& cli);   // shell events: declared, not in this version
-void addComplete(Cli& cli);
 
 // The whole program but the process around it. `arguments` without the program's name.
 int runCommandLine(std::vector<std::string> arguments);

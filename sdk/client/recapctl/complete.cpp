@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
-#include "sdk/client/recapctl/cli.hpp"
+#include "sdk/client/recap/client.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
+#include "sdk/client/recapctl/output.hpp"
 #include "sdk/client/recapctl/text.hpp"
 
 namespace recapctl {
@@ -55,9 +56,9 @@ const std::vector<Shape>& shapes() {
 }
 
 bool takesValue(const std::string& option) {
-    static const Strings valued{"--timeout", "--output", "-o",      "--selector", "--parallel",      "--backend",     "--label", "-l",
-                                "--capsule", "--target", "--outcome", "--limit",  "-n", "--before", "--stream", "--grace", "--admit-program",
-                                "--admit-socket"};
+    static const Strings valued{"--timeout", "--output", "-o",        "--selector", "--parallel",      "--backend",
+                                "--label",   "-l",       "--capsule", "--target",   "--outcome",       "--limit",
+                                "-n",        "--before", "--stream",  "--grace",    "--admit-program", "--admit-socket"};
     return std::ranges::find(valued, option) != valued.end();
 }
 
@@ -123,25 +124,15 @@ Completion complete(const Strings& words) {
     return found;
 }
 
-void addComplete(Cli& cli) {
-    auto words = std::make_shared<Strings>();
-    auto* verb = cli.app.add_subcommand("__complete", "");
-    verb->group("")->prefix_command();
-    verb->callback([&cli, verb] {
-        cli.takesArguments = true;
-        cli.action = [&cli, verb] {
-            Strings given = verb->remaining();
-            if (given.empty()) given = cli.passed;
-            const Completion completion = complete(given);
-            Strings candidates = completion.words;
-            for (auto& word : ask(completion.operand)) candidates.push_back(std::move(word));
-            std::string out;
-            for (const auto& word : candidates)
-                if (given.empty() || word.starts_with(given.back())) out += word + "\n";
-            writeAll(1, out);
-            return kSuccess;
-        };
-    });
+int printCompletions(const Strings& words) {
+    const Completion completion = complete(words);
+    Strings candidates = completion.words;
+    for (auto& word : ask(completion.operand)) candidates.push_back(std::move(word));
+    std::string out;
+    for (const auto& word : candidates)
+        if (words.empty() || word.starts_with(words.back())) out += word + "\n";
+    writeAll(1, out);
+    return kSuccess;
 }
 
 }  // namespace recapctl

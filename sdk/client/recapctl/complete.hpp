@@ -13,5 +13,6 @@ struct Completion {
     Operand operand = Operand::None;
 };
 Completion complete(const recap::client::Strings& words);
+int printCompletions(const recap::client::Strings& words);  // `recapctl __complete WORD…`
 
 }  // namespace recapctl

@@ -78,7 +78,7 @@ Result<std::string> import(client::Client& client, const std::string& source) {
         if (errno == ENOENT && source.find(':') != std::string::npos) return client.importImageFrom(source);
         return failErrno(source);
     }
-    struct stat about{};
+    struct stat about {};
     if (::fstat(archive.get(), &about) != 0) return failErrno(source);
     if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
         return fail(Errc::InvalidArgument, source + ": neither an archive nor a folder with an OCI layout");

@@ -14,12 +14,12 @@ namespace recapctl {
 
 using Json = nlohmann::ordered_json;
 
-Json document();                                    // {"schema": 1}
-Json toJson(const recap::client::Dict& row);        // "exit-code" becomes "exit_code", phases count from "received"
+Json document();                              // {"schema": 1}
+Json toJson(const recap::client::Dict& row);  // "exit-code" becomes "exit_code", phases count from "received"
 Json toJson(const recap::client::Rows& rows);
-Json toJson(const recap::Error& error);             // {"code": "NotFound", "message": "…"}
-Json errorDocument(const recap::Error& error);      // {"schema": 1, "error": {…}}
+Json toJson(const recap::Error& error);                                        // {"code": "NotFound", "message": "…"}
+Json errorDocument(const recap::Error& error);                                 // {"schema": 1, "error": {…}}
 void setBytes(Json& object, const std::string& key, const std::string& data);  // as text, or as key_base64
-std::string line(const Json& json);                 // compact, one line, always valid UTF-8
+std::string line(const Json& json);                                            // compact, one line, always valid UTF-8
 
 }  // namespace recapctl

@@ -48,8 +48,13 @@ int listTargets(const Style& style, const TargetOptions& options) {
     if (!wanted.empty()) filter.set("labels", wanted);
     return withClient(style, [&](client::Client& client) {
         return unlessFailed<Rows>(style, client.targets(filter), [&](Rows& rows) {
-            const std::vector<Column> columns{text("TARGET", "target"), text("NAME", "name"),   text("STATE", "state"), number("PID", "pid"),
-                                              text("IMAGE", "image"),   text("RUNTIME", "runtime"), labels()};
+            const std::vector<Column> columns{text("TARGET", "target"),
+                                              text("NAME", "name"),
+                                              text("STATE", "state"),
+                                              number("PID", "pid"),
+                                              text("IMAGE", "image"),
+                                              text("RUNTIME", "runtime"),
+                                              labels()};
             return printRows(columns, rows, "targets", style);
         });
     });
@@ -95,8 +100,9 @@ void addLists(Cli& cli) {
                              [&cli, options] { return listTargets(cli.style, *options); });
     targets->add_option("--backend", options->backend, "Only this backend's");
     targets->add_option("-l,--label", options->labels, "Only those with this label: KEY=VALUE; may be repeated");
-    addListing(cli, "backends", "List the backends: the worlds of containers, and whether each is ready", &client::Client::backends,
-               {text("NAME", "name"), text("PLUGIN", "plugin"), text("STATE", "state"), number("TARGETS", "targets"), text("DETAIL", "detail")});
+    addListing(
+        cli, "backends", "List the backends: the worlds of containers, and whether each is ready", &client::Client::backends,
+        {text("NAME", "name"), text("PLUGIN", "plugin"), text("STATE", "state"), number("TARGETS", "targets"), text("DETAIL", "detail")});
     addListing(cli, "policies", "List the policies that narrow what capsules may do", &client::Client::policies,
                {text("NAME", "name"), text("DESCRIPTION", "description"), text("PATH", "path"), text("PROBLEM", "problem")});
     addListing(cli, "schedule", "List what runs by itself, and when next", &client::Client::schedule,

@@ -35,8 +35,8 @@ bool writeAll(int fd, std::string_view data);
 
 // To standard output; the exit status that goes with it.
 int print(std::string_view text);
-int printJson(const recap::client::Rows& rows, const std::string& key);                      // {"schema":1,KEY:[…]}
-int printJson(const recap::client::Dict& dict);                                              // {"schema":1,…}
+int printJson(const recap::client::Rows& rows, const std::string& key);  // {"schema":1,KEY:[…]}
+int printJson(const recap::client::Dict& dict);                          // {"schema":1,…}
 int printRows(const std::vector<Column>& columns, const recap::client::Rows& rows, const std::string& key, const Style& style);
 // One sentence on standard error, or the JSON error object on standard output; kOwnFailure.
 int complain(const recap::Error& error, const Style& style);

@@ -65,9 +65,8 @@ int show(Cli& cli, const Options& options) {
         with.set("timeout", static_cast<std::uint64_t>(timeout->count()));
     }
     return withClient(cli.style, [&](client::Client& client) {
-        return unlessFailed<Dict>(cli.style, client.plan(options.capsule, options.target, cli.passed, with), [&](Dict& plan) {
-            return cli.style.json ? printJson(plan) : print(planInWords(plan));
-        });
+        return unlessFailed<Dict>(cli.style, client.plan(options.capsule, options.target, cli.passed, with),
+                                  [&](Dict& plan) { return cli.style.json ? printJson(plan) : print(planInWords(plan)); });
     });
 }
 
@@ -106,9 +105,10 @@ std::string planInWords(const Dict& plan) {
 
 void addPlan(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(nullptr, "plan", "Say what a run would see and touch, and what was narrowed, without running it",
-                          [&cli, options] { return show(cli, *options); }, true);
-    verb->usage("recapctl plan [OPTIONS] CAPSULE TARGET [-- ARGS...]");
+    auto* verb = cli.verb(
+        nullptr, "plan", "Say what a run would see and touch, and what was narrowed, without running it",
+        [&cli, options] { return show(cli, *options); }, true);
+    verb->footer("What stands after -- goes to the capsule.");
     verb->add_option("CAPSULE", options->capsule, "A capsule's name")->required();
     verb->add_option("TARGET", options->target, "BACKEND:NAME-OR-ID, or a bare name")->required();
     verb->add_option("--timeout", options->timeout, "As for run");

@@ -25,7 +25,8 @@ struct Options {
     std::string capsule;
     std::string target;
     std::vector<std::string> args;
-    std::string timeout;
+    std::string timeoutText;
+    std::chrono::microseconds timeout{0};
     std::string output;
     std::string selector;
     std::uint32_t parallel = 0;
@@ -96,24 +97,24 @@ private:
     int asked_ = 0;
 };
 
-Result<client::RunRequest> toRequest(const Options& options, const Stdio& stdio) {
+client::RunRequest toRequest(const Options& options, const Stdio& stdio) {
     client::RunRequest request{.capsule = options.capsule, .target = options.target, .args = options.args};
     request.endsWithCaller = !options.detach;
     request.interactive = stdio.hasTerminal();
     request.standardInput = stdio.given(0);
     request.standardOutput = stdio.given(1);
     request.standardError = stdio.given(2);
-    if (options.timeout.empty()) return request;
-    auto timeout = parseDuration(options.timeout);
-    if (!timeout) return forward(std::move(timeout), "--timeout");
-    request.timeout = *timeout;
+    request.timeout = options.timeout;
     return request;
 }
 
 int settle(client::Client& client, const client::Run& run, const Attendance& attendance, const Options& options, const Style& style) {
     if (const Error* failure = run.failure()) return complain(run.accepted() ? Error(*failure).in("run " + run.id()) : *failure, style);
     if (options.detach) return printAccepted(run.id(), style);
-    RunReport report{.id = run.id(), .end = *run.end(), .interrupted = attendance.interrupted()};
+    RunReport report;
+    report.id = run.id();
+    report.end = *run.end();
+    report.interrupted = attendance.interrupted();
     if (!report.end.details.has("escape"))
         if (auto details = client.details(report.id)) report.end.details = *details;
     if (!options.output.empty() && report.end.details.has("escape")) {
@@ -133,9 +134,7 @@ int runOne(const Options& options, const Style& style) {
     if (!client) return complain(client.error(), style);
     auto stdio = options.detach ? Result<Stdio>(Stdio{}) : Stdio::open(!style.json);
     if (!stdio) return complain(stdio.error(), style);
-    auto request = toRequest(options, *stdio);
-    if (!request) return complain(request.error(), style);
-    const client::Run run = client->run(*request);
+    const client::Run run = client->run(toRequest(options, *stdio));
     stdio->handedOver();
     Attendance attendance(*client, run, *stdio, options.detach);
     if (const int signal = attendance.attend(interrupts)) return 128 + signal;
@@ -150,10 +149,10 @@ int runSelected(const Options& options, const Style& style) {
         if (!options.selector.empty()) selector.set("expression", options.selector);
         client::Dict with;
         if (options.parallel > 0) with.set("parallel", options.parallel);
+        if (options.timeout.count() > 0) with.set("timeout", static_cast<std::uint64_t>(options.timeout.count()));
         auto batch = client.runSelected(options.capsule, selector, options.args, with);
-        return unlessFailed<std::string>(style, std::move(batch), [&](std::string& path) {
-            return printAccepted(path.substr(path.rfind('/') + 1), style);
-        });
+        return unlessFailed<std::string>(style, std::move(batch),
+                                         [&](std::string& path) { return printAccepted(path.substr(path.rfind('/') + 1), style); });
     });
 }
 
@@ -165,6 +164,11 @@ int start(Cli& cli, Options& options) {
     if (!selected && options.target.empty()) return refuse("TARGET is required (recapctl targets lists them)");
     if (options.detach && !options.output.empty())
         return refuse("--output waits for the run's end and --detach does not: use recapctl artifacts RUN --output DIR later");
+    if (!options.timeoutText.empty()) {
+        auto timeout = parseDuration(options.timeoutText);
+        if (!timeout) return complain(std::move(timeout.error()).in("--timeout"), cli.style);
+        options.timeout = *timeout;
+    }
     return selected ? runSelected(options, cli.style) : runOne(options, cli.style);
 }
 
@@ -172,11 +176,13 @@ int start(Cli& cli, Options& options) {
 
 void addRun(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(nullptr, "run", "Run a capsule on a target, attached to its standard streams", [&cli, options] { return start(cli, *options); }, true);
-    verb->usage("recapctl run [OPTIONS] CAPSULE TARGET [-- ARGS...]");
+    auto* verb = cli.verb(
+        nullptr, "run", "Run a capsule on a target, attached to its standard streams", [&cli, options] { return start(cli, *options); },
+        true);
+    verb->footer("What stands after -- goes to the capsule: recapctl run ps docker:web -- -ef");
     verb->add_option("CAPSULE", options->capsule, "A capsule's name (recapctl capsules)")->required();
     verb->add_option("TARGET", options->target, "BACKEND:NAME-OR-ID, or a bare name (recapctl targets)");
-    verb->add_option("--timeout", options->timeout, "End the run after this long: 30s, 1m30s (can only shorten the capsule's own)");
+    verb->add_option("--timeout", options->timeoutText, "End the run after this long: 30s, 1m30s (can only shorten the capsule's own)");
     verb->add_option("-o,--output", options->output, "Copy the run's artifacts below this folder afterwards");
     verb->add_option("--selector", options->selector, "Every target that this matches, instead of TARGET");
     verb->add_option("--parallel", options->parallel, "At most so many at a time, with --selector");

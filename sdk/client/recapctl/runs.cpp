@@ -32,14 +32,13 @@ struct Options {
 };
 
 std::vector<Column> runColumns() {
-    const Column status{"EXIT", [](const Dict& row) {
-                            return row.text("state") == "finished" ? std::to_string(row.number("exit-code")) : std::string();
-                        }};
-    const Column state{"STATE", [](const Dict& row) {
-                           return std::string(row.text("outcome").empty() ? row.text("state") : row.text("outcome"));
-                       }};
+    const Column status{
+        "EXIT", [](const Dict& row) { return row.text("state") == "finished" ? std::to_string(row.number("exit-code")) : std::string(); }};
+    const Column state{"STATE",
+                       [](const Dict& row) { return std::string(row.text("outcome").empty() ? row.text("state") : row.text("outcome")); }};
     const Column started{"STARTED", [](const Dict& row) {
-                             return row.number("started") > 0 ? localTime(static_cast<std::uint64_t>(row.number("started"))) : std::string();
+                             return row.number("started") > 0 ? localTime(static_cast<std::uint64_t>(row.number("started")))
+                                                              : std::string();
                          }};
     return {text("RUN", "id"), text("CAPSULE", "capsule"), text("TARGET", "target"), state, status, text("ESCAPE", "escape"), started};
 }
@@ -102,7 +101,8 @@ std::string inWords(const Dict& run) {
     if (run.has("memory-peak")) say("memory peak   ", bytes(static_cast<std::uint64_t>(run.number("memory-peak"))));
     say("out of memory ", run.flag("oom") ? "yes" : "");
     if (run.has("log-bytes"))
-        say("log           ", bytes(static_cast<std::uint64_t>(run.number("log-bytes"))) + (run.flag("log-truncated") ? ", truncated" : ""));
+        say("log           ",
+            bytes(static_cast<std::uint64_t>(run.number("log-bytes"))) + (run.flag("log-truncated") ? ", truncated" : ""));
     say("artifacts     ", run.flag("artifacts") ? "yes (recapctl artifacts " + word("id") + ")" : "");
     return words;
 }

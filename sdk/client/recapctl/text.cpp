@@ -51,7 +51,8 @@ struct Unit {
     std::string_view name;
     double microseconds;
 };
-constexpr Unit kUnits[] = {{"us", 1}, {"µs", 1}, {"ms", 1e3}, {"s", 1e6}, {"sec", 1e6}, {"m", 60e6}, {"min", 60e6}, {"h", 3600e6}, {"d", 86400e6}};
+constexpr Unit kUnits[] = {{"us", 1},   {"µs", 1},     {"ms", 1e3},   {"s", 1e6},    {"sec", 1e6},
+                           {"m", 60e6}, {"min", 60e6}, {"h", 3600e6}, {"d", 86400e6}};
 
 }  // namespace
 
@@ -99,7 +100,9 @@ std::string bytes(std::uint64_t count) {
     return shortNumber(size) + " " + kNames[step];
 }
 
-std::string milliseconds(std::uint64_t microseconds) { return format("%.2f", static_cast<double>(microseconds) / 1e3); }
+std::string milliseconds(std::uint64_t microseconds) {
+    return format("%.2f", static_cast<double>(microseconds) / 1e3);
+}
 
 std::string span(std::uint64_t microseconds) {
     const auto number = static_cast<double>(microseconds);
@@ -131,7 +134,8 @@ std::string base64(std::string_view data) {
 
 recap::Result<std::chrono::microseconds> parseDuration(std::string_view text) {
     const auto refuse = [whole = std::string(text)] {
-        return recap::fail(recap::Errc::InvalidArgument, "'" + escaped(whole) + "' is no duration: 30s, 1m30s, 250ms or a number of seconds");
+        return recap::fail(recap::Errc::InvalidArgument,
+                           "'" + escaped(whole) + "' is no duration: 30s, 1m30s, 250ms or a number of seconds");
     };
     double total = 0;
     if (text.empty()) return refuse();
