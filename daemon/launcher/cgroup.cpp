@@ -147,7 +147,7 @@ Result<CgroupTree> CgroupTree::open(const Procfs& procfs, std::string_view root,
     tree.path_ = root.empty() ? unified->path + (ownPath == "/" ? "/recap" : ownPath) : std::string(root);
     if (!tree.path_.starts_with(unified->path + "/"))
         return fail(Errc::InvalidArgument, "cgroup root " + tree.path_ + " is not below the cgroup v2 mount " + unified->path);
-    const std::string relative = tree.path_.substr(unified->path.size() + 1);
+    const std::string relative = tree.relative_ = tree.path_.substr(unified->path.size() + 1);
     UniqueFd mount(openDir(AT_FDCWD, unified->path.c_str()));
     auto dir = makePath(mount.get(), relative, tree.path_);
     if (!dir) return forward(std::move(dir));

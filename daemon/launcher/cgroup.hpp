@@ -60,6 +60,8 @@ public:
     // Kills and removes what an earlier launcher left. The number of cgroups removed.
     Result<unsigned> sweep() const;
     const std::string& path() const { return path_; }
+    // As /proc/PID/cgroup shows a capsule's: starts with this.
+    std::string capsulesPrefix() const { return "/" + relative_ + "/c/"; }
 
 private:
     struct V1Root {
@@ -73,6 +75,7 @@ private:
     Result<void> limit(Cgroup& cgroup, const Limits& limits, LimitsMode mode) const;
 
     std::string path_;
+    std::string relative_;  // path_ from the hierarchy's mount point
     UniqueFd root_;
     UniqueFd capsules_;  // <root>/c
     std::vector<std::string> controllers_;

@@ -144,7 +144,8 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     std::uint32_t used = plan.namespaces;
     if (plan.processes != Processes::None) used |= kNsPid;
     if (plan.view != View::None) used |= kNsMnt;
-    for (std::size_t i = 0; i < kNamespaces; ++i) {
+    for (std::size_t turn = 1; turn <= kNamespaces; ++turn) {
+        const std::size_t i = turn % kNamespaces;  // pid last: who shares it shares more, and the first is what is named
         if ((used >> i & 1) == 0) continue;
         const std::string name = kNamespaceNames[i];
         if ((facts.hostNamespaces >> i & 1) != 0)

@@ -77,7 +77,7 @@ Result<void> readAll(const Procfs& procfs, const HostIds& host, pid_t pid, bool 
         auto inode = procfs.namespaceInode(pid, kNamespaceNames[i]);
         if (!inode) return forward(std::move(inode));
         facts.namespaces[i] = *inode;
-        if (*inode == host.namespaces[i]) facts.hostNamespaces |= 1u << i;
+        if (*inode == host.namespaces[i] || *inode == host.first[i]) facts.hostNamespaces |= 1u << i;
     }
     facts.userNamespaceMapped = (facts.hostNamespaces & kNsUser) == 0;
     auto status = procfs.read(pid, "status", 65536);
@@ -95,12 +95,18 @@ bool alive(int pidfd) {
     return ::poll(&poll, 1, 0) == 0;
 }
 
+bool isOurs(const TargetFacts& facts, std::uint64_t ownMountNamespace, std::string_view capsules) {
+    return facts.namespaces[kNamespaces - 1] == ownMountNamespace || facts.cgroup.starts_with(capsules);
+}
+
 Result<HostIds> hostIds(const Procfs& procfs) {
     HostIds host;
     for (std::size_t i = 0; i < kNamespaces; ++i) {
         auto inode = procfs.ownNamespaceInode(kNamespaceNames[i]);
         if (!inode) return forward(std::move(inode));
         host.namespaces[i] = *inode;
+        auto first = procfs.namespaceInode(1, kNamespaceNames[i]);
+        host.first[i] = first ? *first : *inode;
     }
     struct statx info{};
     if (::statx(AT_FDCWD, "/", 0, STATX_INO, &info) != 0) return failErrno("statx /");

@@ -175,11 +175,13 @@ Result<SupervisorSetup> setUp(const Options& options) {
     if (!peer) return forward(std::move(peer));
     auto ceiling = readCeiling(options.ceiling);
     if (!ceiling) return forward(std::move(ceiling));
-    if (auto left = leaveMounts(); !left) return forward(std::move(left));
     auto procfs = Procfs::mount();
     if (!procfs) return forward(std::move(procfs));
     auto host = hostIds(*procfs);
     if (!host) return forward(std::move(host));
+    if (auto left = leaveMounts(); !left) return forward(std::move(left));
+    auto ownMounts = procfs->ownNamespaceInode("mnt");
+    if (!ownMounts) return forward(std::move(ownMounts));
     auto cgroups = CgroupTree::open(*procfs, options.cgroupRoot, options.useV1);
     if (!cgroups) return forward(std::move(cgroups));
     auto store = Store::open(options.store);
@@ -195,7 +197,7 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.seed = std::move(*seed);
     prepared.ownMounts.reset(::openat(procfs->fd(), "self/ns/mnt", O_RDONLY | O_CLOEXEC));
     prepared.ceilingFilter = ceilingFilter();
-    return SupervisorSetup{std::move(*procfs), *host, std::move(*cgroups), std::move(*store), std::move(*ceiling), std::move(prepared),
+    return SupervisorSetup{std::move(*procfs), *host, *ownMounts, std::move(*cgroups), std::move(*store), std::move(*ceiling), std::move(prepared),
                            *peer, options.helpers, options.journalSocket};
 }
 

@@ -141,9 +141,9 @@ enum class RunPhase : std::uint8_t { Attached = 1, Executing = 2, Finished = 3 }
 enum class End : std::uint8_t {
     Exited = 0,      // value = exit status
     Signalled = 1,   // value = signal
-    TimedOut = 2,    // deadline; value as of the signal that ended it
-    Stopped = 3,     // STOP
-    TargetGone = 4,  // the target ended first
+    TimedOut = 2,    // deadline; value as a shell says it: exit status, or 128 + signal
+    Stopped = 3,     // STOP; value as for TimedOut
+    TargetGone = 4,  // the target ended first; value as for TimedOut
     NotStarted = 5,  // a step of the attach failed: step, error
 };
 

@@ -23,6 +23,7 @@ namespace recap::launcher {
 struct SupervisorSetup {
     Procfs procfs;
     HostIds host;
+    std::uint64_t ownMounts = 0;  // the launcher's own mount namespace
     CgroupTree cgroups;
     Store store;
     Ceiling ceiling;

@@ -59,11 +59,11 @@ Result<Run*> Supervisor::find(const std::string& runId) {
 }
 
 void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail) {
-    std::string message = "run " + plan.runId + " of " + plan.capsule + " on " + plan.target + " " + std::string(what);
+    std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
     if (!detail.empty()) message += ": " + std::string(detail);
     journal_.write(priority, messageId, message,
                    {{"RECAP_RUN_ID", plan.runId}, {"RECAP_CAPSULE", plan.capsule}, {"RECAP_TARGET", plan.target}, {"RECAP_IMAGE_DIGEST", plan.imageDigest},
-                    {"RECAP_UID", std::to_string(plan.callerUid)}, {"RECAP_RESULT", what}});
+                    {"RECAP_UID", std::to_string(plan.callerUid)}, {"RECAP_RECORD", what}});
 }
 
 // Everything that can be refused, before anything happens.
@@ -79,6 +79,7 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
             if (auto checked = checkStdio(given[next++].get(), static_cast<int>(i)); !checked) return forward(std::move(checked));
     auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
     if (!facts) return forward(std::move(facts));
+    if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix())) return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
     if (auto checked = checkTarget(*plan, *facts, setup_.host); !checked) return forward(std::move(checked));
     if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
     if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
@@ -118,14 +119,15 @@ void Supervisor::startRun(Request request) {
     std::vector<UniqueFd> fds;
     auto plan = checkedPlan(request, fds);
     if (!plan) {
-        journal_.write(Priority::Warning, kMessageRefused, "refused a run: " + plan.error().message, {{"RECAP_RESULT", name(plan.error().code)}});
+        auto asked = decode<Plan>(request.message.bytes);
+        recordRun(Priority::Warning, kMessageRefused, "REFUSED", asked ? *asked : Plan{}, plan.error().message);
         return refuse(request, plan.error());
     }
-    recordRun(Priority::Info, kMessageStart, "starts", *plan, {});
+    recordRun(Priority::Info, kMessageStart, "START", *plan, {});
     const Plan kept = *plan;
     auto launched = launch(std::move(*plan), std::move(fds), received);
     if (!launched) {
-        recordRun(Priority::Warning, kMessageRefused, "refused", kept, launched.error().message);
+        recordRun(Priority::Warning, kMessageRefused, "REFUSED", kept, launched.error().message);
         return refuse(request, launched.error());
     }
     std::vector<UniqueFd> log;
@@ -180,11 +182,11 @@ void Supervisor::onEnded(const std::string& runId) {
     const Report& report = found->second->report();
     std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
     if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;
-    recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "ends", found->second->plan(), detail);
+    recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "END", found->second->plan(), detail);
     loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] {
         const auto kept = runs_.find(runId);
         if (kept == runs_.end() || !kept->second->finished()) return;
-        recordRun(Priority::Warning, kMessageEnd, "estate dropped unread", kept->second->plan(), "past estate-keep");
+        recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", kept->second->plan(), "past estate-keep");
         runs_.erase(kept);
     });
     boundEstate();
@@ -206,7 +208,7 @@ void Supervisor::boundEstate() {
                 continue;
             }
             held -= at->second->estateBytes();
-            recordRun(Priority::Warning, kMessageEnd, "estate dropped unread", at->second->plan(), "over estate-max");
+            recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", at->second->plan(), "over estate-max");
             at = runs_.erase(at);
         }
     });
