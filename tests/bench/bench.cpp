@@ -60,15 +60,15 @@ public:
         const UniqueFd in{ends[0]};
         UniqueFd out{ends[1]};
         const std::uint64_t asked = nowNs();
-        const client::Run run = client_->run({.capsule = "noop", .target = target_, .args = {"clock"}, .standardOutput = out.get()});
+        const client::Run run = client_->run({.capsule = "noop", .target = target_, .args = {"--stamp"}, .standardOutput = out.get()});
         while (!run.ended())
             if (auto waited = client_->wait(); !waited) throw std::runtime_error(waited.error().message);
         out.reset();
         if (run.failure() != nullptr || run.end()->exitCode != 0) throw std::runtime_error("noop: " + why(run));
         keep(run.end()->details.dict("phases"));
         char text[64] = {};
-        if (::read(in.get(), text, sizeof text - 1) <= 0) throw std::runtime_error("noop clock printed nothing");
-        return static_cast<double>(std::strtoull(text, nullptr, 10) - asked) / 1e6;
+        if (::read(in.get(), text, sizeof text - 1) <= 0) throw std::runtime_error("noop --stamp printed nothing");
+        return static_cast<double>(std::strtoull(text, nullptr, 10)) / 1e3 - static_cast<double>(asked) / 1e6;
     }
     std::map<std::string, Times>& phases() { return phases_; }
 
