@@ -11,6 +11,8 @@ namespace recap {
 struct PluginSetting {
     std::string name;    // the table's: [plugins.NAME]; the backend's name, and its socket's
     std::string plugin;  // what serves it; NAME where not said
+    // Whose targets are this backend's: patterns (fnmatch(3), '*' passes '/') of their cgroups' paths. Empty: anybody's.
+    std::vector<std::string> cgroups{};
 };
 
 // recapd's own part of recapd.toml. A plugin's further settings are read by its host, from root-owned files only.

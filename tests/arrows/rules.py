@@ -22,7 +22,7 @@ ROOMS = {
     "daemon/plan": ["daemon/core", "sdk/base", "sdk/manifest"],
     "daemon/images": ["daemon/core", "sdk/base", "sdk/manifest", "sdk/image"],
     "daemon/engine": ["daemon/core", "sdk/base", "sdk/manifest", "sdk/image"],
-    "daemon/host": ["daemon/core", "sdk/base", "sdk/plugin"],
+    "daemon/host": ["daemon/core", "sdk/base", "sdk/plugin", "sdk/manifest"],
     "daemon/launcher": ["sdk/base"],
     "daemon/helpers": ["sdk/base", "sdk/manifest", "sdk/image"] + SHARED_WITH_HELPERS,
     "daemon": ["daemon", "sdk"],  # main.cpp, the one file that knows every room
