@@ -163,6 +163,7 @@ class Stack:
         command = self.program(unit) + [
             "--store", self.store, "--cgroup-root", self.cgroup.path, "--ceiling", ceiling, "--peer-user", "recap",
             "--libexec", self.top + "/usr/libexec/recap", "--journal-socket", self.journal.path, "--run-dir", self.runtime + "/launcher"]
+        command += self.options.launcher_option
         before = [[self.top + "/usr/libexec/recap/recap-compile-ceiling", self.top + "/etc/recap/ceiling.toml", ceiling]]
         service = Service(self, unit, command, Sandbox(unit, self.top), self._environment(), listeners, cgroup=self.cgroup, before=before)
         self.services.append(service)
@@ -310,6 +311,7 @@ def parse(arguments):
     parser.add_argument("--ceiling", help="ceiling.toml of the stack")
     parser.add_argument("--state", help="folder for state/ and store/ that outlives the stack")
     parser.add_argument("--rules", action="append", default=[], help="a polkit rules file; may be repeated")
+    parser.add_argument("--launcher-option", action="append", default=[], help="a further word for recap-launcher; may be repeated")
     parser.add_argument("--base", default="/var/tmp", help="where the stack's own folder is made (default: /var/tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the stack's folder with its logs")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")

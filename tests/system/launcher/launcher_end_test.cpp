@@ -28,6 +28,7 @@ protected:
             return out.find(word) != std::string::npos;
         };
         EXPECT_TRUE(waitUntil(heard, Deadline{kPatience})) << "payload said '" << out << "', not '" << word << "'";
+        client_->waitFor(asked.runId, RunPhase::Executing);  // the launcher may hear of it after us
         return asked.runId;
     }
     Report endOf(const std::string& runId) {
