@@ -70,23 +70,25 @@ void Manager::DisableCapsule(sdbus::Result<>&& result, std::string, Values) {
     notSupported(std::move(result), "this version keeps no schedules, so nothing is enabled");
 }
 
-void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Values options) {
+void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Values values) {
     begin(std::move(result), [&](const Answer<std::string>& answer) -> Result<void> {
-        const auto interactive = interactiveOnly(std::move(options));
-        if (!interactive) return tl::unexpected(interactive.error());
-        manage(answer, manageRight("images", "ImportImage", ""), *interactive, [this, answer, archive]() mutable {
-            importNow(answer, UniqueFd(archive.release()));
+        Options options(std::move(values));
+        const std::string reference = options.text("reference");
+        const bool interactive = options.flag("interactive");
+        if (auto finished = options.finish(); !finished) return finished;
+        manage(answer, manageRight("images", "ImportImage", reference), interactive, [this, answer, archive, reference]() mutable {
+            importNow(answer, UniqueFd(archive.release()), reference);
         });
         return {};
     });
 }
 
-void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive) {
+void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive, const std::string& reference) {
     if (!context_.rooms.launcher.available())
         return answer.refuse(Error{Errc::Unavailable, "recap-launcher is away, and it alone writes to the image store"});
-    context_.rooms.launcher.importImage(std::move(archive), [this, answer](Result<ImportedImage> imported) {
+    context_.rooms.launcher.importImage(std::move(archive), [this, answer, reference](Result<ImportedImage> imported) {
         if (!imported) return answer.refuse(imported.error());
-        const auto digest = context_.rooms.images.record(std::move(*imported));
+        const auto digest = context_.rooms.images.record(std::move(*imported), reference);
         if (!digest) return answer.refuse(digest.error());
         context_.rooms.refreshAdmissions([this, answer, digest = *digest] {
             context_.capsulesChanged();
