@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include <tuple>
+
 #include "daemon/plan/checks.hpp"
 #include "daemon/plan/command.hpp"
 #include "daemon/plan/narrow.hpp"
@@ -75,6 +77,12 @@ Result<const CapsulePlanner::Prepared*> CapsulePlanner::prepare(const CapsuleInf
     prepared.revision = capsule.revision;
     prepared.generation = policies_.generation();
     return &prepared;
+}
+
+void CapsulePlanner::warm() {
+    std::erase_if(prepared_, [&](const auto& entry) { return !capsules_.find(entry.first); });
+    for (const CapsuleInfo* capsule : capsules_.list())
+        if (const auto manifest = capsules_.manifest(capsule->name)) std::ignore = prepare(*capsule, **manifest);
 }
 
 Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request, const Target& target) {
