@@ -55,18 +55,41 @@ function(recap_program name)
   install(TARGETS ${name} RUNTIME DESTINATION ${arg_DESTINATION})
 endfunction()
 
-# recap_test(NAME LABEL unit SOURCES … LINKS … [TIMEOUT s]): a GoogleTest program, one ctest entry, labelled.
-# Tests find the build's programs through RECAP_BIN_DIR and the sources through RECAP_SOURCE_DIR (environment).
+# What a test finds the build by, in its environment.
+set(RECAP_TEST_ENVIRONMENT "RECAP_BIN_DIR=${CMAKE_BINARY_DIR}/bin;RECAP_SOURCE_DIR=${PROJECT_SOURCE_DIR};RECAP_BUILD_DIR=${CMAKE_BINARY_DIR}")
+
+# recap_test(NAME LABEL unit SOURCES … LINKS … [TIMEOUT s] [STACK [CONFIG file] [CEILING file] [RULES file]]): a GoogleTest
+# program, one ctest entry, labelled. With STACK it runs inside a private stack (what it finds there: tests/support/with-stack).
 function(recap_test name)
-  cmake_parse_arguments(arg "" "LABEL;TIMEOUT" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "STACK" "LABEL;TIMEOUT;CONFIG;CEILING;RULES" "SOURCES;LINKS" ${ARGN})
   find_package(GTest REQUIRED)
   add_executable(test_${name} ${arg_SOURCES})
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_link_libraries(test_${name} PRIVATE recap_options ${arg_LINKS} GTest::gmock GTest::gtest_main)
-  add_test(NAME ${arg_LABEL}.${name} COMMAND test_${name})
+  set(stack)
+  if(arg_STACK)
+    set(stack "${PROJECT_SOURCE_DIR}/tests/support/with-stack" --build "${CMAKE_BINARY_DIR}")
+    foreach(option CONFIG CEILING RULES)
+      if(arg_${option})
+        string(TOLOWER ${option} flag)
+        list(APPEND stack --${flag} "${CMAKE_CURRENT_SOURCE_DIR}/${arg_${option}}")
+      endif()
+    endforeach()
+    list(APPEND stack --)
+  endif()
+  add_test(NAME ${arg_LABEL}.${name} COMMAND ${stack} $<TARGET_FILE:test_${name}>)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  set_tests_properties(${arg_LABEL}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
-    ENVIRONMENT "RECAP_BIN_DIR=${CMAKE_BINARY_DIR}/bin;RECAP_SOURCE_DIR=${PROJECT_SOURCE_DIR};RECAP_BUILD_DIR=${CMAKE_BINARY_DIR}")
+  set_tests_properties(${arg_LABEL}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${RECAP_TEST_ENVIRONMENT}")
+endfunction()
+
+# recap_script_test(NAME LABEL system SCRIPT file [TIMEOUT s]): a Python test, one ctest entry.
+function(recap_script_test name)
+  cmake_parse_arguments(arg "" "LABEL;TIMEOUT;SCRIPT" "" ${ARGN})
+  add_test(NAME ${arg_LABEL}.${name} COMMAND "${RECAP_PYTHON}" -B "${CMAKE_CURRENT_SOURCE_DIR}/${arg_SCRIPT}")
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  set_tests_properties(${arg_LABEL}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${RECAP_TEST_ENVIRONMENT}")
 endfunction()

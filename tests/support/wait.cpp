@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <vector>
 
 namespace recap::test {
 
@@ -25,15 +26,18 @@ UniqueFd openPidfd(pid_t pid) {
     return fd;
 }
 
-bool waitReadable(int fd, const Deadline& deadline) {
-    pollfd one{fd, POLLIN, 0};
+int waitAny(std::initializer_list<int> fds, const Deadline& deadline) {
+    std::vector<pollfd> all;
+    for (const int fd : fds) all.push_back({fd, POLLIN, 0});
     for (;;) {
-        const int ready = ::poll(&one, 1, deadline.remainingMs());
-        if (ready > 0) return true;
-        if (ready == 0 && deadline.passed()) return false;
+        const int ready = ::poll(all.data(), all.size(), deadline.remainingMs());
         if (ready < 0 && errno != EINTR) throw std::runtime_error(std::string("poll: ") + std::strerror(errno));
+        if (ready > 0) return std::find_if(all.begin(), all.end(), [](const pollfd& one) { return one.revents != 0; })->fd;
+        if (ready == 0 && deadline.passed()) return -1;
     }
 }
+
+bool waitReadable(int fd, const Deadline& deadline) { return waitAny({fd}, deadline) == fd; }
 
 bool waitForExit(int pidfd, const Deadline& deadline) { return waitReadable(pidfd, deadline); }
 

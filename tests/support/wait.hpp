@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 
 #include "sdk/base/unique_fd.hpp"
 
@@ -27,6 +28,7 @@ inline const std::chrono::seconds kPatience{20};  // for what must happen; never
 
 UniqueFd openPidfd(pid_t pid);  // throws std::runtime_error
 bool waitReadable(int fd, const Deadline& deadline);
+int waitAny(std::initializer_list<int> fds, const Deadline& deadline);  // the first that is readable; -1: none in time
 bool waitForExit(int pidfd, const Deadline& deadline);
 bool waitForPath(const std::filesystem::path& path, const Deadline& deadline);  // its folder must exist
 bool waitUntil(const std::function<bool()>& condition, const Deadline& deadline);

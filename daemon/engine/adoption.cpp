@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// recapd and the launcher live and die apart. When they meet, what the launcher has is compared with the table and the
+// ledger: its runs are adopted, and what it does not know any more is lost.
+#include <systemd/sd-daemon.h>
+
+#include <cstdio>
+
+#include "daemon/engine/engine.hpp"
+
+namespace recap {
+namespace {
+
+constexpr std::uint64_t kRestoredUsec = 10ull * 60 * 1'000'000;
+
+}  // namespace
+
+Result<void> Engine::restore() {
+    const std::uint64_t now = microseconds(CLOCK_REALTIME);
+    auto rows = parts_.ledger.endedSince(now - kRestoredUsec);
+    if (!rows) return forward(std::move(rows));
+    for (auto& row : *rows) {
+        Run& run = insert(std::move(row));
+        run.concluded = run.durable = true;
+        run.expires = monotonicMicroseconds() + kRestoredUsec;
+    }
+    armExpiry();
+    return {};
+}
+
+void Engine::connected() {
+    // A run that is handed over while the answer is on its way is not in it, and not lost.
+    std::set<RunId> handedOver;
+    for (const auto& [id, run] : runs_) {
+        if (!run.concluded && run.record.state != RunState::Pending) handedOver.insert(id);
+    }
+    parts_.launcher.list([this, handedOver](Result<std::vector<LaunchedRun>> runs) {
+        if (runs)
+            listed(*runs, handedOver);
+        else
+            std::fprintf(stderr, SD_WARNING "the launcher's runs are not known: %s\n", runs.error().message.c_str());
+    });
+}
+
+void Engine::disconnected(Error why) { std::fprintf(stderr, SD_WARNING "recap-launcher is away: %s\n", why.message.c_str()); }
+
+void Engine::listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver) {
+    std::set<RunId> present;
+    for (const auto& launched : runs) {
+        present.insert(launched.id);
+        adopt(launched);
+    }
+    for (const auto& id : handedOver) {
+        Run* run = known(id);
+        if (run != nullptr && !run->concluded && !present.contains(id)) declareLost(*run);
+    }
+    if (!reconciled_) loseUnknown(present);
+    reconciled_ = true;
+}
+
+void Engine::adopt(const LaunchedRun& launched) {
+    if (Run* run = known(launched.id)) return resume(*run, launched);
+    auto row = parts_.ledger.find(launched.id);
+    RunRecord record;
+    if (row && *row) {
+        record = std::move(**row);
+    } else {
+        record.id = launched.id;
+        record.request.capsule = launched.capsule;
+        record.target = record.request.target = launched.target;
+        record.started = microseconds(CLOCK_REALTIME);
+        parts_.ledger.intend(record);
+    }
+    const bool reported = record.state == RunState::Finished;
+    if (!reported) record.state = RunState::Running;
+    Run& run = insert(std::move(record));
+    run.concluded = run.durable = reported;
+    if (reported) run.expires = monotonicMicroseconds() + kRestoredUsec;
+    resume(run, launched);
+}
+
+// In the table: goes on, ends now, or (when its start seemed to have failed, or its estate was not taken) is cleared up.
+void Engine::resume(Run& run, const LaunchedRun& launched) {
+    const RunId id = launched.id;
+    if (run.concluded && run.estate == Estate::Waiting) return;
+    if (run.concluded && run.estate == Estate::Kept) return acknowledge(run);
+    if (!launched.finished && run.concluded) return parts_.launcher.stop(id, std::chrono::seconds(0), [](const Result<void>&) {});
+    if (!launched.finished) progressed(id, launched.report.phases);
+    if (run.log != nullptr) {
+        if (launched.finished) ended(launched.report);
+        return;
+    }
+    parts_.launcher.log(id, [this, id, finished = launched.finished, report = launched.report](Result<UniqueFd> log) {
+        Run* adopted = known(id);
+        if (adopted == nullptr) return;
+        if (log && *log) adopted->log = std::make_shared<LogReader>(std::move(*log));
+        if (!finished) return;
+        if (!adopted->concluded) return ended(report);
+        adopted->estate = Estate::Waiting;
+        keepEstate(*adopted);
+    });
+}
+
+void Engine::declareLost(Run& run) {
+    RunReport report;
+    report.outcome = Outcome::Lost;
+    report.error = Errc::Unavailable;
+    report.detail = "the launcher does not know this run any more; when it ended, its capsules were ended with it";
+    report.phases = run.record.phases;
+    report.phases.finished = monotonicMicroseconds();
+    conclude(run, std::move(report));
+}
+
+void Engine::loseUnknown(const std::set<RunId>& present) {
+    auto rows = parts_.ledger.unfinished();
+    if (!rows) {
+        std::fprintf(stderr, SD_ERR "lost runs are not marked: %s\n", rows.error().message.c_str());
+        return;
+    }
+    for (auto& row : *rows) {
+        if (!present.contains(row.id) && known(row.id) == nullptr) declareLost(insert(std::move(row)));
+    }
+}
+
+}  // namespace recap

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/engine/engine.hpp"
+
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace recap {
+namespace {
+
+constexpr std::uint64_t kKeptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
+constexpr std::size_t kMaxRuns = 8192;
+constexpr std::size_t kMaxArguments = 512;
+constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
+
+}  // namespace
+
+Result<void> checkArguments(const RunRequest& request) {
+    std::size_t bytes = 0;
+    for (const auto& argument : request.args) bytes += argument.size() + 1;
+    if (request.args.size() > kMaxArguments || bytes > kMaxArgumentBytes)
+        return fail(Errc::InvalidArgument, std::to_string(request.args.size()) + " arguments of " + std::to_string(bytes) + " bytes; at most " +
+                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) + " bytes are taken");
+    return {};
+}
+
+Outcome outcomeOf(Errc refusal) {
+    if (refusal == Errc::Denied || refusal == Errc::AccessDenied) return Outcome::Denied;
+    return refusal == Errc::TargetGone ? Outcome::TargetGone : Outcome::NotStarted;
+}
+
+Result<std::unique_ptr<Engine>> Engine::create(const EngineParts& parts) {
+    std::unique_ptr<Engine> engine(new Engine(parts));
+    sd_event_source* source = nullptr;
+    int error = sd_event_add_defer(parts.loop, &source, onTurn, engine.get());
+    if (error < 0) return failErrno("the engine's turn", -error);
+    engine->turn_.reset(source);
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, 10'000'000, onExpiry, engine.get());
+    if (error < 0) return failErrno("the engine's timer", -error);
+    engine->expiry_.reset(source);
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    return engine;
+}
+
+Engine::~Engine() = default;
+
+Result<RunId> Engine::submit(RunRequest request) {
+    if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
+    if (runs_.size() >= kMaxRuns)
+        return fail(Errc::LimitExceeded, "recapd has " + std::to_string(kMaxRuns) + " runs under way or just ended; try again later");
+    RunRecord record;
+    record.started = microseconds(CLOCK_REALTIME);
+    record.id = ids_.next(record.started / 1000);
+    record.target = request.target;
+    record.request = std::move(request);
+    if (record.request.received == 0) record.request.received = monotonicMicroseconds();
+    record.phases.received = record.request.received;
+    const RunId id = record.id;
+    const Run& run = insert(std::move(record));
+    parts_.ledger.intend(run.record);
+    accepted_.push_back(id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+    return id;
+}
+
+Engine::Run& Engine::insert(RunRecord record) {
+    const RunId id = record.id;
+    Run& run = runs_[id];
+    run.record = std::move(record);
+    for (auto* listener : listeners_) listener->submitted(id);
+    return run;
+}
+
+int Engine::onTurn(sd_event_source* source, void* self) {
+    auto& engine = *static_cast<Engine*>(self);
+    auto accepted = std::exchange(engine.accepted_, {});
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    for (const auto& id : accepted) engine.begin(id);
+    return 0;
+}
+
+Engine::Run* Engine::known(const RunId& id) {
+    const auto found = runs_.find(id);
+    return found == runs_.end() ? nullptr : &found->second;
+}
+
+void Engine::begin(const RunId& id) {
+    Run* run = known(id);
+    if (run == nullptr || run->concluded) return;
+    parts_.targets.whenReady(run->record.request.target, [this, id](const Result<Target>& target) {
+        if (Run* waiting = known(id); waiting != nullptr && !waiting->concluded) decide(*waiting, target);
+    });
+}
+
+void Engine::decide(Run& run, const Result<Target>& target) {
+    if (!target) return refuse(run, target.error());
+    run.record.target = target->id.text();
+    auto plan = makePlan(run.record.id, run.record.request, *target);
+    if (!plan && plan.error().code == Errc::NotAdmitted && !run.askedAdmission) {
+        run.askedAdmission = true;
+        return parts_.refreshAdmissions([this, id = run.record.id] { begin(id); });
+    }
+    if (!plan) return refuse(run, plan.error());
+    if (!parts_.launcher.available()) return refuse(run, {Errc::Unavailable, "recap-launcher is away; is recap-launcher.service running?"});
+    launch(run, std::move(*plan));
+}
+
+// What polkit allowed is what is planned: a reload or another container of the same name in between is noticed here.
+Result<RunPlan> Engine::makePlan(const RunId& id, const RunRequest& request, const Target& target) {
+    auto plan = parts_.planner.plan(id, request, target);
+    if (!plan || !request.authorised) return plan;
+    const Authorisation& allowed = *request.authorised;
+    const auto capsule = parts_.capsules.find(request.capsule);
+    const std::uint64_t revision = capsule ? (*capsule)->revision : 0;
+    if (allowed.backend != target.id.backend || allowed.digest != plan->imageDigest || allowed.revision != revision)
+        return fail(Errc::Denied, "capsule '" + request.capsule + "', its image or target '" + request.target +
+                                      "' changed after the authorisation; ask again");
+    return plan;
+}
+
+void Engine::launch(Run& run, RunPlan plan) {
+    plan.planned = monotonicMicroseconds();
+    run.record.phases.planned = plan.planned;
+    run.plan = std::make_shared<RunPlan>(std::move(plan));
+    run.record.plan = run.plan;
+    run.record.state = RunState::Starting;
+    const RunId id = run.record.id;
+    parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
+    for (auto* listener : listeners_) listener->started(*run.plan);
+}
+
+void Engine::launched(const RunId& id, Result<UniqueFd> log) {
+    Run* run = known(id);
+    if (run == nullptr) return;
+    // The capsule has its own copies now: ours would keep the caller's pipes open, and the target's pidfd.
+    run->record.request.stdio = {};
+    if (run->plan != nullptr) {
+        run->plan->request.stdio = {};
+        run->plan->target.pidfd.reset();
+    }
+    if (run->concluded) return;
+    if (!log) return refuse(*run, log.error());
+    if (*log) run->log = std::make_shared<LogReader>(std::move(*log));
+}
+
+void Engine::refuse(Run& run, const Error& why) {
+    RunReport report;
+    report.outcome = outcomeOf(why.code);
+    report.error = why.code;
+    report.detail = why.message;
+    report.phases.finished = report.phases.escaped = monotonicMicroseconds();
+    conclude(run, std::move(report));
+}
+
+void Engine::progressed(const RunId& id, const Phases& phases) {
+    Run* run = known(id);
+    if (run == nullptr || run->concluded) return;
+    auto& known = run->record.phases;
+    if (phases.attached != 0) known.attached = phases.attached;
+    if (phases.executing != 0) {
+        known.executing = phases.executing;
+        run->record.state = RunState::Running;
+    }
+    for (auto* listener : listeners_) listener->changed(id, known);
+}
+
+void Engine::ended(RunReport report) {
+    Run* run = known(report.id);
+    // One that is not known yet is in the list that connected() asks for.
+    if (run == nullptr) return;
+    if (run->concluded && run->estate == Estate::None) return parts_.launcher.ack(run->record.id);  // seemed not to have started
+    if (run->concluded) return acknowledge(*run);
+    run->estate = Estate::Waiting;
+    conclude(*run, std::move(report));
+    keepEstate(*run);
+}
+
+void Engine::conclude(Run& run, RunReport report) {
+    run.concluded = true;
+    report.id = run.record.id;
+    report.phases.received = run.record.phases.received;
+    report.phases.planned = run.record.phases.planned;
+    run.record.phases = report.phases;
+    run.record.report = std::move(report);
+    run.record.request.stdio = {};
+    if (run.plan != nullptr) run.plan->request.stdio = {};
+    parts_.ledger.report(run.record, [this, id = run.record.id](const Result<void>& durable) {
+        if (Run* reported = known(id)) announce(*reported, durable);
+    });
+}
+
+void Engine::announce(Run& run, const Result<void>& durable) {
+    if (!durable) std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable: %s\n", run.record.id.c_str(), durable.error().message.c_str());
+    run.durable = durable.has_value();
+    run.record.state = RunState::Finished;
+    run.expires = monotonicMicroseconds() + kKeptUsec;
+    for (auto* listener : listeners_) listener->finished(run.record.report);
+    acknowledge(run);
+    armExpiry();
+}
+
+void Engine::keepEstate(Run& run) {
+    const RunReport& report = run.record.report;
+    auto log = report.logBytes > 0 ? run.log : nullptr;
+    parts_.estates.keep(run.record.id, std::move(log), report.hasArtifacts, [this, id = run.record.id](const Result<void>& kept) {
+        Run* ended = known(id);
+        if (ended == nullptr) return;
+        ended->estate = kept ? Estate::Kept : Estate::Failed;
+        if (kept) {
+            ended->log.reset();  // our own file from now on: the launcher's memory is free
+        } else {
+            ended->estateProblem = kept.error();
+            std::fprintf(stderr, SD_ERR "run %s: %s; the launcher keeps it for now\n", id.c_str(), kept.error().message.c_str());
+        }
+        acknowledge(*ended);
+        for (auto& then : std::exchange(ended->onceKept, {})) then();
+    });
+}
+
+// The launcher may forget a run once its row is durable and what it left is in our folder.
+void Engine::acknowledge(const Run& run) {
+    if (run.durable && run.estate == Estate::Kept) parts_.launcher.ack(run.record.id);
+}
+
+void Engine::armExpiry() {
+    std::uint64_t first = 0;
+    for (const auto& [id, run] : runs_) {
+        if (run.expires != 0 && (first == 0 || run.expires < first)) first = run.expires;
+    }
+    if (first == 0) return;
+    sd_event_source_set_time(expiry_.get(), first);
+    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
+}
+
+int Engine::onExpiry(sd_event_source*, std::uint64_t now, void* self) {
+    static_cast<Engine*>(self)->expire(now);
+    return 0;
+}
+
+void Engine::expire(std::uint64_t now) {
+    std::vector<RunId> old;
+    for (const auto& [id, run] : runs_) {
+        if (run.expires != 0 && run.expires <= now) old.push_back(id);
+    }
+    for (const auto& id : old) {
+        runs_.erase(id);
+        for (auto* listener : listeners_) listener->expired(id);
+    }
+    armExpiry();
+}
+
+}  // namespace recap

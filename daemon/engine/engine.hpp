@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The run table: takes requests, has them planned, gives plans to the launcher, and sees each run to its report, its row in
+// the ledger and its kept output. Lives on the loop; knows every other room by its interface only.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "daemon/core/capsules.hpp"
+#include "daemon/core/event.hpp"
+#include "daemon/core/launcher.hpp"
+#include "daemon/core/planner.hpp"
+#include "daemon/core/runs.hpp"
+#include "daemon/core/target_table.hpp"
+#include "daemon/engine/estate.hpp"
+#include "daemon/engine/ledger.hpp"
+#include "daemon/engine/log_reader.hpp"
+#include "daemon/engine/pump.hpp"
+#include "daemon/engine/ulid.hpp"
+
+namespace recap {
+
+struct EngineParts {  // all outlive the engine
+    sd_event* loop;
+    Launcher& launcher;
+    Planner& planner;
+    const CapsuleStore& capsules;
+    TargetTable& targets;
+    Ledger& ledger;
+    Estates& estates;
+    // Root admits images at the launcher, which tells nobody: asked again before a run is refused for it.
+    std::function<void(std::function<void()> then)> refreshAdmissions;
+};
+
+class Engine final : public RunTable, public LaunchEvents {
+public:
+    static Result<std::unique_ptr<Engine>> create(const EngineParts& parts);
+    ~Engine() override;
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    void listen(RunListener& listener) { listeners_.push_back(&listener); }
+    // Runs that ended in the last ten minutes are objects again. Once, before the bus is opened.
+    Result<void> restore();
+
+    Result<RunId> submit(RunRequest request) override;
+    const RunRecord* find(const RunId& id) const override;
+    std::vector<const RunRecord*> current() const override;
+    Result<RunPage> list(const RunFilter& filter) const override;
+    void plan(RunRequest request, Reply<RunPlan> reply) override;
+    void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
+    void signal(const RunId& id, int signal, Reply<void> reply) override;
+    Result<OutputChunk> output(const RunId& id, Stream stream, std::uint64_t offset, std::uint32_t max) override;
+    Result<UniqueFd> openOutput(const RunId& id, Stream stream) override;
+    void artifacts(const RunId& id, Reply<std::vector<Artifact>> reply) override;
+    void openArtifact(const RunId& id, const std::string& name, Reply<UniqueFd> reply) override;
+    void callerGone(const std::string& busName) override;
+
+    void progressed(const RunId& id, const Phases& phases) override;
+    void ended(RunReport report) override;
+    void connected() override;
+    void disconnected(Error why) override;
+
+private:
+    enum class Estate { None, Waiting, Kept, Failed };  // of the run at the launcher, and in our folder
+
+    struct Run {
+        RunRecord record;
+        std::shared_ptr<RunPlan> plan;     // also record.plan
+        std::shared_ptr<LogReader> log;    // the launcher's memory, then our file
+        Estate estate = Estate::None;
+        Error estateProblem;
+        bool concluded = false;  // has its report; the ledger may still be writing it
+        bool durable = false;
+        bool askedAdmission = false;
+        std::uint64_t expires = 0;  // CLOCK_MONOTONIC, µs
+        std::vector<std::function<void()>> onceKept;
+    };
+
+    explicit Engine(const EngineParts& parts) : parts_(parts), pumps_(parts.loop) {}
+
+    // The way of a run, in order.
+    void begin(const RunId& id);
+    void decide(Run& run, const Result<Target>& target);
+    Result<RunPlan> makePlan(const RunId& id, const RunRequest& request, const Target& target);
+    void launch(Run& run, RunPlan plan);
+    void launched(const RunId& id, Result<UniqueFd> log);
+    void refuse(Run& run, const Error& why);
+    void conclude(Run& run, RunReport report);
+    void announce(Run& run, const Result<void>& durable);
+    void keepEstate(Run& run);
+    void acknowledge(const Run& run);
+    void expire(std::uint64_t now);
+    void armExpiry();
+
+    // A launcher that has run on without us, or we without it (adoption.cpp).
+    void listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver);
+    void adopt(const LaunchedRun& launched);
+    void resume(Run& run, const LaunchedRun& launched);
+    void declareLost(Run& run);
+    void loseUnknown(const std::set<RunId>& present);
+    Run& insert(RunRecord record);
+
+    Run* known(const RunId& id);
+    Result<std::shared_ptr<LogReader>> logOf(Run& run);
+    void whenKept(const RunId& id, std::function<void(Result<Run*>)> then);
+    static int onTurn(sd_event_source* source, void* self);
+    static int onExpiry(sd_event_source* source, std::uint64_t now, void* self);
+
+    EngineParts parts_;
+    std::vector<RunListener*> listeners_;
+    std::unordered_map<RunId, Run> runs_;
+    std::deque<RunId> accepted_;  // to begin on the next turn
+    EventSource turn_;
+    EventSource expiry_;
+    UlidSource ids_;
+    Pumps pumps_;
+    bool reconciled_ = false;  // with the ledger, once after start
+};
+
+Outcome outcomeOf(Errc refusal);
+Result<void> checkArguments(const RunRequest& request);
+
+}  // namespace recap

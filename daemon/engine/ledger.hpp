@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// The durable record of runs: one row a run, in SQLite. Writing is done by one worker thread, so that the loop never waits
+// for a disk; whatever is queued becomes one transaction with one fsync.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/core/event.hpp"
+#include "daemon/core/runs.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+struct sqlite3;
+
+namespace recap {
+
+class Ledger {
+public:
+    using Done = std::function<void(Result<void>)>;
+
+    static Result<std::unique_ptr<Ledger>> open(sd_event* loop, const std::string& path);
+    ~Ledger();  // what is queued is written first; callbacks are not called any more
+    Ledger(const Ledger&) = delete;
+    Ledger& operator=(const Ledger&) = delete;
+
+    // A run has been accepted: durable soon, together with others or with its own report.
+    void intend(const RunRecord& run);
+    // A run has ended: `durable` comes on the loop after the fsync.
+    void report(const RunRecord& run, Done durable);
+
+    Result<std::vector<RunRecord>> query(const RunFilter& filter) const;  // at most filter.limit, newest first
+    Result<std::optional<RunRecord>> find(const RunId& id) const;
+    Result<std::vector<RunRecord>> unfinished() const;
+    Result<std::vector<RunRecord>> endedSince(std::uint64_t realtime) const;
+
+private:
+    struct Row {
+        RunRecord run;
+        std::uint64_t ended = 0;  // CLOCK_REALTIME, µs; 0: not yet
+        Done durable;
+    };
+    struct Close {
+        void operator()(sqlite3* database) const;
+    };
+    using Database = std::unique_ptr<sqlite3, Close>;
+
+    Ledger() = default;
+    void enqueue(Row row, bool urgent);
+    void work();
+    Result<void> commit(const std::vector<Row>& rows);
+    Result<std::vector<RunRecord>> select(const std::string& condition, const std::vector<std::string>& texts, std::uint32_t limit) const;
+    static int onCommitted(sd_event_source* source, int fd, std::uint32_t events, void* self);
+
+    Database writer_;  // the worker's
+    Database reader_;  // the loop's
+    UniqueFd wake_;    // eventfd: `done_` has something
+    EventSource committed_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<Row> queue_;
+    bool urgent_ = false;
+    bool stopping_ = false;
+    std::vector<std::pair<Done, Result<void>>> done_;
+    std::thread worker_;
+};
+
+}  // namespace recap

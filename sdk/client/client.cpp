@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "sdk/client/private.hpp"
+
+namespace recap::client {
+
+namespace {
+
+// "/org/recap1/run/ID"; ids are ULIDs, which people may also type in lower case.
+Result<std::string> runPath(std::string_view run) {
+    const bool plain = std::ranges::all_of(run, [](unsigned char c) { return std::isalnum(c) && c < 128; });
+    if (run.empty() || !plain) return fail(Errc::NotFound, "no run '" + std::string(run) + "': a run's id is 26 letters and digits");
+    std::string path = std::string(kRoot) + "/run/";
+    for (const char c : run) path += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return path;
+}
+
+// A call on a run's object; that there is no such object is said in words of ours.
+template <class... Args>
+Result<MessagePtr> onRun(sd_bus* bus, bool interactive, const std::string& run, const char* member, const Args&... args) {
+    auto path = runPath(run);
+    if (!path) return forward(std::move(path));
+    auto reply = call(bus, {path->c_str(), kRun, member, kAskTimeout, interactive}, args...);
+    if (!reply && (reply.error().code == Errc::NotFound || reply.error().code == Errc::NotSupported) &&
+        !reply.error().message.starts_with("no "))
+        reply.error().message = "no run '" + run + "' at hand (" + reply.error().message + ")";
+    return reply;
+}
+
+}  // namespace
+
+Client::Client(std::unique_ptr<Private> d) : d_(std::move(d)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+Result<Client> Client::connect() {
+    auto bus = openSystemBus();
+    if (!bus) return forward(std::move(bus));
+    auto d = std::make_unique<Private>();
+    d->bus = std::move(*bus);
+    return Client(std::move(d));
+}
+
+void Client::setInteractive(bool interactive) {
+    d_->interactive = interactive;
+}
+
+Result<std::string> Client::runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options) {
+    Dict all = options;
+    if (d_->interactive) all.set("interactive", true);
+    return take<std::string>(call(d_->bus.get(), d_->manager("RunSelected", kAskTimeout), capsule, selector, args, all));
+}
+
+Result<Dict> Client::plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options) {
+    Dict all = options;
+    if (d_->interactive) all.set("interactive", true);
+    return take<Dict>(call(d_->bus.get(), d_->manager("Plan", kAskTimeout), capsule, target, args, all));
+}
+
+Result<Rows> Client::targets(const Dict& filter) {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListTargets"), filter, Dict{}));
+}
+Result<Rows> Client::capsules() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListCapsules"), Dict{}));
+}
+Result<Rows> Client::images() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListImages"), Dict{}));
+}
+Result<Rows> Client::backends() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListBackends"), Dict{}));
+}
+Result<Rows> Client::policies() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListPolicies"), Dict{}));
+}
+Result<Rows> Client::schedule() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("ListSchedule"), Dict{}));
+}
+Result<Rows> Client::doctor() {
+    return take<Rows>(call(d_->bus.get(), d_->manager("Doctor"), Dict{}));
+}
+
+Result<RunPage> Client::runs(const Dict& filter, const Dict& options) {
+    auto reply = call(d_->bus.get(), d_->manager("ListRuns"), filter, options);
+    if (!reply) return forward(std::move(reply));
+    RunPage page;
+    int r = read(reply->get(), page.runs);
+    if (r >= 0) r = read(reply->get(), page.next);
+    if (r < 0) return tl::unexpected(toError(r, "recapd's answer to ListRuns"));
+    return page;
+}
+
+Result<std::string> Client::installCapsule(const std::string& toml, bool replace) {
+    if (toml.find('\0') != std::string::npos) return fail(Errc::InvalidArgument, "the manifest has a zero byte in it: not TOML");
+    Dict options = d_->asking();
+    if (replace) options.set("replace", true);
+    return take<std::string>(call(d_->bus.get(), d_->manager("InstallCapsule", kAskTimeout), toml, options));
+}
+Result<void> Client::removeCapsule(const std::string& name) {
+    return takeNothing(call(d_->bus.get(), d_->manager("RemoveCapsule", kAskTimeout), name, d_->asking()));
+}
+Result<void> Client::enableCapsule(const std::string& name) {
+    return takeNothing(call(d_->bus.get(), d_->manager("EnableCapsule", kAskTimeout), name, d_->asking()));
+}
+Result<void> Client::disableCapsule(const std::string& name) {
+    return takeNothing(call(d_->bus.get(), d_->manager("DisableCapsule", kAskTimeout), name, d_->asking()));
+}
+
+Result<std::string> Client::importImage(int archive) {
+    return take<std::string>(call(d_->bus.get(), d_->manager("ImportImage", kNoTimeout), BorrowedFd{archive}, d_->asking()));
+}
+Result<std::string> Client::importImageFrom(const std::string& reference) {
+    return take<std::string>(call(d_->bus.get(), d_->manager("ImportImageFrom", kNoTimeout), reference, d_->asking()));
+}
+Result<void> Client::removeImage(const std::string& image) {
+    return takeNothing(call(d_->bus.get(), d_->manager("RemoveImage", kAskTimeout), image, d_->asking()));
+}
+Result<void> Client::scanImage(const std::string& image) {
+    return takeNothing(call(d_->bus.get(), d_->manager("ScanImage", kNoTimeout), image, d_->asking()));
+}
+Result<void> Client::reload() {
+    return takeNothing(call(d_->bus.get(), d_->manager("Reload", kAskTimeout), d_->asking()));
+}
+
+Result<Dict> Client::details(const std::string& run) {
+    return take<Dict>(onRun(d_->bus.get(), d_->interactive, run, "GetDetails", d_->asking()));
+}
+
+Result<OutputChunk> Client::output(const std::string& run, const std::string& stream, std::uint64_t offset, std::uint32_t max) {
+    auto reply = onRun(d_->bus.get(), d_->interactive, run, "GetOutput", stream, offset, max, d_->asking());
+    if (!reply) return forward(std::move(reply));
+    OutputChunk chunk;
+    int r = read(reply->get(), chunk.data);
+    if (r >= 0) r = read(reply->get(), chunk.end);
+    if (r < 0) return tl::unexpected(toError(r, "recapd's answer to GetOutput"));
+    return chunk;
+}
+
+Result<UniqueFd> Client::openOutput(const std::string& run, const std::string& stream) {
+    Dict options = d_->asking();
+    options.set("stream", stream);
+    return takeFd(onRun(d_->bus.get(), d_->interactive, run, "OpenOutput", options));
+}
+Result<Rows> Client::artifacts(const std::string& run) {
+    return take<Rows>(onRun(d_->bus.get(), d_->interactive, run, "ListArtifacts", d_->asking()));
+}
+Result<UniqueFd> Client::openArtifact(const std::string& run, const std::string& name) {
+    return takeFd(onRun(d_->bus.get(), d_->interactive, run, "OpenArtifact", name, d_->asking()));
+}
+Result<void> Client::stop(const std::string& run, std::chrono::seconds grace) {
+    const auto seconds = static_cast<std::uint32_t>(grace.count());
+    return takeNothing(onRun(d_->bus.get(), d_->interactive, run, "Stop", seconds, d_->asking()));
+}
+Result<void> Client::kill(const std::string& run) {
+    return takeNothing(onRun(d_->bus.get(), d_->interactive, run, "Kill", d_->asking()));
+}
+Result<void> Client::attach(const std::string& run) {
+    return takeNothing(onRun(d_->bus.get(), d_->interactive, run, "Attach", d_->asking()));
+}
+
+}  // namespace recap::client

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// RECap from C++: run capsules on running containers, through recapd's D-Bus interface (org.recap1; dbus/*.xml says what
+// each option and row key means).
+//
+//     auto client = recap::client::Client::connect();
+//     auto run = client->run({.capsule = "ps", .target = "process:web"});
+//     while (!run.ended()) client->wait();
+//     return run.end()->exitCode;
+//
+// A Client belongs to one thread. Every call but run() blocks until recapd has answered; run() only queues, so that a
+// program can have many runs under way and pump() them from a loop of its own. Nothing here throws but std::bad_alloc.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+#include "sdk/client/recap/value.hpp"
+
+namespace recap::client {
+
+struct RunRequest {
+    std::string capsule;
+    std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
+    Strings args;
+    int standardInput = -1;   // a pipe, socket, regular file or /dev/null; borrowed until run() returns; -1: no input
+    int standardOutput = -1;  // the same; -1: kept by recapd for output()
+    int standardError = -1;
+    std::chrono::microseconds timeout{0};  // 0: the manifest's, which it can only shorten
+    bool endsWithCaller = false;           // recapd stops the run when this connection ends
+    bool interactive = false;              // polkit may ask the user
+};
+
+// How a run ended.
+struct RunEnd {
+    std::string outcome;  // succeeded failed killed timed-out target-gone denied not-started lost skipped
+    int exitCode = 0;     // the payload's; 128+n for signal n
+    Dict details;         // id, capsule, target, escape, detail, error, phases
+};
+
+// A run that a Client started. Lives as long as anybody holds it; changes only inside Client::pump() and wait().
+class Run {
+public:
+    // Until recapd has accepted the run there is no path; afterwards "/org/recap1/run/ID".
+    const std::string& path() const;
+    std::string id() const;
+    bool accepted() const { return !path().empty(); }
+    // True once there is an end, or an error that there will be none: refused by recapd, or recapd is gone.
+    bool ended() const;
+    const RunEnd* end() const;     // null: not ended, or failed
+    const Error* failure() const;  // null: not ended, or ended properly
+
+    struct State;
+    explicit Run(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+private:
+    friend class Client;
+    std::shared_ptr<State> state_;
+};
+
+struct RunPage {
+    Rows runs;
+    std::string next;  // what to pass as "before" for older rows; empty: there are none
+};
+struct OutputChunk {
+    std::string data;
+    bool end = false;
+};
+
+class Client {
+public:
+    // The system bus, or what DBUS_SYSTEM_BUS_ADDRESS names. recapd is started by the bus where it is not running.
+    static Result<Client> connect();
+    Client(Client&&) noexcept;
+    Client& operator=(Client&&) noexcept;
+    ~Client();
+
+    // Whether calls that are protected by polkit may ask the user (a password prompt of the session's agent).
+    void setInteractive(bool interactive);
+
+    Run run(const RunRequest& request);
+    // Asks and does not wait: how the run ends tells whether it helped. Before recapd has accepted the run, it is kept
+    // until then.
+    void stop(const Run& run, std::chrono::seconds grace);
+    void kill(const Run& run);
+
+    // For loops: poll fd() for events() until deadline() (CLOCK_MONOTONIC, µs; UINT64_MAX: none), then pump() until it
+    // says false. wait() does all that once.
+    int fd() const;
+    short events() const;
+    std::uint64_t deadline() const;
+    Result<bool> pump();
+    Result<void> wait();
+
+    // One run on each of the targets that `selector` matches; the batch's object path.
+    Result<std::string> runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options = {});
+    Result<Dict> plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options = {});
+    Result<Rows> targets(const Dict& filter = {});
+    Result<Rows> capsules();
+    Result<Rows> images();
+    Result<Rows> backends();
+    Result<Rows> policies();
+    Result<Rows> schedule();
+    Result<Rows> doctor();
+    Result<RunPage> runs(const Dict& filter = {}, const Dict& options = {});
+
+    Result<std::string> installCapsule(const std::string& toml, bool replace);  // its object path
+    Result<void> removeCapsule(const std::string& name);
+    Result<void> enableCapsule(const std::string& name);
+    Result<void> disableCapsule(const std::string& name);
+    Result<std::string> importImage(int archive);  // the image's digest; a regular file or a folder, open for reading
+    Result<std::string> importImageFrom(const std::string& reference);
+    Result<void> removeImage(const std::string& image);
+    Result<void> scanImage(const std::string& image);
+    Result<void> reload();
+
+    // Of one run, by its id.
+    Result<Dict> details(const std::string& run);
+    Result<OutputChunk> output(const std::string& run, const std::string& stream, std::uint64_t offset, std::uint32_t max);
+    Result<UniqueFd> openOutput(const std::string& run, const std::string& stream);  // a pipe that follows the run
+    Result<Rows> artifacts(const std::string& run);
+    Result<UniqueFd> openArtifact(const std::string& run, const std::string& name);
+    Result<void> stop(const std::string& run, std::chrono::seconds grace);
+    Result<void> kill(const std::string& run);
+    Result<void> attach(const std::string& run);
+
+private:
+    struct Private;
+    explicit Client(std::unique_ptr<Private> d);
+    std::unique_ptr<Private> d_;
+};
+
+}  // namespace recap::client

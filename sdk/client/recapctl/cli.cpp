@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sdk/client/recapctl/cli.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "sdk/client/recapctl/complete.hpp"
+#include "sdk/client/recapctl/exit_status.hpp"
+#include "sdk/client/recapctl/json.hpp"
+
+namespace recapctl {
+
+namespace {
+
+using Add = void (*)(Cli&);
+struct Group {
+    std::string_view verb;
+    Add add;
+};
+constexpr Group kGroups[] = {
+    {"run", addRun},          {"plan", addPlan},      {"targets", addLists},       {"capsules", addCapsules},
+    {"capsule", addCapsules}, {"runs", addRuns},      {"show", addRuns},           {"logs", addRuns},
+    {"stop", addRuns},        {"attach", addRuns},    {"artifacts", addArtifacts}, {"image", addImages},
+    {"backends", addLists},   {"policies", addLists}, {"schedule", addLists},      {"doctor", addLists},
+    {"shell", addLater},      {"events", addLater},
+};
+
+// False: the first word is no verb.
+bool addGroups(Cli& cli, const std::vector<std::string>& arguments) {
+    const auto verb = std::ranges::find_if(arguments, [](const std::string& one) { return !one.starts_with('-'); });
+    if (verb != arguments.end()) {
+        for (const auto& group : kGroups)
+            if (group.verb == *verb) {
+                group.add(cli);
+                return true;
+            }
+        return false;
+    }
+    std::vector<Add> added;
+    for (const auto& group : kGroups)
+        if (std::ranges::find(added, group.add) == added.end()) {
+            group.add(cli);
+            added.push_back(group.add);
+        }
+    return true;
+}
+
+std::string unknownVerb(const std::vector<std::string>& arguments) {
+    const auto verb = std::ranges::find_if(arguments, [](const std::string& one) { return !one.starts_with('-'); });
+    return "no verb '" + *verb + "' (recapctl --help lists them)";
+}
+
+int usage(Cli& cli, const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+        const CLI::App* chosen = &cli.app;
+        while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
+        return print(error.get_name() == "CallForVersion" ? std::string("recapctl ") + RECAP_VERSION + "\n" : chosen->help());
+    }
+    std::string message = error.what();
+    if (const auto end = message.find('\n'); end != std::string::npos) message.resize(end);
+    if (!cli.style.json) message += " (recapctl --help says what there is)";
+    return complain({recap::Errc::InvalidArgument, message}, cli.style);
+}
+
+void addGlobals(Cli& cli) {
+    cli.app.name("recapctl");
+    cli.app.set_version_flag("--version", RECAP_VERSION, "Print the version");
+    cli.app.add_flag("--json", cli.style.json, "Print one JSON object and nothing else, errors too");
+    cli.app.add_flag("--no-legend", cli.noLegend, "Print no column heads");
+    cli.app.require_subcommand(1);
+    cli.app.fallthrough();
+    cli.app.footer(
+        "A target is BACKEND:NAME-OR-ID (docker:web, process:4242), or a bare name where one backend has it.\n"
+        "Exit status: the capsule's own for run; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
+}
+
+}  // namespace
+
+CLI::App* Cli::verb(CLI::App* parent, const std::string& name, const std::string& description, std::function<int()> act, bool arguments) {
+    CLI::App* added = (parent ? parent : &app)->add_subcommand(name, description);
+    added->fallthrough();
+    added->callback([this, act = std::move(act), arguments] {
+        action = act;
+        takesArguments = arguments;
+    });
+    return added;
+}
+
+int withClient(const Style& style, const std::function<int(recap::client::Client&)>& body) {
+    auto client = recap::client::Client::connect();
+    if (!client) return complain(client.error(), style);
+    client->setInteractive(::isatty(STDIN_FILENO) == 1);
+    return body(*client);
+}
+
+int done(const Style& style, const recap::Result<void>& result) {
+    if (!result) return complain(result.error(), style);
+    return style.json ? print(line(document())) : kSuccess;
+}
+
+int runCommandLine(std::vector<std::string> arguments) {
+    // Not the parser's: what is being typed is no command line yet.
+    if (!arguments.empty() && arguments.front() == "__complete") return printCompletions({arguments.begin() + 1, arguments.end()});
+    CLI::App app{"Run management functions on running containers, and leave nothing behind"};
+    Cli cli(app);
+    if (const auto dashes = std::ranges::find(arguments, "--"); dashes != arguments.end()) {
+        cli.passed.assign(dashes + 1, arguments.end());
+        cli.hasPassed = true;
+        arguments.erase(dashes, arguments.end());
+    }
+    // Known before parsing, so that a complaint about the parsing is JSON already.
+    cli.style.json = std::ranges::find(arguments, "--json") != arguments.end();
+    cli.style.colour = !cli.style.json && mayColour(STDOUT_FILENO);
+    addGlobals(cli);
+    if (!addGroups(cli, arguments)) return complain({recap::Errc::InvalidArgument, unknownVerb(arguments)}, cli.style);
+    std::ranges::reverse(arguments);  // as CLI11 takes them
+    try {
+        app.parse(arguments);
+    } catch (const CLI::ParseError& error) {
+        return usage(cli, error);
+    }
+    cli.style.legend = !cli.noLegend;
+    if (cli.hasPassed && !cli.takesArguments)
+        return complain({recap::Errc::InvalidArgument, "nothing can stand after '--' here: only run and plan pass arguments to a capsule"},
+                        cli.style);
+    return cli.action();
+}
+
+}  // namespace recapctl

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Past and present runs: runs, show, logs, stop, attach.
+#include <poll.h>
+#include <unistd.h>
+
+#include "sdk/client/recapctl/cli.hpp"
+#include "sdk/client/recapctl/exit_status.hpp"
+#include "sdk/client/recapctl/json.hpp"
+#include "sdk/client/recapctl/run_report.hpp"
+#include "sdk/client/recapctl/text.hpp"
+#include "sdk/client/recapctl/ulid.hpp"
+
+namespace recapctl {
+
+using namespace recap;
+using client::Dict;
+using client::Rows;
+
+namespace {
+
+struct Options {
+    std::string run;
+    std::string capsule;
+    std::string target;
+    std::string outcome;
+    std::string before;
+    std::string stream;
+    std::string grace = "5s";
+    std::uint32_t limit = 0;
+    bool follow = false;
+    bool now = false;
+};
+
+std::vector<Column> runColumns() {
+    const Column status{
+        "EXIT", [](const Dict& row) { return row.text("state") == "finished" ? std::to_string(row.number("exit-code")) : std::string(); }};
+    const Column state{"STATE",
+                       [](const Dict& row) { return std::string(row.text("outcome").empty() ? row.text("state") : row.text("outcome")); }};
+    const Column started{"STARTED", [](const Dict& row) {
+                             return row.number("started") > 0 ? localTime(static_cast<std::uint64_t>(row.number("started")))
+                                                              : std::string();
+                         }};
+    return {text("RUN", "id"), text("CAPSULE", "capsule"), text("TARGET", "target"), state, status, text("ESCAPE", "escape"), started};
+}
+
+int listRuns(const Style& style, const Options& options) {
+    Dict filter, with;
+    if (!options.capsule.empty()) filter.set("capsule", options.capsule);
+    if (!options.target.empty()) filter.set("target", options.target);
+    if (!options.outcome.empty()) filter.set("outcome", options.outcome);
+    if (!options.before.empty()) with.set("before", options.before);
+    if (options.limit > 0) with.set("limit", options.limit);
+    return withClient(style, [&](client::Client& client) {
+        return unlessFailed<client::RunPage>(style, client.runs(filter, with), [&](client::RunPage& page) {
+            if (!style.json) return printRows(runColumns(), page.runs, "runs", style);
+            Json json = document();
+            json["runs"] = toJson(page.runs);
+            json["next"] = page.next;
+            return print(line(json));
+        });
+    });
+}
+
+// From the run's object, or from the ledger once there is none any more.
+Result<Dict> find(client::Client& client, const std::string& run) {
+    auto details = client.details(run);
+    if (details || details.error().code != Errc::NotFound) return details;
+    const std::string after = successor(run);
+    if (after.empty()) return details;
+    auto page = client.runs({}, {{"before", after}, {"limit", 1U}});
+    if (page && !page->runs.empty() && page->runs.front().text("id") == upperCase(run)) return page->runs.front();
+    return details;
+}
+
+std::string inWords(const Dict& run) {
+    std::string words;
+    const auto say = [&](const char* what, const std::string& how) {
+        if (!how.empty()) words += std::string(what) + escaped(how) + "\n";
+    };
+    const auto word = [&](const char* key) { return std::string(run.text(key)); };
+    const auto all = [&](const char* key) { return list("", key).cell(run); };
+    say("run           ", word("id"));
+    say("capsule       ", word("capsule"));
+    say("target        ", word("target"));
+    say("image         ", word("image"));
+    say("command       ", all("argv"));
+    say("caller        ", run.has("caller") ? "uid " + std::to_string(run.number("caller")) : "");
+    say("started       ", run.number("started") > 0 ? localTime(static_cast<std::uint64_t>(run.number("started"))) : "");
+    say("state         ", word("state"));
+    say("outcome       ", word("outcome"));
+    say("exit          ", word("state") == "finished" ? std::to_string(run.number("exit-code")) : "");
+    say("detail        ", word("detail"));
+    say("error         ", word("error"));
+    if (run.has("phases")) say("phases (ms)   ", phasesInWords(run.dict("phases")));
+    say("escape        ", word("escape"));
+    for (const auto& left : run.strings("left")) say("left          ", left);
+    for (const auto& narrowed : run.strings("narrowed")) say("narrowed      ", narrowed);
+    say("not enforced  ", all("unenforced-limits"));
+    say("not mounted   ", all("omitted-mounts"));
+    if (run.has("cpu-usec")) say("CPU time (ms) ", milliseconds(static_cast<std::uint64_t>(run.number("cpu-usec"))));
+    if (run.has("memory-peak")) say("memory peak   ", bytes(static_cast<std::uint64_t>(run.number("memory-peak"))));
+    say("out of memory ", run.flag("oom") ? "yes" : "");
+    if (run.has("log-bytes"))
+        say("log           ",
+            bytes(static_cast<std::uint64_t>(run.number("log-bytes"))) + (run.flag("log-truncated") ? ", truncated" : ""));
+    say("artifacts     ", run.flag("artifacts") ? "yes (recapctl artifacts " + word("id") + ")" : "");
+    return words;
+}
+
+int show(const Style& style, const Options& options) {
+    return withClient(style, [&](client::Client& client) {
+        return unlessFailed<Dict>(style, find(client, options.run),
+                                  [&](Dict& run) { return style.json ? printJson(run) : print(inWords(run)); });
+    });
+}
+
+int logsAsJson(client::Client& client, const Style& style, const Options& options) {
+    Json json = document();
+    json["id"] = upperCase(options.run);
+    for (const std::string stream : {"stdout", "stderr"}) {
+        if (!options.stream.empty() && options.stream != stream) continue;
+        auto kept = keptOutput(client, options.run, stream);
+        if (!kept) return complain(kept.error(), style);
+        setBytes(json, stream, *kept);
+    }
+    return print(line(json));
+}
+
+// Each stream of the run to the same one of ours, until both have ended.
+int copyStreams(std::array<UniqueFd, 2> streams) {
+    char buffer[65536];
+    while (streams[0] || streams[1]) {
+        pollfd polls[2] = {{streams[0].get(), POLLIN, 0}, {streams[1].get(), POLLIN, 0}};
+        if (::poll(polls, 2, -1) < 0) continue;
+        for (std::size_t i = 0; i < 2; ++i) {
+            if (!polls[i].revents) continue;
+            const ssize_t size = ::read(streams[i].get(), buffer, sizeof buffer);
+            if (size <= 0)
+                streams[i].reset();
+            else if (!writeAll(i == 0 ? STDOUT_FILENO : STDERR_FILENO, {buffer, static_cast<std::size_t>(size)}))
+                return kOwnFailure;
+        }
+    }
+    return kSuccess;
+}
+
+int logs(const Style& style, const Options& options) {
+    return withClient(style, [&](client::Client& client) {
+        if (style.json) return logsAsJson(client, style, options);
+        std::array<UniqueFd, 2> streams;
+        for (std::size_t i = 0; i < 2; ++i) {
+            const std::string stream = i == 0 ? "stdout" : "stderr";
+            if (!options.stream.empty() && options.stream != stream) continue;
+            if (!options.follow) {
+                auto kept = keptOutput(client, options.run, stream);
+                if (!kept) return complain(kept.error(), style);
+                if (!writeAll(i == 0 ? STDOUT_FILENO : STDERR_FILENO, *kept)) return kOwnFailure;
+                continue;
+            }
+            auto opened = client.openOutput(options.run, stream);
+            if (!opened) return complain(opened.error(), style);
+            streams[i] = std::move(*opened);
+        }
+        return copyStreams(std::move(streams));
+    });
+}
+
+int stop(const Style& style, const Options& options) {
+    const auto grace = parseDuration(options.grace);
+    if (!grace && !options.now && options.grace != "0") return complain(Error(grace.error()).in("--grace"), style);
+    return withClient(style, [&](client::Client& client) {
+        if (options.now || !grace) return done(style, client.kill(options.run));
+        return done(style, client.stop(options.run, std::chrono::ceil<std::chrono::seconds>(*grace)));
+    });
+}
+
+CLI::App* runVerb(Cli& cli, const char* name, const char* description, const std::shared_ptr<Options>& options,
+                  int (*act)(const Style&, const Options&)) {
+    auto* verb = cli.verb(nullptr, name, description, [&cli, options, act] { return act(cli.style, *options); });
+    verb->add_option("RUN", options->run, "The run's id (recapctl runs)")->required();
+    return verb;
+}
+
+}  // namespace
+
+void addRuns(Cli& cli) {
+    auto options = std::make_shared<Options>();
+    auto* listing = cli.verb(nullptr, "runs", "List runs, newest first", [&cli, options] { return listRuns(cli.style, *options); });
+    listing->add_option("--capsule", options->capsule, "Only this capsule's");
+    listing->add_option("--target", options->target, "Only on this target (BACKEND:ID)");
+    listing->add_option("--outcome", options->outcome, "Only those that ended so: succeeded, failed, …");
+    listing->add_option("-n,--limit", options->limit, "At most so many (100)");
+    listing->add_option("--before", options->before, "Only those older than this run");
+    runVerb(cli, "show", "Show all that is known of a run", options, show);
+    auto* logging = runVerb(cli, "logs", "Print what a run wrote, where nobody was attached to it", options, logs);
+    logging->add_flag("-f,--follow", options->follow, "Go on until the run ends");
+    logging->add_option("--stream", options->stream, "Only stdout or stderr")->check(CLI::IsMember({"stdout", "stderr"}));
+    auto* stopping = runVerb(cli, "stop", "End a run", options, stop);
+    stopping->add_option("--grace", options->grace, "From TERM to KILL (5s)");
+    stopping->add_flag("--now", options->now, "KILL at once");
+    runVerb(cli, "attach", "Attach to the streams of a run that is under way", options, [](const Style& style, const Options& chosen) {
+        return withClient(style, [&](client::Client& client) { return done(style, client.attach(chosen.run)); });
+    });
+}
+
+}  // namespace recapctl

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sdk/client/recapctl/stdio.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "sdk/client/recapctl/output.hpp"
+
+namespace recapctl {
+
+namespace {
+
+enum class Kind { Closed, Passable, Pumped };
+
+bool isNull(const struct stat& about) {
+    return S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
+}
+
+Kind kindOf(int fd, struct stat& about) {
+    if (::fstat(fd, &about) != 0) return Kind::Closed;
+    if (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode) || S_ISREG(about.st_mode) || isNull(about)) return Kind::Passable;
+    return S_ISCHR(about.st_mode) ? Kind::Pumped : Kind::Closed;
+}
+
+struct PipeEnds {
+    recap::UniqueFd read, write;
+};
+recap::Result<PipeEnds> makePipe() {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return recap::failErrno("pipe");
+    return PipeEnds{recap::UniqueFd(ends[0]), recap::UniqueFd(ends[1])};
+}
+
+void unblock(const recap::UniqueFd& fd) {
+    ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+}
+
+}  // namespace
+
+recap::Result<Stdio> Stdio::open(bool outputs) {
+    Stdio stdio;
+    std::array<struct stat, 3> about{};
+    for (int stream = 0; stream < (outputs ? 3 : 1); ++stream) {
+        const auto i = static_cast<std::size_t>(stream);
+        const Kind kind = kindOf(stream, about[i]);
+        if (kind == Kind::Passable) stdio.given_[i] = stream;
+        if (kind != Kind::Pumped) continue;
+        stdio.terminal_ = true;
+        // Both outputs on one terminal share a pipe: their order is kept.
+        if (stream == 2 && stdio.handed_[1] && about[1].st_rdev == about[2].st_rdev) {
+            stdio.given_[2] = stdio.given_[1];
+            continue;
+        }
+        auto made = stream == 0 ? stdio.pipeIn() : stdio.pipeOut(stream);
+        if (!made) return recap::forward(std::move(made));
+    }
+    return stdio;
+}
+
+recap::Result<void> Stdio::pipeIn() {
+    auto ends = makePipe();
+    if (!ends) return recap::forward(std::move(ends));
+    given_[0] = ends->read.get();
+    handed_[0] = std::move(ends->read);
+    input_ = std::move(ends->write);
+    unblock(input_);
+    return {};
+}
+
+recap::Result<void> Stdio::pipeOut(int stream) {
+    auto ends = makePipe();
+    if (!ends) return recap::forward(std::move(ends));
+    const auto i = static_cast<std::size_t>(stream);
+    given_[i] = ends->write.get();
+    handed_[i] = std::move(ends->write);
+    outputs_[i - 1] = std::move(ends->read);
+    unblock(outputs_[i - 1]);
+    return {};
+}
+
+void Stdio::handedOver() {
+    for (auto& end : handed_) end.reset();
+}
+
+std::array<pollfd, Stdio::kPolls> Stdio::polls() const {
+    // The terminal is read only when there is room for what it says, so that typing for the next command stays there.
+    const bool reading = input_ && typed_.empty();
+    return {{{reading ? STDIN_FILENO : -1, POLLIN, 0},
+             {input_.get(), static_cast<short>(typed_.empty() ? 0 : POLLOUT), 0},
+             {outputs_[0].get(), POLLIN, 0},
+             {outputs_[1].get(), POLLIN, 0}}};
+}
+
+void Stdio::pump(const std::array<pollfd, kPolls>& ready) {
+    if (ready[1].revents & (POLLERR | POLLHUP))
+        input_.reset();
+    else if (ready[1].revents & POLLOUT)
+        writeInput();
+    if (input_ && ready[0].revents) readInput();
+    if (ready[2].revents) copyOutput(0);
+    if (ready[3].revents) copyOutput(1);
+}
+
+void Stdio::readInput() {
+    char buffer[4096];
+    const ssize_t size = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (size > 0) {
+        typed_.assign(buffer, static_cast<std::size_t>(size));
+        writeInput();
+    } else if (size == 0 || (errno != EINTR && errno != EAGAIN)) {
+        input_.reset();
+    }
+}
+
+void Stdio::writeInput() {
+    const ssize_t size = ::write(input_.get(), typed_.data(), typed_.size());
+    if (size > 0)
+        typed_.erase(0, static_cast<std::size_t>(size));
+    else if (size < 0 && errno != EINTR && errno != EAGAIN)
+        input_.reset();
+}
+
+bool Stdio::copyOutput(std::size_t which) {
+    char buffer[65536];
+    const ssize_t size = ::read(outputs_[which].get(), buffer, sizeof buffer);
+    if (size > 0 && writeAll(which == 0 ? STDOUT_FILENO : STDERR_FILENO, {buffer, static_cast<std::size_t>(size)})) return true;
+    if (size >= 0 || (errno != EINTR && errno != EAGAIN)) outputs_[which].reset();
+    return size < 0 && errno == EINTR;
+}
+
+void Stdio::drain() {
+    for (std::size_t which = 0; which < outputs_.size(); ++which)
+        while (outputs_[which] && copyOutput(which)) continue;
+}
+
+}  // namespace recapctl

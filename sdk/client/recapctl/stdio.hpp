@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three standard streams of `recapctl run`. Pipes, sockets, regular files and /dev/null go to the capsule as they are;
+// a terminal (or any other device) never does: the capsule gets a pipe, and this pumps between the two.
+#pragma once
+
+#include <poll.h>
+
+#include <array>
+#include <string>
+
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recapctl {
+
+class Stdio {
+public:
+    // Looks at descriptors 0, 1 and 2. Without `outputs` recapd keeps both output streams, and only input is attached.
+    static recap::Result<Stdio> open(bool outputs);
+
+    int given(int stream) const { return given_[static_cast<std::size_t>(stream)]; }  // what the capsule gets; -1: nothing
+    bool hasTerminal() const { return terminal_; }
+    void handedOver();  // the request has left: this side's copies of the capsule's ends are closed, or no end would show
+
+    static constexpr std::size_t kPolls = 4;
+    std::array<pollfd, kPolls> polls() const;
+    void pump(const std::array<pollfd, kPolls>& ready);
+    void drain();  // after the end: what is still in the pipes
+
+private:
+    recap::Result<void> pipeIn();
+    recap::Result<void> pipeOut(int stream);
+    void readInput();
+    void writeInput();
+    bool copyOutput(std::size_t which);  // false: nothing there, or the end
+
+    std::array<int, 3> given_{-1, -1, -1};
+    std::array<recap::UniqueFd, 3> handed_;   // own ends among given_
+    std::array<recap::UniqueFd, 2> outputs_;  // read ends: stdout (or both), stderr
+    recap::UniqueFd input_;                   // write end of the capsule's stdin
+    std::string typed_;                       // read, not yet written
+    bool terminal_ = false;
+};
+
+}  // namespace recapctl

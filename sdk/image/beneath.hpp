@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::image {
+
+// openat2(2) that cannot leave `folder`: no "..", no symbolic link, no other mount on the way. Invalid, with errno, when it
+// fails; `path` may be empty for the folder itself. Always close-on-exec.
+UniqueFd openBeneath(int folder, const std::string& path, int flags, unsigned mode = 0);
+
+}  // namespace recap::image

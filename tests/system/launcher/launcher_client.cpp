@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/system/launcher/launcher_client.hpp"
+
+#include <elf.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <stdexcept>
+
+#include "tests/support/environment.hpp"
+
+namespace recap::test {
+
+namespace fs = std::filesystem;
+using namespace launcher;
+
+namespace {
+
+sockaddr_un addressOf(const fs::path& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.string().size() >= sizeof address.sun_path) throw std::runtime_error("socket path too long: " + path.string());
+    std::strcpy(address.sun_path, path.c_str());
+    return address;
+}
+
+UniqueFd listenForDatagrams(const fs::path& path) {
+    UniqueFd fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+    const sockaddr_un address = addressOf(path);
+    if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        throw std::runtime_error("bind " + path.string() + ": " + std::strerror(errno));
+    return fd;
+}
+
+std::string receiveDatagram(int fd) {
+    std::array<char, 65536> buffer{};
+    const ssize_t got = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    return got > 0 ? std::string(buffer.data(), static_cast<std::size_t>(got)) : std::string{};
+}
+
+std::string fromHex(const std::string& hex) {
+    std::string bytes;
+    for (std::size_t i = 0; i + 1 < hex.size(); i += 2) bytes.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+    return bytes;
+}
+
+// protocol.hpp, "ImageRecord"
+std::string imageRecord(const std::string& digest, const std::string& layer, std::uint32_t machine) {
+    std::string bytes = "RIMG";
+    for (const std::uint32_t number : {kImageRecordVersion, machine, std::uint32_t{1}})
+        for (int i = 0; i < 4; ++i) bytes.push_back(static_cast<char>(number >> (8 * i)));
+    return bytes + fromHex(digest) + fromHex(layer);
+}
+
+}  // namespace
+
+LauncherClient::LauncherClient(const fs::path& socket) : socket_(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+    const sockaddr_un address = addressOf(socket);
+    if (::connect(socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        throw std::runtime_error("connect " + socket.string() + ": " + std::strerror(errno));
+}
+
+Message LauncherClient::receive(const Deadline& deadline) {
+    if (!waitReadable(socket_.get(), deadline)) throw std::runtime_error("recap-launcher says nothing");
+    auto message = receiveMessage(socket_.get());
+    if (!message) throw std::runtime_error("recap-launcher: " + message.error().message);
+    return std::move(*message);
+}
+
+Result<Message> LauncherClient::exchange(const std::string& bytes, const std::vector<int>& fds) {
+    if (auto sent = sendMessage(socket_.get(), bytes, fds); !sent) return forward(std::move(sent));
+    const Deadline deadline{kPatience};
+    for (;;) {
+        Message message = receive(deadline);
+        auto header = decodeHeader(message.bytes);
+        if (!header) return forward(std::move(header));
+        if (header->verb != Verb::Event) return message;
+        events_.push_back(decode<RunEvent>(message.bytes).value());
+    }
+}
+
+// The end also answers for a phase before it, and stays to be waited for.
+RunEvent LauncherClient::waitFor(const std::string& runId, RunPhase phase) {
+    const Deadline deadline{kPatience};
+    for (;;) {
+        for (auto event = events_.begin(); event != events_.end(); ++event) {
+            if (event->report.runId != runId || (event->phase != phase && event->phase != RunPhase::Finished)) continue;
+            const RunEvent found = *event;
+            if (found.phase == phase) events_.erase(event);
+            return found;
+        }
+        Message message = receive(deadline);
+        const auto header = decodeHeader(message.bytes);
+        if (header && header->verb == Verb::Event) events_.push_back(decode<RunEvent>(message.bytes).value());
+    }
+}
+
+bool LauncherClient::closed() {
+    if (!waitReadable(socket_.get(), Deadline{kPatience})) return false;
+    const auto message = receiveMessage(socket_.get());
+    return !message && message.error().code == Errc::Unavailable;
+}
+
+OwnLauncher::OwnLauncher(const Ceiling& ceiling) : cgroup_("recap-test-" + std::to_string(::getpid())) {
+    makeStore();
+    writeFile(folder_.path() / "ceiling.bin", encodeCeiling(ceiling));
+    fs::create_directory(folder_.path() / "run");
+    journal_ = listenForDatagrams(folder_.path() / "journal.sock");
+    notify_ = listenForDatagrams(folder_.path() / "notify.sock");
+    start();
+}
+
+OwnLauncher::~OwnLauncher() {
+    if (child_) {
+        child_->signal(SIGTERM);
+        child_->wait(Deadline{kPatience});
+    }
+    for (const fs::path& root : cgroupRoots()) {
+        std::error_code ignored;
+        for (const char* below : {"c", "supervisor", ""}) ::rmdir((root / below).c_str());
+        fs::remove(root, ignored);
+    }
+}
+
+void OwnLauncher::makeStore() {
+    fs::create_directory(store());
+    ::chmod(store().c_str(), 0700);
+    for (const char* folder : {"layers", "images", "admitted", "incoming"}) {
+        fs::create_directory(store() / folder);
+        ::chmod((store() / folder).c_str(), 0700);
+    }
+    const fs::path root = store() / "layers" / layer();
+    fs::create_directories(root / "tmp");
+    fs::create_directories(root / "etc");
+    ::chmod((root / "tmp").c_str(), 01777);
+    fs::copy_file(binDir().parent_path() / "tests" / "recap-test-payload", root / "payload");
+    writeFile(root / "script", "#!/payload\n");
+    ::chmod((root / "script").c_str(), 0755);
+    fs::create_symlink("/proc/self/exe", root / "magic");
+    fs::create_symlink("payload", root / "alias");
+    addImage(digest(), true, EM_X86_64);
+}
+
+void OwnLauncher::addImage(const std::string& digest, bool admitted, std::uint32_t machine) {
+    writeFile(store() / "images" / digest, imageRecord(digest, layer(), machine));
+    if (admitted) writeFile(store() / "admitted" / digest, "");
+}
+
+void OwnLauncher::start() {
+    while (!receiveDatagram(notify_.get()).empty()) {
+    }
+    const fs::path at = folder_.path();
+    child_ = std::make_unique<Child>(Command{
+        .argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(), "--store",
+                 store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling", (at / "ceiling.bin").string(), "--peer-user",
+                 "root", "--libexec", binDir().string(), "--journal-socket", (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
+        .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
+        .outputFile = at / "output"});
+    const Deadline deadline{kPatience};
+    for (std::string news; news.find("READY=1") == std::string::npos; news = receiveDatagram(notify_.get()))
+        if (waitAny({notify_.get(), child_->pidfd()}, deadline) != notify_.get())
+            throw std::runtime_error("recap-launcher does not start:\n" + output());
+}
+
+void OwnLauncher::killHard() {
+    child_->signal(SIGKILL);
+    child_->wait(Deadline{kPatience});
+    child_.reset();
+}
+
+std::string OwnLauncher::output() { return readFile(folder_.path() / "output"); }
+
+std::vector<fs::path> OwnLauncher::cgroupRoots() const {
+    std::vector<fs::path> roots;
+    for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup"))
+        if (fs::exists(hierarchy.path() / cgroup_)) roots.push_back(hierarchy.path() / cgroup_);
+    return roots;
+}
+
+std::vector<std::string> OwnLauncher::journal() {
+    std::vector<std::string> records;
+    for (std::string record; !(record = receiveDatagram(journal_.get())).empty();) records.push_back(record);
+    return records;
+}
+
+std::string freshRunId() {
+    static unsigned count = 0;
+    constexpr std::string_view kDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    std::string id = "01" + std::string(24, '0');
+    std::uint64_t rest = static_cast<std::uint64_t>(::getpid()) << 20 | ++count;
+    for (std::size_t at = id.size(); rest != 0; rest /= 32) id[--at] = kDigits[rest % 32];
+    return id;
+}
+
+Plan planFor(LauncherClient& client, const OwnLauncher& launcher, pid_t target, std::vector<std::string> words) {
+    const UniqueFd pidfd = openPidfd(target);
+    auto facts = client.ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
+    if (!facts) throw std::runtime_error("INSPECT: " + facts.error().message);
+    Plan plan;
+    plan.runId = freshRunId();
+    plan.timeoutUsec = 20'000'000;
+    plan.graceUsec = 200'000;
+    plan.capsule = "test";
+    plan.target = "test:" + std::to_string(target);
+    plan.startTime = facts->startTime;
+    plan.cgroup = facts->cgroup;
+    plan.expected = facts->namespaces;
+    plan.namespaces = kNsNet | kNsIpc | kNsUts;
+    plan.processes = Processes::Observe;
+    plan.imageDigest = launcher.digest();
+    plan.layers = {launcher.layer()};
+    plan.executable = "/payload";
+    plan.argv = {"payload"};
+    plan.argv.insert(plan.argv.end(), words.begin(), words.end());
+    plan.env = {"PATH=/"};
+    plan.workdir = "/";
+    plan.uid = facts->uid;
+    plan.gid = facts->gid;
+    plan.noFile = 256;
+    plan.limits = {.memory = 64u << 20, .cpuMilli = 1000, .pids = 64, .scratch = 8u << 20};
+    plan.logMax = 1u << 20;
+    plan.filter = {0x7fff'0000'0000'0006};  // BPF_RET | BPF_K, SECCOMP_RET_ALLOW: the ceiling's filter alone narrows
+    return plan;
+}
+
+Result<UniqueFd> startPlan(LauncherClient& client, const Plan& plan, pid_t target) {
+    const UniqueFd pidfd = openPidfd(target);
+    std::vector<UniqueFd> back;
+    auto started = client.ask<Started>(Verb::Start, plan, {pidfd.get()}, &back);
+    if (!started) return forward(std::move(started));
+    return back.empty() ? UniqueFd{} : std::move(back.front());
+}
+
+void demultiplex(const std::string& frames, std::string& out, std::string& err) {
+    for (std::size_t at = 0; at + 5 <= frames.size();) {
+        std::uint32_t length = 0;
+        for (std::size_t i = 0; i < 4; ++i) length |= static_cast<std::uint32_t>(static_cast<unsigned char>(frames[at + 1 + i])) << (8 * i);
+        (frames[at] == 1 ? out : err).append(frames, at + 5, length);
+        at += 5 + length;
+    }
+}
+
+Finished finish(LauncherClient& client, const std::string& runId, int log) {
+    Finished finished;
+    finished.report = client.waitFor(runId, RunPhase::Finished).report;
+    struct stat size {};
+    if (log >= 0 && ::fstat(log, &size) == 0) {
+        std::string frames(static_cast<std::size_t>(size.st_size), '\0');
+        if (::pread(log, frames.data(), frames.size(), 0) == size.st_size) demultiplex(frames, finished.out, finished.err);
+    }
+    return finished;
+}
+
+Finished runPlan(LauncherClient& client, const Plan& plan, pid_t target) {
+    auto log = startPlan(client, plan, target);
+    if (!log) throw std::runtime_error("START: " + log.error().message);
+    Finished finished = finish(client, plan.runId, log->get());
+    if (auto acked = client.ask<Empty>(Verb::Ack, RunRef{plan.runId}); !acked) throw std::runtime_error("ACK: " + acked.error().message);
+    return finished;
+}
+
+}  // namespace recap::test

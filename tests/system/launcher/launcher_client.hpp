@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// A client of recap-launcher's protocol that can also say wrong things, and a launcher of a test's own to say them to.
+#pragma once
+
+#include <deque>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/launcher/ceiling.hpp"
+#include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/transport.hpp"
+#include "tests/support/command.hpp"
+#include "tests/support/files.hpp"
+
+namespace recap::test {
+
+// Connected, blocking. Events that arrive between replies are kept.
+class LauncherClient {
+public:
+    explicit LauncherClient(const std::filesystem::path& socket);
+
+    template <class Answer, class Body>
+    Result<Answer> ask(launcher::Verb verb, const Body& body, std::vector<int> fds = {}, std::vector<UniqueFd>* back = nullptr) {
+        auto reply = exchange(launcher::encode(verb, ++sequence_, body), fds);
+        if (!reply) return forward(std::move(reply));
+        if (back != nullptr) *back = std::move(reply->fds);
+        return launcher::decodeReply<Answer>(reply->bytes);
+    }
+    Result<launcher::Message> exchange(const std::string& bytes, const std::vector<int>& fds);  // any bytes; the next reply
+    launcher::RunEvent waitFor(const std::string& runId, launcher::RunPhase phase);             // throws std::runtime_error after patience
+    bool closed();                                                                              // the launcher hung up (within patience)
+
+private:
+    launcher::Message receive(const Deadline& deadline);
+
+    UniqueFd socket_;
+    std::uint32_t sequence_ = 0;
+    std::deque<launcher::RunEvent> events_;
+};
+
+// recap-launcher as a child of the test: own store with one admitted image (the test payload at /payload), own cgroup root, own
+// sockets and ceiling. Everything goes with it.
+class OwnLauncher {
+public:
+    explicit OwnLauncher(const launcher::Ceiling& ceiling = {});
+    ~OwnLauncher();
+
+    void start();
+    void killHard();  // SIGKILL, and its end
+    pid_t pid() const { return child_->pid(); }
+    std::filesystem::path socket() const { return folder_.path() / "launcher.sock"; }
+    std::filesystem::path admitSocket() const { return folder_.path() / "admit.sock"; }
+    std::filesystem::path store() const { return folder_.path() / "store"; }
+    std::vector<std::filesystem::path> cgroupRoots() const;  // on every hierarchy that has it
+    std::vector<std::string> journal();                      // records it has sent so far, as "KEY=VALUE" lines each
+    std::string output();
+
+    // The image that is there: digest and layers for a plan.
+    std::string digest() const { return std::string(64, 'a'); }
+    std::string layer() const { return std::string(64, 'b'); }
+    void addImage(const std::string& digest, bool admitted, std::uint32_t machine);
+
+private:
+    void makeStore();
+
+    TempDir folder_{"recap-launcher"};
+    std::string cgroup_;
+    UniqueFd journal_, notify_;
+    std::unique_ptr<Child> child_;
+};
+
+// A plan that runs the payload with these words in the target's net, ipc and uts, with processes = observe; tests change what
+// they are about. The facts come from INSPECT.
+launcher::Plan planFor(LauncherClient& client, const OwnLauncher& launcher, pid_t target, std::vector<std::string> words);
+
+struct Finished {
+    launcher::Report report;
+    std::string out;  // demultiplexed from the launcher's log
+    std::string err;
+};
+// START, and then everything until the end; ACKs. Throws std::runtime_error where START is refused.
+Finished runPlan(LauncherClient& client, const launcher::Plan& plan, pid_t target);
+Result<UniqueFd> startPlan(LauncherClient& client, const launcher::Plan& plan, pid_t target);  // the log
+Finished finish(LauncherClient& client, const std::string& runId, int log);
+void demultiplex(const std::string& frames, std::string& out, std::string& err);
+std::string freshRunId();
+
+}  // namespace recap::test

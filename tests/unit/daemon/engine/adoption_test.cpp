@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "fakes.hpp"
+
+namespace recap::test {
+namespace {
+
+LaunchedRun launched(const RunId& id, bool finished) { return {id, "tcpdump", "docker:web-id", finished, report(id, Outcome::Failed, 3)}; }
+
+TEST(Adoption, ARunningRunGoesOnUnderANewRecapd) {
+    Spine spine;
+    const RunId id = spine.startedRun();
+    spine.restart();
+    spine.engine->connected();
+    spine.launcher.lists.back()({{launched(id, false)}});
+    ASSERT_NE(spine.engine->find(id), nullptr);
+    EXPECT_EQ(spine.engine->find(id)->state, RunState::Running);
+    EXPECT_EQ(spine.engine->find(id)->request.args, (std::vector<std::string>{"-c", "5"}));
+    spine.launcher.logs.back()(memory(frame(1, "kept")));
+    EXPECT_EQ(spine.engine->output(id, Stream::Stdout, 0, 10).value().data.size(), 4u);
+    spine.engine->ended(report(id));
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Succeeded);
+}
+
+TEST(Adoption, ARunThatEndedMeanwhileIsReportedWithItsOutput) {
+    Spine spine;
+    const RunId id = spine.startedRun();
+    spine.restart();
+    spine.engine->connected();
+    auto ended = launched(id, true);
+    ended.report.logBytes = 4;
+    spine.launcher.lists.back()({{ended}});
+    spine.launcher.logs.back()(memory(frame(1, "kept")));
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].exitCode, 3);
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.acks.empty(); });
+    EXPECT_EQ(spine.engine->output(id, Stream::Stdout, 0, 10).value().data.size(), 4u);
+}
+
+TEST(Adoption, WhatTheLauncherDoesNotKnowIsLost) {
+    Spine spine;
+    const RunId id = spine.startedRun();
+    spine.restart();
+    spine.engine->connected();
+    spine.launcher.lists.back()(std::vector<LaunchedRun>());
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].id, id);
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Lost);
+    EXPECT_EQ(spine.ledger->find(id).value()->report.outcome, Outcome::Lost);
+}
+
+TEST(Adoption, ARunHandedOverWhileTheListWasOnItsWayIsNotLost) {
+    Spine spine;
+    spine.haveTarget();
+    spine.engine->connected();
+    const RunId id = spine.startedRun();
+    spine.launcher.lists.back()(std::vector<LaunchedRun>());
+    turn(spine.loop.get());
+    EXPECT_FALSE(spine.engine->find(id)->state == RunState::Finished);
+}
+
+TEST(Adoption, ALauncherThatCameBackEmptyHasLostItsRuns) {
+    Spine spine;
+    const RunId id = spine.startedRun();
+    spine.engine->disconnected({Errc::Unavailable, "gone"});
+    spine.engine->connected();
+    spine.launcher.lists.back()(std::vector<LaunchedRun>());
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].id, id);
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Lost);
+}
+
+TEST(Adoption, ACapsuleWhoseStartSeemedToFailIsStoppedAndForgotten) {
+    Spine spine;
+    spine.haveTarget();
+    const RunId id = spine.engine->submit(spine.request()).value();
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.starts.empty(); });
+    spine.launcher.starts.back().second(fail(Errc::Unavailable, "connection lost"));
+    spine.untilReported();
+    spine.engine->connected();
+    spine.launcher.lists.back()({{launched(id, false)}});
+    ASSERT_EQ(spine.launcher.stops.size(), 1u);
+    EXPECT_EQ(spine.launcher.stops[0].second.count(), 0);
+    spine.engine->ended(report(id, Outcome::Killed));
+    EXPECT_EQ(spine.launcher.acks, std::vector<RunId>{id});
+    EXPECT_EQ(spine.notes.reports.size(), 1u);
+}
+
+TEST(Adoption, ARunTheLedgerDoesNotKnowIsNotHidden) {
+    Spine spine;
+    const RunId id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    spine.engine->connected();
+    spine.launcher.lists.back()({{launched(id, false)}});
+    ASSERT_NE(spine.engine->find(id), nullptr);
+    EXPECT_EQ(spine.engine->find(id)->request.capsule, "tcpdump");
+}
+
+TEST(Adoption, RunsThatEndedJustBeforeARestartAreObjectsAgain) {
+    Spine spine;
+    const RunId id = spine.startedRun(memory(frame(1, "kept")));
+    auto ended = report(id, Outcome::Failed, 9);
+    ended.logBytes = 4;
+    spine.engine->ended(ended);
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.acks.empty(); });
+    spine.restart();
+    ASSERT_TRUE(spine.engine->restore());
+    ASSERT_NE(spine.engine->find(id), nullptr);
+    EXPECT_EQ(spine.engine->find(id)->state, RunState::Finished);
+    EXPECT_EQ(spine.engine->find(id)->report.exitCode, 9);
+    EXPECT_EQ(spine.engine->output(id, Stream::Stdout, 0, 10).value().data.size(), 4u);
+}
+
+}  // namespace
+}  // namespace recap::test

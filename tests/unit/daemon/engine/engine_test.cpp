@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+
+#include "fakes.hpp"
+
+namespace recap::test {
+namespace {
+
+using testing::Test;
+
+struct EngineTest : Test {
+    Spine spine;
+};
+
+TEST_F(EngineTest, RepliesWithAnIdBeforeAnyWork) {
+    spine.haveTarget();
+    const auto id = spine.engine->submit(spine.request());
+    ASSERT_TRUE(id);
+    EXPECT_TRUE(isUlid(*id));
+    EXPECT_EQ(spine.planner.asked, 0);
+    EXPECT_EQ(spine.engine->find(*id)->state, RunState::Pending);
+    EXPECT_EQ(spine.notes.submittedIds, std::vector<RunId>{*id});
+}
+
+TEST_F(EngineTest, ReportsAnEndOnceUnderTheIdItGaveOut) {
+    const RunId id = spine.startedRun();
+    spine.engine->progressed(id, {0, 0, 30, 40, 0, 0});
+    EXPECT_EQ(spine.engine->find(id)->state, RunState::Running);
+    spine.engine->ended(report(id, Outcome::Failed, 7));
+    spine.engine->ended(report(id, Outcome::Succeeded, 0));
+    spine.untilReported();
+    turn(spine.loop.get());
+    ASSERT_EQ(spine.notes.reports.size(), 1u);
+    EXPECT_EQ(spine.notes.reports[0].id, id);
+    EXPECT_EQ(spine.notes.reports[0].exitCode, 7);
+    EXPECT_EQ(spine.engine->find(id)->state, RunState::Finished);
+    EXPECT_EQ(spine.engine->find(id)->target, "docker:web-id");
+    const Phases& phases = spine.engine->find(id)->phases;
+    EXPECT_GT(phases.received, 0u);
+    EXPECT_GE(phases.planned, phases.received);
+    EXPECT_EQ(phases.escaped, 60u);
+}
+
+TEST_F(EngineTest, TheRowIsDurableBeforeTheReportIsTold) {
+    const RunId id = spine.startedRun();
+    spine.engine->ended(report(id));
+    EXPECT_TRUE(spine.notes.reports.empty());
+    spine.untilReported();
+    const auto row = spine.ledger->find(id).value();
+    ASSERT_TRUE(row);
+    EXPECT_EQ(row->state, RunState::Finished);
+    EXPECT_EQ(row->request.args, (std::vector<std::string>{"-c", "5"}));
+    EXPECT_EQ(row->request.caller.uid, 1000u);
+}
+
+TEST_F(EngineTest, ARefusalHasItsOutcomeAndItsSentence) {
+    spine.haveTarget();
+    const std::vector<std::pair<Errc, Outcome>> table{{Errc::Denied, Outcome::Denied},
+                                                      {Errc::NotFound, Outcome::NotStarted},
+                                                      {Errc::NotAdmitted, Outcome::NotStarted},
+                                                      {Errc::TargetGone, Outcome::TargetGone}};
+    std::size_t reported = 0;
+    for (const auto& [code, outcome] : table) {
+        spine.planner.verdict = fail(code, "because of the test");
+        ASSERT_TRUE(spine.engine->submit(spine.request()));
+        spine.untilReported(++reported);
+        EXPECT_EQ(spine.notes.reports.back().outcome, outcome);
+        EXPECT_EQ(spine.notes.reports.back().error, code);
+        EXPECT_EQ(spine.notes.reports.back().detail, "because of the test");
+    }
+    EXPECT_TRUE(spine.launcher.starts.empty());
+    EXPECT_TRUE(spine.notes.startedIds.empty());
+}
+
+TEST_F(EngineTest, AnImageAdmittedMeanwhileIsNotRefused) {
+    spine.haveTarget();
+    spine.planner.verdict = fail(Errc::NotAdmitted, "not admitted");
+    spine.onAdmissions = [this] { spine.planner.verdict = {}; };
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    turnUntil(spine.loop.get(), [this] { return !spine.launcher.starts.empty(); });
+    EXPECT_EQ(spine.admissionsAsked, 1);
+}
+
+TEST_F(EngineTest, AnUnknownTargetNamesTheBackend) {
+    spine.haveTarget();
+    ASSERT_TRUE(spine.engine->submit(spine.request("docker:web-9")));
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::NotStarted);
+    EXPECT_EQ(spine.notes.reports[0].detail, "docker: no container 'web-9'");
+}
+
+TEST_F(EngineTest, ARunWaitsForItsTargetsInspection) {
+    spine.haveTarget("web-id", "web", false);
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    turn(spine.loop.get());
+    EXPECT_EQ(spine.planner.asked, 0);
+    spine.answerInspect();
+    EXPECT_EQ(spine.planner.asked, 1);
+    EXPECT_EQ(spine.launcher.starts.size(), 1u);
+}
+
+TEST_F(EngineTest, WithoutALauncherARunIsNotStartedAndSaysSo) {
+    spine.haveTarget();
+    spine.launcher.there = false;
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::NotStarted);
+    EXPECT_EQ(spine.notes.reports[0].error, Errc::Unavailable);
+    EXPECT_NE(spine.notes.reports[0].detail.find("recap-launcher"), std::string::npos);
+}
+
+TEST_F(EngineTest, WhatPolkitAllowedIsWhatIsPlanned) {
+    spine.haveTarget();
+    RunRequest request = spine.request();
+    request.authorised = Authorisation{"docker", spine.planner.digest, 7};
+    ASSERT_TRUE(spine.engine->submit(request));
+    turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
+    for (const auto& other : {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7}, Authorisation{"docker", spine.planner.digest, 6}}) {
+        request.authorised = other;
+        const auto before = spine.notes.reports.size();
+        ASSERT_TRUE(spine.engine->submit(request));
+        spine.untilReported(before + 1);
+        EXPECT_EQ(spine.notes.reports.back().outcome, Outcome::Denied);
+    }
+    EXPECT_EQ(spine.launcher.starts.size(), 1u);
+}
+
+TEST_F(EngineTest, StoppedBeforeItsStartARunIsNeverStarted) {
+    spine.haveTarget("web-id", "web", false);
+    const RunId id = spine.engine->submit(spine.request()).value();
+    turn(spine.loop.get());
+    spine.engine->stop(id, std::chrono::seconds(1), [](const Result<void>& stopped) { EXPECT_TRUE(stopped); });
+    spine.answerInspect();
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Killed);
+    EXPECT_TRUE(spine.launcher.starts.empty());
+    EXPECT_TRUE(spine.launcher.stops.empty());
+}
+
+TEST_F(EngineTest, OnlyRunsOfTheCallerThatLeftAreStopped) {
+    spine.haveTarget();
+    std::vector<RunId> ids;
+    for (const auto& [lifetime, bus] : {std::pair{Lifetime::Caller, ":1.7"}, {Lifetime::Detached, ":1.7"}, {Lifetime::Caller, ":1.8"}}) {
+        auto request = spine.request();
+        request.lifetime = lifetime;
+        request.caller.busName = bus;
+        ids.push_back(spine.engine->submit(request).value());
+    }
+    turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 3; });
+    spine.engine->callerGone(":1.7");
+    ASSERT_EQ(spine.launcher.stops.size(), 1u);
+    EXPECT_EQ(spine.launcher.stops[0].first, ids[0]);
+}
+
+TEST_F(EngineTest, TheCallersPipesAreNotKeptOpen) {
+    spine.haveTarget();
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    const UniqueFd reading(ends[0]);
+    auto request = spine.request();
+    request.stdio[1] = std::make_shared<UniqueFd>(ends[1]);
+    ASSERT_TRUE(spine.engine->submit(std::move(request)));
+    turnUntil(spine.loop.get(), [this] { return !spine.launcher.starts.empty(); });
+    auto [plan, reply] = std::move(spine.launcher.starts.front());
+    EXPECT_EQ(plan.request.stdio[1]->get(), ends[1]);
+    spine.launcher.starts.clear();
+    plan = {};
+    reply(UniqueFd());
+    char byte = 0;
+    EXPECT_EQ(::read(reading.get(), &byte, 1), 0) << "a writing end is still open";
+}
+
+TEST_F(EngineTest, TooManyArgumentsAreRefusedAtOnce) {
+    auto request = spine.request();
+    request.args.assign(10'000, "x");
+    const auto id = spine.engine->submit(request);
+    ASSERT_FALSE(id);
+    EXPECT_EQ(id.error().code, Errc::InvalidArgument);
+    EXPECT_TRUE(spine.notes.submittedIds.empty());
+}
+
+TEST_F(EngineTest, AnEndedTargetRefusesWhoWaitedForIt) {
+    spine.haveTarget("web-id", "web", false);
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    turn(spine.loop.get());
+    spine.targets.removed({"docker", "web-id"});
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::TargetGone);
+}
+
+TEST_F(EngineTest, ListsNewestFirstInPages) {
+    spine.haveTarget();
+    spine.planner.verdict = fail(Errc::Denied, "no");
+    std::vector<RunId> ids;
+    for (int i = 0; i < 5; ++i) ids.push_back(spine.engine->submit(spine.request()).value());
+    spine.untilReported(5);
+    spine.restart();
+    RunFilter filter;
+    filter.limit = 2;
+    std::vector<RunId> seen;
+    do {
+        const auto page = spine.engine->list(filter).value();
+        for (const auto& run : page.runs) seen.push_back(run.id);
+        filter.before = page.next;
+    } while (!filter.before.empty());
+    EXPECT_EQ(seen, std::vector<RunId>(ids.rbegin(), ids.rend()));
+    filter.outcome = "succeeded";
+    EXPECT_TRUE(spine.engine->list(filter).value().runs.empty());
+    filter.outcome = "denied";
+    filter.limit = 100;
+    EXPECT_EQ(spine.engine->list(filter).value().runs.size(), 5u);
+}
+
+}  // namespace
+}  // namespace recap::test
