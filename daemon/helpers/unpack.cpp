@@ -59,8 +59,7 @@ constexpr std::array kCalls{
     helpers::AllowedCall{SYS_fchmod},
     helpers::AllowedCall{SYS_utimensat},
     helpers::AllowedCall{SYS_fsetxattr},
-    helpers::AllowedCall{SYS_fsync},
-    helpers::AllowedCall{SYS_syncfs},
+
     helpers::AllowedCall{SYS_brk},
     helpers::AllowedCall{SYS_munmap},
     helpers::AllowedCall{SYS_mremap},

@@ -70,7 +70,7 @@ void readBuild(TableReader table, Manifest& into) {
     Build build;
     const int given = table.has("packages") + table.has("binaries") + table.has("dockerfile");
     table.texts("packages", build.packages, checkPackage);
-    table.texts("binaries", build.binaries, checkPath);
+    table.texts("binaries", build.binaries, checkRelativePath);  // or absolute
     table.text("dockerfile", build.dockerfile, checkRelativePath);
     if (given != 1) table.noteAt(table.node().position, "packages", "exactly one of packages, binaries and dockerfile is needed here");
     for (const auto* key : {"packages", "binaries"})

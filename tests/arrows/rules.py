@@ -32,7 +32,7 @@ ROOMS = {
 
 # recapd's client of the launcher lives beside the protocol and is linked into recapd only: it alone implements core's
 # interface and uses recapd's loop. The supervisor, its workers and capsule-init never include these files.
-CLIENT = {"daemon/launcher/client": ["daemon/launcher", "daemon/core", "sdk/base"]}
+CLIENT = {side: ["daemon/launcher", "daemon/core", "sdk/base"] for side in ("daemon/launcher/client", "daemon/launcher/convert")}
 
 # Siblings of plugins/ never know each other: plugins/docker is a room of its own, and so on.
 EACH_FOLDER_A_ROOM = ["plugins"]

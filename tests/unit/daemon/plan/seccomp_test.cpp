@@ -4,7 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
+#include <linux/filter.h>
 #include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -57,6 +62,21 @@ manifest::Profile profile(const std::string& name) {
     auto read = manifest::readProfile(*text, path.string());
     EXPECT_TRUE(read) << manifest::join(read.diagnostics);
     return read.value.value_or(manifest::Profile{});
+}
+
+// A real shell under the real kernel: its exit status, 128+n for signal n.
+int runUnder(const Filter& filter, const char* script) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        auto code = filter;
+        const sock_fprog program{static_cast<unsigned short>(code.size()), reinterpret_cast<sock_filter*>(code.data())};
+        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) ::_exit(99);
+        ::execl("/bin/sh", "sh", "-c", script, nullptr);
+        ::_exit(98);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 }  // namespace
@@ -144,6 +164,26 @@ TEST(Seccomp, AlwaysLetsAProgramStartAndEnd) {
     for (const auto* name : {"execve", "execveat", "exit", "exit_group", "rt_sigreturn"})
         EXPECT_EQ(answer(filter, *syscallNumber(name)), std::uint32_t{SECCOMP_RET_ALLOW}) << name;
     EXPECT_EQ(answer(filter, *syscallNumber("read")), kEperm);
+}
+
+TEST(Seccomp, ShippedProfilesRunRealPrograms) {
+    const SyscallTable table;
+    for (const auto* name : kProfiles) {
+        const auto policy = ProfilePolicy::make(profile(name), table);
+        const auto asked = (*policy)->asked(manifest::Manifest{}, table);
+        const auto filter = compiled(asked->syscalls, asked->onViolation);
+        EXPECT_EQ(runUnder(filter, "ls -l / | grep -q etc && find /etc/passwd >/dev/null && test $(ps ax 2>/dev/null | wc -l) -gt 1"), 0) << name;
+        if (std::string_view(name) != "trace") {
+            EXPECT_NE(runUnder(filter, "unshare --user true 2>/dev/null"), 0) << name;
+        }
+    }
+}
+
+TEST(Seccomp, ADynamicProgramStartsUnderAnyGroups) {
+    const SyscallTable table;
+    const auto asked = table.expand({{"@basic-io"}, {}, {}, {}}, {});
+    EXPECT_EQ(runUnder(compiled(*asked), "exit 7"), 7);
+    EXPECT_EQ(runUnder(compiled(*asked, OnViolation::Kill), "cd /"), 128 + SIGSYS);
 }
 
 TEST(Seccomp, CompilesASetOnce) {
