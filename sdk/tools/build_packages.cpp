@@ -115,18 +115,18 @@ private:
         return argv;
     }
 
-    // "Inst libc6 (2.36-9+deb12u14 Debian:12.13/oldstable [amd64])", and for an upgrade "Inst NAME [OLD] (…)".
+    // "Inst libc6 (2.36-9+deb12u14 Debian:12.13/oldstable [amd64]) []", and for an upgrade "Inst NAME [OLD] (…)".
     static std::vector<Package> parseClosure(const std::string& text) {
         std::vector<Package> all;
         std::istringstream stream(text);
         for (std::string line; std::getline(stream, line);) {
             const auto open = line.find(" (");
-            const auto arch = line.rfind('[');
-            if (!line.starts_with("Inst ") || open == line.npos || arch == line.npos || arch < open) continue;
+            const auto arch = open == line.npos ? open : line.find(" [", open);
+            if (!line.starts_with("Inst ") || open == line.npos || arch == line.npos) continue;
             Package package;
             package.name = line.substr(5, line.find(' ', 5) - 5);
             package.version = line.substr(open + 2, line.find(' ', open + 2) - open - 2);
-            package.architecture = line.substr(arch + 1, line.find(']', arch) - arch - 1);
+            package.architecture = line.substr(arch + 2, line.find(']', arch) - arch - 2);
             all.push_back(std::move(package));
         }
         return all;
