@@ -13,7 +13,8 @@ namespace recap {
 // The index with its writing side; implemented by daemon/images over state/images. On the loop.
 class ImageStore : public ImageIndex {
 public:
-    virtual Result<std::string> record(ImportedImage imported) = 0;             // its digest; same digest twice: references are merged
+    // Its digest. `reference`: what it is to be called; empty: as the archive calls it. Another image's reference moves.
+    virtual Result<std::string> record(ImportedImage imported, const std::string& reference) = 0;
     virtual Result<void> forget(const std::string& digest) = 0;                 // after the launcher has removed it
     virtual void admissions(const std::vector<AdmissionState>& states) = 0;     // the launcher's word; what it lacks is not there
 };

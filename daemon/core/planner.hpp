@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "daemon/core/run.hpp"
 #include "daemon/core/target.hpp"
 #include "sdk/base/result.hpp"
@@ -14,6 +17,8 @@ class Planner {
 public:
     virtual ~Planner() = default;
     virtual Result<RunPlan> plan(const RunId& id, const RunRequest& request, const Target& target) = 0;
+    // What the run will see and touch, and what was taken from it by whom; one sentence each.
+    virtual std::vector<std::string> describe(const RunPlan&) const { return {}; }
 };
 
 }  // namespace recap

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,16 @@ namespace recap {
 struct PluginSetting {
     std::string name;    // the table's: [plugins.NAME]; the backend's name, and its socket's
     std::string plugin;  // what serves it; NAME where not said
+    // Whose targets are this backend's: patterns (fnmatch(3), '*' passes '/') of their cgroups' paths. Empty: anybody's.
+    std::vector<std::string> cgroups{};
 };
 
-// recapd's own part of recapd.toml. A plugin's further settings are read by its host, from root-owned files only.
+// recapd's own part of recapd.toml, read by loadSettings() of daemon/plan. A plugin's further settings are read by its host,
+// from root-owned files only.
 struct Settings {
     std::vector<PluginSetting> plugins{{"process", "process"}};
+    std::vector<std::string> policies;           // profiles that narrow every run, after the manifest's own
+    std::chrono::microseconds grace{5'000'000};  // from the first TERM to KILL
 };
 
 // Where settings, policies and capsules are searched, weakest first.

@@ -59,8 +59,7 @@ constexpr std::array kCalls{
     helpers::AllowedCall{SYS_fchmod},
     helpers::AllowedCall{SYS_utimensat},
     helpers::AllowedCall{SYS_fsetxattr},
-    helpers::AllowedCall{SYS_fsync},
-    helpers::AllowedCall{SYS_syncfs},
+
     helpers::AllowedCall{SYS_brk},
     helpers::AllowedCall{SYS_munmap},
     helpers::AllowedCall{SYS_mremap},
@@ -82,30 +81,23 @@ constexpr std::array kCalls{
     helpers::AllowedCall{SYS_mknodat, 2, S_IFMT, S_IFCHR},  // whiteouts; other devices need CAP_MKNOD
 };
 
-// A detached mount of a folder alone: ".." ends at it, and nothing is mounted below it.
-int detached(int folder, std::uint64_t attributes) {
-    const auto tree = static_cast<int>(::syscall(SYS_open_tree, folder, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
+// The staging folder as a detached mount of its own: ".." ends at it, and nothing is mounted below it. Taken before the
+// mount namespace changes, since the kernel clones only what is mounted in the caller's.
+int detachedStaging() {
+    const auto tree = static_cast<int>(::syscall(SYS_open_tree, kStaging, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH));
     struct mount_attr attr {};
-    attr.attr_set = attributes;
+    attr.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     if (tree >= 0 && ::syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) != 0) return -1;
     return tree;
 }
 
-const char* confineFiles(bool inputIsFolder) {
-    constexpr std::uint64_t kInert = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    if (inputIsFolder) {
-        const int layout = detached(kInput, kInert | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSYMFOLLOW);
-        if (layout < 0 || ::dup3(layout, kInput, O_CLOEXEC) < 0) return "layout folder";
-        ::close(layout);
-    }
-    const int root = detached(kStaging, kInert);
-    if (root < 0 || ::fchdir(root) != 0) return "staging folder";
-    if (::chroot(".") != 0 || ::chdir("/") != 0) return "chroot";
-    ::close(kStaging);
+const char* confineFiles() {
+    const int root = detachedStaging();
+    if (root < 0) return "staging folder";
+    if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return "namespaces";
+    if (::fchdir(root) != 0 || ::chroot(".") != 0 || ::chdir("/") != 0) return "chroot";
     const int staging = ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (staging < 0) return "staging folder";
-    if (staging == kStaging) return nullptr;
-    if (::dup3(staging, kStaging, O_CLOEXEC) < 0) return "staging folder";
+    if (staging < 0 || ::dup3(staging, kStaging, O_CLOEXEC) < 0) return "staging folder";
     ::close(staging);
     return nullptr;
 }
@@ -127,19 +119,19 @@ const char* limitResources(const image::Limits& limits) {
 }
 
 // The order matters: what needs a capability comes before they go, the filter last.
-const char* enterJail(bool inputIsFolder, const image::Limits& limits) {
+const char* enterJail(const image::Limits& limits) {
     ::umask(0);
-    if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return "namespaces";
-    if (const char* failed = confineFiles(inputIsFolder)) return failed;
+    if (const char* failed = confineFiles()) return failed;
     if (const char* failed = limitResources(limits)) return failed;
     if (const char* failed = helpers::keepCapabilities(kKept)) return failed;
     if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return "dumpable";
     return helpers::allowOnly(kCalls);
 }
 
-Result<void> unpack(bool inputIsFolder, const image::Limits& limits) {
-    Result<std::unique_ptr<image::Source>> source =
-        inputIsFolder ? image::openFolder(kInput) : image::openArchive(kInput, kStaging, limits);
+using SourceResult = Result<std::unique_ptr<image::Source>>;
+
+Result<void> unpack(std::unique_ptr<image::Source> folder, const image::Limits& limits) {
+    auto source = folder ? SourceResult(std::move(folder)) : image::openArchive(kInput, kStaging, limits);
     if (!source) return forward(std::move(source));
     auto imported = image::importImage(**source, kStaging, image::hostArchitecture(), limits);
     if (!imported) return forward(std::move(imported));
@@ -156,18 +148,22 @@ int run() {
     struct stat staging {};
     if (::fstat(kInput, &input) != 0) return refuse("fd 0: no archive or layout folder given");
     if (::fstat(kStaging, &staging) != 0 || !S_ISDIR(staging.st_mode)) return refuse("fd 3: no staging folder given");
-    const bool folder = S_ISDIR(input.st_mode);
-    if (!folder && !S_ISREG(input.st_mode) && !S_ISFIFO(input.st_mode)) {
+    if (!S_ISDIR(input.st_mode) && !S_ISREG(input.st_mode) && !S_ISFIFO(input.st_mode)) {
         return refuse("the image has to be a regular file, a pipe, or the folder of an OCI layout");
     }
     ::close_range(kStaging + 1, ~0u, 0);
     image::prepareArchives();
     static_cast<void>(image::sha256(""));  // libcrypto sets itself up while it still may
+    SourceResult folder;
+    if (S_ISDIR(input.st_mode)) {  // its files are opened, none is read; then the folder itself goes
+        if (folder = image::openFolder(kInput); !folder) return refuse(folder.error().message);
+        ::close(kInput);
+    }
     const image::Limits limits;
-    if (const char* failed = enterJail(folder, limits)) {
+    if (const char* failed = enterJail(limits)) {
         return refuse("could not confine recap-unpack: " + std::string(failed) + ": " + ::strerrordesc_np(errno));
     }
-    auto done = unpack(folder, limits);
+    auto done = unpack(std::move(*folder), limits);
     return done ? 0 : refuse(done.error().message);
 }
 

@@ -74,9 +74,7 @@ Result<void> writeOutput(int staging, const image::ImportedImage& image) {
     auto answer = answerText(image);
     if (!answer) return forward(std::move(answer));
     if (auto put = writeFile(staging, "answer.json", *answer); !put) return put;
-    if (auto put = writeFile(staging, "image", imageRecord(image)); !put) return put;
-    // The launcher's record of the image outlives a power failure: so have its layers to.
-    return ::syncfs(staging) == 0 ? Result<void>{} : Result<void>(failErrno("syncfs"));
+    return writeFile(staging, "image", imageRecord(image));  // the launcher syncs when it takes the layers over
 }
 
 }  // namespace recap::helpers

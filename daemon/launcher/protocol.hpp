@@ -22,7 +22,8 @@ inline constexpr std::size_t kMaxMessage = 160 * 1024;  // below the socket's de
 inline constexpr std::size_t kMaxStrings = 1024;        // entries of one array
 inline constexpr std::size_t kMaxString = 64 * 1024;
 inline constexpr std::size_t kMaxFilter = 4096;  // BPF instructions
-inline constexpr std::size_t kMaxFds = 4;
+inline constexpr std::size_t kMaxFds = 4;             // that a client may send with one message
+inline constexpr std::size_t kListPage = 128;
 inline constexpr std::size_t kRunIdLength = 26;  // ULID, Crockford base 32
 
 enum class Verb : std::uint16_t {
@@ -33,7 +34,7 @@ enum class Verb : std::uint16_t {
     Stop = 5,      // StopRequest
     Resize = 6,    // unsupported
     Attach = 7,    // unsupported
-    List = 8,      // -> RunList
+    List = 8,      // RunRef: runs after this id ("": from the first), at most kListPage -> RunList
     Ack = 9,       // RunRef; drops the run's estate
     Watch = 10,    // unsupported
     Import = 11,   // fds: the archive or folder (read-only)         -> text: digest; fds: answer.json (read-only)
@@ -42,7 +43,7 @@ enum class Verb : std::uint16_t {
     Admit = 14,        // ImageRef; on the admit socket only, from uid 0 only
     RemoveImage = 15,  // ImageRef; with every layer that no other image needs
     Images = 16,       // -> ImageList
-    Log = 17,          // RunRef -> fds: log (read-only), as START's reply had it; for a recapd that was started anew
+    Log = 17,          // RunRef                                     -> fds: the run's log (read-only), as START gave it
     Event = 100,       // launcher -> client, unasked: RunEvent
 };
 
@@ -140,9 +141,9 @@ enum class RunPhase : std::uint8_t { Attached = 1, Executing = 2, Finished = 3 }
 enum class End : std::uint8_t {
     Exited = 0,      // value = exit status
     Signalled = 1,   // value = signal
-    TimedOut = 2,    // deadline; value as of the signal that ended it
-    Stopped = 3,     // STOP
-    TargetGone = 4,  // the target ended first
+    TimedOut = 2,    // deadline; value as a shell says it: exit status, or 128 + signal
+    Stopped = 3,     // STOP; value as for TimedOut
+    TargetGone = 4,  // the target ended first; value as for TimedOut
     NotStarted = 5,  // a step of the attach failed: step, error
 };
 

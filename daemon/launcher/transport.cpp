@@ -9,12 +9,12 @@ namespace recap::launcher {
 
 Result<void> sendMessage(int socket, std::string_view bytes, std::span<const int> fds) {
     if (bytes.size() > kMaxMessage) return fail(Errc::LimitExceeded, "message of " + std::to_string(bytes.size()) + " bytes");
-    if (fds.size() > kMaxFds + 4) return fail(Errc::LimitExceeded, "too many descriptors");
+    if (fds.size() > kTransportFds) return fail(Errc::LimitExceeded, "too many descriptors");
     iovec part{const_cast<char*>(bytes.data()), bytes.size()};  // NOLINT: sendmsg does not write to it
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kMaxFds + 4))] = {};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kTransportFds))] = {};
     if (!fds.empty()) {
         message.msg_control = control;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
@@ -53,7 +53,7 @@ Result<Message> receiveMessage(int socket) {
     // The socket's own queue bounds what one peer can make us hold; a message's size is known only by reading it.
     thread_local std::string buffer(kMaxMessage, '\0');
     iovec part{buffer.data(), buffer.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kMaxFds + 4))];
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kTransportFds))];
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;

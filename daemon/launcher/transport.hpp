@@ -13,9 +13,12 @@
 
 namespace recap::launcher {
 
+// Room for what supervisor and workers pass each other; a client is held to kMaxFds by the supervisor.
+inline constexpr std::size_t kTransportFds = 12;
+
 struct Message {
     std::string bytes;
-    std::vector<UniqueFd> fds;  // close-on-exec; at most kMaxFds
+    std::vector<UniqueFd> fds;  // close-on-exec; at most kTransportFds
 };
 
 // Sends one message. Errc::Busy: the socket's buffer is full. Errc::Unavailable: the peer is gone.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sdk/image/source.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,27 +16,66 @@
 namespace recap::image {
 namespace {
 
-class FolderSource : public Source {
-public:
-    explicit FolderSource(int folder) : folder_(folder) {}
+constexpr std::size_t kMaxFiles = 400;
+constexpr std::string_view kBlobs = "blobs/sha256/";
 
+Error tooMany() {
+    return {Errc::LimitExceeded, "the layout has more than " + std::to_string(kMaxFiles) + " files"};
+}
+
+struct CloseFolder {
+    void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+// Every file of the layout by its descriptor.
+class OpenFiles : public Source {
+public:
     Result<UniqueFd> open(const std::string& path) override {
-        auto fd = openBeneath(folder_, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-        if (!fd) return failErrno("layout file '" + path + "'");
-        struct stat info {};
-        if (::fstat(fd.get(), &info) != 0) return failErrno("layout file '" + path + "'");
-        if (!S_ISREG(info.st_mode)) return fail(Errc::InvalidArgument, "layout file '" + path + "': not a regular file");
-        return fd;
+        const auto found = files_.find(path);
+        if (found == files_.end()) return fail(Errc::NotFound, "layout file '" + path + "': the layout does not have it");
+        if (::lseek(found->second.get(), 0, SEEK_SET) != 0) return failErrno("layout file '" + path + "'");
+        UniqueFd copy(::fcntl(found->second.get(), F_DUPFD_CLOEXEC, 3));
+        if (!copy) return failErrno("layout file '" + path + "'");
+        return copy;
+    }
+
+protected:
+    std::map<std::string, UniqueFd> files_;
+};
+
+class FolderFiles : public OpenFiles {
+public:
+    Result<void> fill(int folder) {
+        for (const auto* name : {"oci-layout", "index.json"}) {
+            if (auto taken = take(folder, name); !taken) return taken;
+        }
+        auto blobs = openBeneath(folder, std::string(kBlobs), O_RDONLY | O_DIRECTORY);
+        if (!blobs) return failErrno("layout folder '" + std::string(kBlobs) + "'");
+        const std::unique_ptr<DIR, CloseFolder> listing(::fdopendir(blobs.get()));
+        if (!listing) return failErrno("layout folder '" + std::string(kBlobs) + "'");
+        blobs.release();
+        while (const auto* entry = ::readdir(listing.get())) {
+            if (!isHexDigest(entry->d_name)) continue;
+            if (files_.size() == kMaxFiles) return tl::unexpected<Error>(tooMany());
+            if (auto taken = take(folder, std::string(kBlobs) + entry->d_name); !taken) return taken;
+        }
+        return {};
     }
 
 private:
-    int folder_;
+    Result<void> take(int folder, const std::string& path) {
+        auto fd = openBeneath(folder, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        struct stat info {};
+        if (!fd || ::fstat(fd.get(), &info) != 0) return failErrno("layout file '" + path + "'");
+        if (!S_ISREG(info.st_mode)) return fail(Errc::InvalidArgument, "layout file '" + path + "': not a regular file");
+        files_.emplace(path, std::move(fd));
+        return {};
+    }
 };
 
-// Each file of the layout in a nameless one, by its descriptor.
-class SpooledSource : public Source {
+class SpooledFiles : public OpenFiles {
 public:
-    explicit SpooledSource(int spool, const Limits& limits) : spool_(spool), limits_(limits) {}
+    SpooledFiles(int spool, const Limits& limits) : spool_(spool), limits_(limits) {}
 
     Result<void> fill(ArchiveReader& archive) {
         std::uint32_t entries = 0;
@@ -43,36 +83,25 @@ public:
             auto entry = archive.next();
             if (!entry) return forward(std::move(entry));
             if (!*entry) return files_.empty() ? fail(Errc::InvalidArgument, "the archive holds no OCI layout") : Result<void>{};
-            if (++entries > limits_.entries)
+            if (++entries > limits_.entries) {
                 return fail(Errc::LimitExceeded, "the archive has more than " + std::to_string(limits_.entries) + " entries");
+            }
             auto path = cleanName((*entry)->path, limits_);
             if (!path) return forward(std::move(path), "archive");
             if (auto kept = keep(archive, **entry, *path); !kept) return forward(std::move(kept), "archive entry " + shown(*path));
         }
     }
 
-    Result<UniqueFd> open(const std::string& path) override {
-        const auto found = files_.find(path);
-        if (found == files_.end()) return fail(Errc::NotFound, "layout file '" + path + "': not in the archive");
-        if (::lseek(found->second.get(), 0, SEEK_SET) != 0) return failErrno("layout file '" + path + "'");
-        UniqueFd copy(::fcntl(found->second.get(), F_DUPFD_CLOEXEC, 3));
-        if (!copy) return failErrno("layout file '" + path + "'");
-        return copy;
-    }
-
 private:
     static bool wanted(const std::string& path) {
-        constexpr std::string_view blobs = "blobs/sha256/";
         return path == "oci-layout" || path == "index.json" ||
-               (path.starts_with(blobs) && isHexDigest(std::string_view(path).substr(blobs.size())));
+               (path.starts_with(kBlobs) && isHexDigest(std::string_view(path).substr(kBlobs.size())));
     }
 
     Result<void> keep(ArchiveReader& archive, const ArchiveEntry& entry, const std::string& path) {
-        constexpr std::size_t kMaxFiles = 400;
         if (entry.kind == ArchiveEntry::Kind::Directory || !wanted(path)) return {};
         if (entry.kind != ArchiveEntry::Kind::Regular) return fail(Errc::InvalidArgument, "not a regular file");
-        if (files_.size() == kMaxFiles)
-            return fail(Errc::LimitExceeded, "more than " + std::to_string(kMaxFiles) + " blobs in one archive");
+        if (files_.size() == kMaxFiles) return tl::unexpected<Error>(tooMany());
         if (entry.size < 0 || static_cast<std::uint64_t>(entry.size) > limits_.archiveBytes - bytes_) {
             return fail(Errc::LimitExceeded, "the archive's contents are over " + std::to_string(limits_.archiveBytes) + " bytes");
         }
@@ -93,20 +122,21 @@ private:
     int spool_;
     Limits limits_;
     std::uint64_t bytes_ = 0;
-    std::map<std::string, UniqueFd> files_;
 };
 
 }  // namespace
 
-std::unique_ptr<Source> openFolder(int folder) {
-    return std::make_unique<FolderSource>(folder);
+Result<std::unique_ptr<Source>> openFolder(int folder) {
+    auto source = std::make_unique<FolderFiles>();
+    if (auto filled = source->fill(folder); !filled) return forward(std::move(filled));
+    return source;
 }
 
 Result<std::unique_ptr<Source>> openArchive(int archive, int spool, const Limits& limits) {
     FdSource bytes(archive);
     auto reader = readTar(bytes, Wrapping::AnyCompression);
     if (!reader) return forward(std::move(reader), "archive");
-    auto source = std::make_unique<SpooledSource>(spool, limits);
+    auto source = std::make_unique<SpooledFiles>(spool, limits);
     if (auto filled = source->fill(**reader); !filled) return forward(std::move(filled));
     return source;
 }

@@ -18,8 +18,9 @@ public:
     virtual Result<UniqueFd> open(const std::string& path) = 0;
 };
 
-// An OCI layout folder. `folder` is borrowed; nothing outside of it is reached, whatever its links say.
-std::unique_ptr<Source> openFolder(int folder);
+// An OCI layout folder. Its files are opened here and now, and not read: the caller may close `folder` and go into a jail
+// before it asks for one. Nothing outside of the folder is reached, whatever its links say.
+Result<std::unique_ptr<Source>> openFolder(int folder);
 
 // An oci-archive: tar, plain or in gzip or zstd, from a file or a pipe (borrowed, read once). What of it belongs to a layout
 // is kept in nameless files of `spool`, a folder of the caller's.

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
     int status = 0;
     recap::tools::addCheck(app, status);
+    recap::tools::addBuild(app, status);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -7,6 +7,7 @@
 
 namespace recap::tools {
 
+void addBuild(CLI::App& app, int& status);
 void addCheck(CLI::App& app, int& status);
 
 }  // namespace recap::tools

@@ -28,7 +28,9 @@ std::vector<std::string> exportedSymbols(const std::filesystem::path& file) {
     return symbols;
 }
 
-std::filesystem::path buildDir() { return std::getenv("RECAP_BUILD_DIR"); }
+std::filesystem::path buildDir() {
+    return std::getenv("RECAP_BUILD_DIR");
+}
 
 TEST(PluginAbi, APluginExportsOneSymbol) {
     EXPECT_THAT(exportedSymbols(buildDir() / "tests/plugins/demo.so"), ElementsAre("recap_plugin"));
@@ -38,7 +40,9 @@ TEST(PluginAbi, APluginExportsOneSymbol) {
         EXPECT_THAT(exportedSymbols(entry.path()), ElementsAre("recap_plugin")) << entry.path();
 }
 
-TEST(PluginAbi, APluginInCFitsTheSameEntry) { EXPECT_EQ(recap_test_entry.get_factory(&recap_test_entry, RECAP_BACKEND_FACTORY), nullptr); }
+TEST(PluginAbi, APluginInCFitsTheSameEntry) {
+    EXPECT_EQ(recap_test_entry.get_factory(&recap_test_entry, RECAP_BACKEND_FACTORY), nullptr);
+}
 
 struct Thrower {
     explicit Thrower(plugin::Settings& settings) {
@@ -113,7 +117,8 @@ TEST(PluginBorder, WithoutFindTheTableSaysSo) {
 }
 
 TEST(PluginSettings, DurationsHaveAUnit) {
-    const recap_pair pairs[] = {{plugin::detail::text("a"), plugin::detail::text("2s")}, {plugin::detail::text("b"), plugin::detail::text("7")}};
+    const recap_pair pairs[] = {{plugin::detail::text("a"), plugin::detail::text("2s")},
+                                {plugin::detail::text("b"), plugin::detail::text("7")}};
     plugin::Settings settings("one", pairs);
     EXPECT_EQ(settings.duration("a"), std::chrono::seconds(2));
     EXPECT_THROW(settings.duration("b"), plugin::Error);

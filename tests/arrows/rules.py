@@ -22,7 +22,7 @@ ROOMS = {
     "daemon/plan": ["daemon/core", "sdk/base", "sdk/manifest"],
     "daemon/images": ["daemon/core", "sdk/base", "sdk/manifest", "sdk/image"],
     "daemon/engine": ["daemon/core", "sdk/base", "sdk/manifest", "sdk/image"],
-    "daemon/host": ["daemon/core", "sdk/base", "sdk/plugin"],
+    "daemon/host": ["daemon/core", "sdk/base", "sdk/plugin", "sdk/manifest"],
     "daemon/launcher": ["sdk/base"],
     "daemon/helpers": ["sdk/base", "sdk/manifest", "sdk/image"] + SHARED_WITH_HELPERS,
     "daemon": ["daemon", "sdk"],  # main.cpp, the one file that knows every room
@@ -32,7 +32,7 @@ ROOMS = {
 
 # recapd's client of the launcher lives beside the protocol and is linked into recapd only: it alone implements core's
 # interface and uses recapd's loop. The supervisor, its workers and capsule-init never include these files.
-CLIENT = {"daemon/launcher/client": ["daemon/launcher", "daemon/core", "sdk/base"]}
+CLIENT = {side: ["daemon/launcher", "daemon/core", "sdk/base"] for side in ("daemon/launcher/client", "daemon/launcher/convert")}
 
 # Siblings of plugins/ never know each other: plugins/docker is a room of its own, and so on.
 EACH_FOLDER_A_ROOM = ["plugins"]

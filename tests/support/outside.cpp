@@ -94,7 +94,7 @@ void Outside::lookAtProcesses(Picture& picture) const {
     }
     for (const Process& process : all)
         if (std::find(scope_.daemons.begin(), scope_.daemons.end(), process.parent) != scope_.daemons.end())
-            picture.items[describe(process) + ", a child of " + pidText(process.parent)] = process.state == 'Z' ? "zombie" : "alive";
+            picture.items["process " + pidText(process.pid) + ", a child of " + pidText(process.parent)] = process.state == 'Z' ? "zombie" : "alive";
 }
 
 void Outside::lookAtMounts(Picture& picture) const {

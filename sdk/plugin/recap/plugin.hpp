@@ -68,8 +68,12 @@ struct Target {
 
 namespace detail {
 
-inline recap_text text(std::string_view from) { return {from.data(), from.size()}; }
-inline std::string_view view(recap_text from) { return from.size == 0 ? std::string_view() : std::string_view(from.data, from.size); }
+inline recap_text text(std::string_view from) {
+    return {from.data(), from.size()};
+}
+inline std::string_view view(recap_text from) {
+    return from.size == 0 ? std::string_view() : std::string_view(from.data, from.size);
+}
 
 // Runs `body` with a Target as the C ABI has it, borrowed for the call.
 template <class Body>
@@ -204,7 +208,9 @@ concept HasFind = requires(T backend, Sink& sink, std::string_view id) {
     { backend.find(sink, id) } -> std::same_as<void>;
 };
 template <class T>
-concept NamesFind = requires { &T::find; };
+concept NamesFind = requires {
+    &T::find;
+};
 template <class T>
 concept FindAsWantedOrAbsent = HasFind<T> || !NamesFind<T>;
 template <class T>

@@ -163,6 +163,7 @@ class Stack:
         command = self.program(unit) + [
             "--store", self.store, "--cgroup-root", self.cgroup.path, "--ceiling", ceiling, "--peer-user", "recap",
             "--libexec", self.top + "/usr/libexec/recap", "--journal-socket", self.journal.path, "--run-dir", self.runtime + "/launcher"]
+        command += self.options.launcher_option
         before = [[self.top + "/usr/libexec/recap/recap-compile-ceiling", self.top + "/etc/recap/ceiling.toml", ceiling]]
         service = Service(self, unit, command, Sandbox(unit, self.top), self._environment(), listeners, cgroup=self.cgroup, before=before)
         self.services.append(service)
@@ -216,7 +217,8 @@ class Stack:
         """Runs the command, and turns the loop until it has ended; its wait status."""
         environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.bus_address, RECAP_STACK=self.top, RECAP_PREFIX=self.top + "/usr",
                            RECAP_RUNTIME_DIR=self.runtime, RECAP_CONFIG_DIR=self.top + "/etc/recap", RECAP_STATE_DIR=self.state,
-                           RECAP_STORE_DIR=self.store, RECAP_ADMIT_SOCKET=self.admit_socket, RECAP_CGROUP_ROOT=self.cgroup.path,
+                           RECAP_STORE_DIR=self.store, RECAP_ADMIT_SOCKET=self.admit_socket,
+                           RECAP_ADMIT=self.top + "/usr/libexec/recap/recap-admit", RECAP_CGROUP_ROOT=self.cgroup.path,
                            RECAP_JOURNAL=self.journal.text, RECAP_LOGS=self.logs, RECAP_PIDS=self.run + "/pids",
                            RECAP_LIBEXEC_DIR=self.top + "/usr/libexec/recap", RECAP_BUILD_DIR=self.options.build,
                            RECAP_POLKIT_RULES=self.top + "/etc/polkit-1/rules.d",
@@ -255,7 +257,7 @@ class Stack:
         self._look()
 
     def _look(self):
-        known = {self.runtime + "/" + name for name in ("plugins", "launcher", "ceiling.bin")}
+        known = {self.runtime + "/" + name for name in ("plugins", "ceiling.bin", "launcher", "launcher/lock", "launcher/dev")}
         processes = leftovers.left_processes(self.top)
         left = [text for _, text in processes] + leftovers.left_mounts(self.top) + leftovers.left_files(self.runtime, known)
         left += leftovers.left_files(os.path.join(self.store, "incoming"), set())
@@ -310,6 +312,7 @@ def parse(arguments):
     parser.add_argument("--ceiling", help="ceiling.toml of the stack")
     parser.add_argument("--state", help="folder for state/ and store/ that outlives the stack")
     parser.add_argument("--rules", action="append", default=[], help="a polkit rules file; may be repeated")
+    parser.add_argument("--launcher-option", action="append", default=[], help="a further word for recap-launcher; may be repeated")
     parser.add_argument("--base", default="/var/tmp", help="where the stack's own folder is made (default: /var/tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the stack's folder with its logs")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")

@@ -110,6 +110,8 @@ OwnLauncher::OwnLauncher(const Ceiling& ceiling) : cgroup_("recap-test-" + std::
     makeStore();
     writeFile(folder_.path() / "ceiling.bin", encodeCeiling(ceiling));
     fs::create_directory(folder_.path() / "run");
+    fs::create_directory(folder_.path() / "libexec");  // the collector runs as the capsule's user, who need not reach the build
+    fs::copy_file(binDir() / "recap-collect", folder_.path() / "libexec/recap-collect");
     journal_ = listenForDatagrams(folder_.path() / "journal.sock");
     notify_ = listenForDatagrams(folder_.path() / "notify.sock");
     start();
@@ -158,7 +160,7 @@ void OwnLauncher::start() {
     child_ = std::make_unique<Child>(Command{
         .argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(), "--store",
                  store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling", (at / "ceiling.bin").string(), "--peer-user",
-                 "root", "--libexec", binDir().string(), "--journal-socket", (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
+                 "root", "--libexec", (at / "libexec").string(), "--journal-socket", (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
         .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
         .outputFile = at / "output"});
     const Deadline deadline{kPatience};

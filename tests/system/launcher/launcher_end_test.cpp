@@ -28,6 +28,7 @@ protected:
             return out.find(word) != std::string::npos;
         };
         EXPECT_TRUE(waitUntil(heard, Deadline{kPatience})) << "payload said '" << out << "', not '" << word << "'";
+        client_->waitFor(asked.runId, RunPhase::Executing);  // the launcher may hear of it after us
         return asked.runId;
     }
     Report endOf(const std::string& runId) {
@@ -44,7 +45,7 @@ TEST_F(LauncherEnd, ADeadlineEndsWhatIgnoresEverySignal) {
     asked.timeoutUsec = 300'000;
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "ignoring"));
     EXPECT_EQ(report.end, End::TimedOut);
-    EXPECT_EQ(report.value, SIGKILL);
+    EXPECT_EQ(report.value, 128 + SIGKILL);
 }
 
 TEST_F(LauncherEnd, OrphansOfAPayloadThatEndedGoWithIt) {
@@ -73,7 +74,7 @@ TEST_F(LauncherEnd, ADeadlineEndsAPayloadThatOnlyBurnsTime) {
     asked.timeoutUsec = 300'000;
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "spinning"));
     EXPECT_EQ(report.end, End::TimedOut);
-    EXPECT_EQ(report.value, SIGTERM) << "it does not ignore TERM";
+    EXPECT_EQ(report.value, 128 + SIGTERM) << "it does not ignore TERM";
 }
 
 TEST_F(LauncherEnd, MemoryBeyondTheLimitEndsTheCapsuleAndNotItsTarget) {
@@ -91,7 +92,7 @@ TEST_F(LauncherEnd, StopSendsTermAndThenKills) {
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 100'000}));
     const Report report = endOf(run);
     EXPECT_EQ(report.end, End::Stopped);
-    EXPECT_EQ(report.value, SIGKILL);
+    EXPECT_EQ(report.value, 128 + SIGKILL);
 }
 
 TEST_F(LauncherEnd, SignalReachesThePayloadItself) {
@@ -114,12 +115,16 @@ TEST_F(LauncherEnd, ARunOutlivesTheClientThatAskedForIt) {
     const std::string run = startAndHear(plan({"rest"}), nginx_->pid(), "resting");
     client_ = std::make_unique<LauncherClient>(launcher_->socket());
     ASSERT_TRUE(client_->ask<Hello>(Verb::Hello, Hello{}));
-    const auto all = client_->ask<RunList>(Verb::List, RunRef{});
+    // The payload may be heard before the launcher is told that it executes.
+    Result<RunList> all;
+    ASSERT_TRUE(waitUntil([&] {
+        all = client_->ask<RunList>(Verb::List, RunRef{});
+        return !all || all->runs.size() != 1 || all->runs[0].phase == RunPhase::Executing;
+    }, Deadline{kPatience}));
     ASSERT_TRUE(all) << all.error().message;
     ASSERT_EQ(all->runs.size(), 1u);
     EXPECT_EQ(all->runs[0].report.runId, run);
     EXPECT_EQ(all->runs[0].capsule, "test");
-    EXPECT_EQ(all->runs[0].phase, RunPhase::Executing);
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
     EXPECT_EQ(endOf(run).end, End::Stopped);
 }

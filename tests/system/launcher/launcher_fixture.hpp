@@ -37,7 +37,20 @@ protected:
         before_ = outside_->look();
         launcher_->journal();
     }
-    void TearDown() override { EXPECT_THAT(leftAfter(*outside_, before_), ::testing::IsEmpty()) << launcher_->output(); }
+    void TearDown() override {
+        if (HasFailure()) endAll();
+        EXPECT_THAT(leftAfter(*outside_, before_), ::testing::IsEmpty()) << launcher_->output();
+    }
+    // A failed test's own runs must not fail the next ones.
+    void endAll() {
+        client_ = std::make_unique<LauncherClient>(launcher_->socket());
+        const auto all = client_->ask<launcher::RunList>(launcher::Verb::List, launcher::RunRef{});
+        for (const auto& run : all ? all->runs : std::vector<launcher::RunState>{}) {
+            const launcher::RunRef one{run.report.runId};
+            static_cast<void>(client_->ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{one.runId, 1000}));
+            waitUntil([&] { return client_->ask<launcher::Empty>(launcher::Verb::Ack, one).has_value(); }, Deadline{std::chrono::seconds(3)});
+        }
+    }
 
     launcher::Plan plan(std::vector<std::string> words) { return planFor(*client_, *launcher_, nginx_->pid(), std::move(words)); }
     Finished run(const launcher::Plan& plan) { return runPlan(*client_, plan, nginx_->pid()); }

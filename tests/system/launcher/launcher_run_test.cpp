@@ -236,7 +236,7 @@ TEST_F(LauncherRun, CollectsRegularFilesOnly) {
     ASSERT_TRUE(client_->ask<Empty>(Verb::Collect, RunRef{asked.runId}, {}, &pipe));
     ASSERT_EQ(pipe.size(), 1u);
     const UniqueFd inherited{::dup(pipe[0].get())};
-    const CommandResult listed = test::run({"sh", "-c", "exec tar -tf - <&" + std::to_string(inherited.get())});
+    const CommandResult listed = test::run({"sh", "-c", "exec tar -tf /dev/fd/" + std::to_string(inherited.get())});
     EXPECT_THAT(lines(listed.out), UnorderedElementsAreArray({"scribble", "sub/", "sub/scribble"})) << listed.all();
     EXPECT_TRUE(client_->ask<Empty>(Verb::Ack, RunRef{asked.runId}));
 }

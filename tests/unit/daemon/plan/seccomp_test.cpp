@@ -4,7 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
+#include <linux/filter.h>
 #include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -25,7 +30,8 @@ namespace {
 constexpr std::uint32_t kEperm = SECCOMP_RET_ERRNO | EPERM;
 constexpr std::uint32_t kEnosys = SECCOMP_RET_ERRNO | ENOSYS;
 
-std::uint32_t answer(const Filter& filter, int number, std::initializer_list<std::uint64_t> args = {}, std::uint32_t arch = AUDIT_ARCH_X86_64) {
+std::uint32_t answer(const Filter& filter, int number, std::initializer_list<std::uint64_t> args = {},
+                     std::uint32_t arch = AUDIT_ARCH_X86_64) {
     seccomp_data call{};
     call.nr = number;
     call.arch = arch;
@@ -59,6 +65,21 @@ manifest::Profile profile(const std::string& name) {
     return read.value.value_or(manifest::Profile{});
 }
 
+// A real shell under the real kernel: its exit status, 128+n for signal n.
+int runUnder(const Filter& filter, const char* script) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        auto code = filter;
+        const sock_fprog program{static_cast<unsigned short>(code.size()), reinterpret_cast<sock_filter*>(code.data())};
+        if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0) ::_exit(99);
+        ::execl("/bin/sh", "sh", "-c", script, nullptr);
+        ::_exit(98);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 }  // namespace
 
 // The program against the set it was made from, for every number that is and some that are not.
@@ -70,8 +91,9 @@ TEST(Seccomp, AnswersAsTheSetSays) {
         ASSERT_TRUE(policy) << policy.error().message;
         const auto asked = (*policy)->asked(manifest::Manifest{}, table);
         ASSERT_TRUE(asked);
-        for (const auto& [onViolation, refused] : {std::pair{OnViolation::Errno, kEperm}, std::pair{OnViolation::Kill, std::uint32_t{SECCOMP_RET_KILL_PROCESS}},
-                                                  std::pair{OnViolation::Log, std::uint32_t{SECCOMP_RET_LOG}}}) {
+        for (const auto& [onViolation, refused] :
+             {std::pair{OnViolation::Errno, kEperm}, std::pair{OnViolation::Kill, std::uint32_t{SECCOMP_RET_KILL_PROCESS}},
+              std::pair{OnViolation::Log, std::uint32_t{SECCOMP_RET_LOG}}}) {
             const auto filter = compiled(asked->syscalls, onViolation);
             EXPECT_LE(filter.size(), 4096u);
             for (int number = 0; number < 512; ++number) {
@@ -146,9 +168,31 @@ TEST(Seccomp, AlwaysLetsAProgramStartAndEnd) {
     EXPECT_EQ(answer(filter, *syscallNumber("read")), kEperm);
 }
 
+TEST(Seccomp, ShippedProfilesRunRealPrograms) {
+    const SyscallTable table;
+    for (const auto* name : kProfiles) {
+        const auto policy = ProfilePolicy::make(profile(name), table);
+        const auto asked = (*policy)->asked(manifest::Manifest{}, table);
+        const auto filter = compiled(asked->syscalls, asked->onViolation);
+        EXPECT_EQ(runUnder(filter, "ls -l / | grep -q etc && find /etc/passwd >/dev/null && test $(ps ax 2>/dev/null | wc -l) -gt 1"), 0)
+            << name;
+        if (std::string_view(name) != "trace") {
+            EXPECT_NE(runUnder(filter, "unshare --user true 2>/dev/null"), 0) << name;
+        }
+    }
+}
+
+TEST(Seccomp, ADynamicProgramStartsUnderAnyGroups) {
+    const SyscallTable table;
+    const auto asked = table.expand({{"@basic-io"}, {}, {}, {}}, {});
+    EXPECT_EQ(runUnder(compiled(*asked), "exit 7"), 7);
+    EXPECT_EQ(runUnder(compiled(*asked, OnViolation::Kill), "cd /"), 128 + SIGSYS);
+}
+
 TEST(Seccomp, CompilesASetOnce) {
     FilterCache cache;
-    const auto first = cache.get({"read"}, OnViolation::Errno), again = cache.get({"read"}, OnViolation::Errno), other = cache.get({"read"}, OnViolation::Kill);
+    const auto first = cache.get({"read"}, OnViolation::Errno), again = cache.get({"read"}, OnViolation::Errno),
+               other = cache.get({"read"}, OnViolation::Kill);
     ASSERT_TRUE(first && again && other);
     EXPECT_EQ(*first, *again);
     EXPECT_NE(*first, *other);

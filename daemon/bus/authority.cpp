@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/bus/authority.hpp"
+
+#include <systemd/sd-bus.h>
+
+#include <chrono>
+
+#include "daemon/bus/door.hpp"
+
+namespace recap::bus {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t kRemembered = 256;
+constexpr auto kAnswerTime = 25s;
+constexpr auto kHumanTime = 5min;
+constexpr std::uint32_t kAllowInteraction = 1;
+
+// sdbus-c++ 1.2 knows the sender of a message, but not this flag of it.
+struct RawMessage : sdbus::Message {
+    static sd_bus_message* of(const sdbus::Message& message) { return static_cast<sd_bus_message*>(message.*(&RawMessage::msg_)); }
+};
+
+using Subject = sdbus::Struct<std::string, Values>;
+using Verdict = sdbus::Struct<bool, bool, std::map<std::string, std::string>>;
+
+sdbus::Error refusal(const Right& right, bool challenge) {
+    const std::string message = right.sentence + " (polkit action " + right.action + ")";
+    if (challenge) return {"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", message + "; it takes an authentication that was not asked for"};
+    return toBus({Errc::AccessDenied, message});
+}
+
+}  // namespace
+
+Asker Asker::current(sdbus::IObject& object, bool interactiveOption) {
+    const sdbus::Message& message = *object.getCurrentlyProcessedMessage();
+    return {message.getSender(), interactiveOption || sd_bus_message_get_allow_interactive_authorization(RawMessage::of(message)) > 0};
+}
+
+Authority::Authority(sdbus::IConnection& bus)
+    : driver_(sdbus::createProxy(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus")),
+      polkit_(sdbus::createProxy(bus, "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority")) {}
+
+void Authority::ask(const Asker& asker, Right right, Allowed allowed, Refused refused) {
+    const auto decide = [this, asker, right = std::move(right), allowed = std::move(allowed), refused](std::uint32_t uid) {
+        if (uid == 0 || right.owner == uid) return allowed(uid);
+        askPolkit(asker, right, uid, allowed, refused);
+    };
+    identify(asker.busName, decide, refused);
+}
+
+void Authority::identify(const std::string& busName, Allowed then, Refused refused) {
+    if (const auto known = uids_.find(busName); known != uids_.end()) return then(known->second);
+    driver_->callMethodAsync("GetConnectionUnixUser")
+        .onInterface("org.freedesktop.DBus")
+        .withArguments(busName)
+        .uponReplyInvoke([this, busName, then = std::move(then), refused = std::move(refused)](const sdbus::Error* error, std::uint32_t uid) {
+            guarded("decision", [&] {
+                if (error != nullptr) return refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
+                remember(busName, uid);
+                then(uid);
+            });
+        });
+}
+
+void Authority::remember(const std::string& busName, std::uint32_t uid) {
+    if (!uids_.emplace(busName, uid).second) return;
+    oldest_.push_back(busName);
+    if (oldest_.size() <= kRemembered) return;
+    uids_.erase(oldest_.front());
+    oldest_.pop_front();
+}
+
+void Authority::askPolkit(const Asker& asker, const Right& right, std::uint32_t uid, Allowed allowed, Refused refused) {
+    const Subject subject{"system-bus-name", Values{{"name", sdbus::Variant(asker.busName)}}};
+    auto details = right.details;
+    if (!right.message.empty()) details["polkit.message"] = right.message;
+    const std::chrono::microseconds patience = asker.interactive ? std::chrono::microseconds(kHumanTime) : std::chrono::microseconds(kAnswerTime);
+    polkit_->callMethodAsync("CheckAuthorization")
+        .onInterface("org.freedesktop.PolicyKit1.Authority")
+        .withTimeout(patience)
+        .withArguments(subject, right.action, details, asker.interactive ? kAllowInteraction : 0u, std::string())
+        .uponReplyInvoke([right, uid, allowed = std::move(allowed), refused = std::move(refused)](const sdbus::Error* error, const Verdict& verdict) {
+            guarded("decision", [&] {
+                if (error != nullptr)
+                    return refused(toBus({Errc::AccessDenied, right.sentence + ": polkit could not be asked about " + right.action + ": " + error->getMessage()}));
+                if (!std::get<0>(verdict)) return refused(refusal(right, std::get<1>(verdict)));
+                allowed(uid);
+            });
+        });
+}
+
+}  // namespace recap::bus

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// May this caller? Root by its credentials on the bus, everybody else by polkit. Never waits: answers come on the loop.
+#pragma once
+
+#include <sdbus-c++/sdbus-c++.h>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/bus/options.hpp"
+
+namespace recap::bus {
+
+// Who calls, read from the message before the handler returns.
+struct Asker {
+    std::string busName;
+    bool interactive = false;  // the message's flag or the option: polkit may ask a human
+
+    static Asker current(sdbus::IObject& object, bool interactiveOption);
+};
+
+struct Right {
+    std::string action;                          // "org.recap1.run"
+    std::map<std::string, std::string> details;  // for rules
+    std::string message;                         // for whoever is asked, with $(detail)
+    std::string sentence;                        // of the refusal: what is not allowed
+    std::optional<std::uint32_t> owner;          // this uid needs no right
+};
+
+class Authority {
+public:
+    using Allowed = std::function<void(std::uint32_t uid)>;
+    using Refused = std::function<void(const sdbus::Error&)>;
+
+    explicit Authority(sdbus::IConnection& bus);
+
+    // Exactly one of the two is called, on a later turn.
+    void ask(const Asker& asker, Right right, Allowed allowed, Refused refused);
+
+private:
+    void identify(const std::string& busName, Allowed then, Refused refused);
+    void remember(const std::string& busName, std::uint32_t uid);
+    void askPolkit(const Asker& asker, const Right& right, std::uint32_t uid, Allowed allowed, Refused refused);
+
+    std::unique_ptr<sdbus::IProxy> driver_;
+    std::unique_ptr<sdbus::IProxy> polkit_;
+    std::map<std::string, std::uint32_t> uids_;  // a unique name is never given to another connection
+    std::deque<std::string> oldest_;
+};
+
+}  // namespace recap::bus

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/bus/manager.hpp"
+
+namespace recap::bus {
+namespace {
+
+constexpr std::size_t kMaxManifest = 64 * 1024;
+
+template <class... Replies>
+void notSupported(sdbus::Result<Replies...>&& result, const char* sentence) {
+    Answer<Replies...>(std::move(result)).refuse(Error{Errc::NotSupported, sentence});
+}
+
+Result<bool> interactiveOnly(Values values) {
+    Options options(std::move(values));
+    const bool interactive = options.flag("interactive");
+    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
+    return interactive;
+}
+
+}  // namespace
+
+Manager::Manager(sdbus::IConnection& bus, Context& context) : AdaptorInterfaces(bus, "/org/recap1"), context_(context) { registerAdaptor(); }
+
+Manager::~Manager() { unregisterAdaptor(); }
+
+template <class... Replies>
+void Manager::manage(const Answer<Replies...>& answer, Right right, bool interactive, std::function<void()> then) {
+    context_.authority.ask(
+        Asker::current(getObject(), interactive), std::move(right), [then = std::move(then)](std::uint32_t) { then(); },
+        [answer](const sdbus::Error& error) { answer.refuse(error); });
+}
+
+void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Values values) {
+    begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
+        Options options(std::move(values));
+        const bool replace = options.flag("replace");
+        const bool interactive = options.flag("interactive");
+        if (auto finished = options.finish(); !finished) return finished;
+        if (toml.size() > kMaxManifest)
+            return fail(Errc::LimitExceeded, "a manifest of " + std::to_string(toml.size()) + " bytes; at most " + std::to_string(kMaxManifest) + " are taken");
+        manage(answer, manageRight("capsules", "InstallCapsule", ""), interactive, [this, answer, toml = std::move(toml), replace] {
+            const auto installed = context_.rooms.capsules.install(toml, replace);
+            if (!installed) return answer.refuse(installed.error());
+            context_.capsulesChanged();
+            answer.give(sdbus::ObjectPath(capsulePath(*installed)));
+        });
+        return {};
+    });
+}
+
+void Manager::RemoveCapsule(sdbus::Result<>&& result, std::string capsule, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        manage(answer, manageRight("capsules", "RemoveCapsule", capsule), *interactive, [this, answer, capsule] {
+            const auto removed = context_.rooms.capsules.remove(capsule);
+            context_.capsulesChanged();
+            answer(removed);
+        });
+        return {};
+    });
+}
+
+void Manager::EnableCapsule(sdbus::Result<>&& result, std::string, Values) {
+    notSupported(std::move(result), "this version keeps no schedules, so there is nothing to enable; run the capsule on demand");
+}
+
+void Manager::DisableCapsule(sdbus::Result<>&& result, std::string, Values) {
+    notSupported(std::move(result), "this version keeps no schedules, so nothing is enabled");
+}
+
+void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Values values) {
+    begin(std::move(result), [&](const Answer<std::string>& answer) -> Result<void> {
+        Options options(std::move(values));
+        const std::string reference = options.text("reference");
+        const bool interactive = options.flag("interactive");
+        if (auto finished = options.finish(); !finished) return finished;
+        manage(answer, manageRight("images", "ImportImage", reference), interactive, [this, answer, archive, reference]() mutable {
+            importNow(answer, UniqueFd(archive.release()), reference);
+        });
+        return {};
+    });
+}
+
+void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive, const std::string& reference) {
+    if (!context_.rooms.launcher.available())
+        return answer.refuse(Error{Errc::Unavailable, "recap-launcher is away, and it alone writes to the image store"});
+    context_.rooms.launcher.importImage(std::move(archive), [this, answer, reference](Result<ImportedImage> imported) {
+        if (!imported) return answer.refuse(imported.error());
+        const auto digest = context_.rooms.images.record(std::move(*imported), reference);
+        if (!digest) return answer.refuse(digest.error());
+        context_.rooms.refreshAdmissions([this, answer, digest = *digest] {
+            context_.capsulesChanged();
+            answer.give(digest);
+        });
+    });
+}
+
+void Manager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Values) {
+    notSupported(std::move(result), "this version imports archives and OCI layout folders only; give one to ImportImage");
+}
+
+void Manager::RemoveImage(sdbus::Result<>&& result, std::string image, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        manage(answer, manageRight("images", "RemoveImage", image), *interactive, [this, answer, image] { removeNow(answer, image); });
+        return {};
+    });
+}
+
+void Manager::removeNow(const Answer<>& answer, const std::string& image) {
+    const auto found = context_.rooms.images.find(image);
+    if (!found) return answer.refuse(found.error());
+    const std::string digest = (*found)->digest;
+    context_.rooms.launcher.removeImage(digest, [this, answer, digest](const Result<void>& removed) {
+        // One that the launcher does not have (any more) may leave the index too.
+        if (!removed && removed.error().code != Errc::NotFound) return answer.refuse(removed.error());
+        const auto forgotten = context_.rooms.images.forget(digest);
+        context_.capsulesChanged();
+        answer(forgotten);
+    });
+}
+
+void Manager::ScanImage(sdbus::Result<>&& result, std::string, Values) { notSupported(std::move(result), "this version has no image scanner"); }
+
+void Manager::Reload(sdbus::Result<>&& result, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        manage(answer, manageRight("capsules", "Reload", ""), *interactive, [this, answer] {
+            const auto reloaded = context_.rooms.reload();
+            context_.capsulesChanged();
+            answer(reloaded);
+        });
+        return {};
+    });
+}
+
+}  // namespace recap::bus

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "daemon/bus/doctor.hpp"
+#include "daemon/bus/manager.hpp"
+
+namespace recap::bus {
+namespace {
+
+Result<void> noOptions(const Values& values) { return Options(values).finish(); }
+
+bool has(const Target& target, const std::map<std::string, std::string>& labels) {
+    return std::all_of(labels.begin(), labels.end(), [&](const auto& label) {
+        const auto found = target.labels.find(label.first);
+        return found != target.labels.end() && found->second == label.second;
+    });
+}
+
+template <class Items>
+Result<Rows> listed(const Values& options, const Items& items) {
+    if (auto finished = noOptions(options); !finished) return forward(std::move(finished));
+    Rows rows;
+    for (const auto& item : items) rows.push_back(row(item));
+    return rows;
+}
+
+}  // namespace
+
+Rows Manager::ListTargets(const Values& filterValues, const Values& options) {
+    return answer([&]() -> Result<Rows> {
+        if (auto finished = noOptions(options); !finished) return forward(std::move(finished));
+        Options filter(filterValues, "filter key");
+        Values wanted;
+        for (const char* key : {"backend", "id", "name", "state"}) {
+            if (auto text = filter.text(key); !text.empty()) wanted.emplace(key, text);
+        }
+        const auto labels = filter.map("labels");
+        if (auto finished = filter.finish(); !finished) return forward(std::move(finished));
+        Rows rows;
+        for (const auto* target : context_.rooms.targets.list()) {
+            Values candidate = row(*target);
+            const bool equal = std::all_of(wanted.begin(), wanted.end(), [&](const auto& want) {
+                return candidate.at(want.first).template get<std::string>() == want.second.template get<std::string>();
+            });
+            if (equal && has(*target, labels)) rows.push_back(std::move(candidate));
+        }
+        return rows;
+    });
+}
+
+void Manager::ListCapsules(sdbus::Result<Rows>&& result, Values options) {
+    begin(std::move(result), [&](const Answer<Rows>& answer) -> Result<void> {
+        if (auto finished = noOptions(options); !finished) return finished;
+        context_.rooms.refreshAdmissions([this, answer] {
+            Rows rows;
+            for (const auto* capsule : context_.rooms.capsules.list()) rows.push_back(row(*capsule, imageOf(context_.rooms, *capsule)));
+            answer.give(rows);
+        });
+        return {};
+    });
+}
+
+void Manager::ListImages(sdbus::Result<Rows>&& result, Values options) {
+    begin(std::move(result), [&](const Answer<Rows>& answer) -> Result<void> {
+        if (auto finished = noOptions(options); !finished) return finished;
+        context_.rooms.refreshAdmissions([this, answer] {
+            Rows rows;
+            for (const auto* image : context_.rooms.images.list()) rows.push_back(row(*image));
+            answer.give(rows);
+        });
+        return {};
+    });
+}
+
+Rows Manager::ListBackends(const Values& options) {
+    return answer([&] { return listed(options, context_.rooms.targets.backends()); });
+}
+
+Rows Manager::ListPolicies(const Values& options) {
+    return answer([&] { return listed(options, context_.rooms.policies.list()); });
+}
+
+Rows Manager::ListSchedule(const Values&) {
+    return answer([]() -> Result<Rows> { return fail(Errc::NotSupported, "this version keeps no schedules, so there is none to list"); });
+}
+
+Rows Manager::Doctor(const Values& options) {
+    return answer([&]() -> Result<Rows> {
+        if (auto finished = noOptions(options); !finished) return forward(std::move(finished));
+        return examine(context_.rooms);
+    });
+}
+
+}  // namespace recap::bus

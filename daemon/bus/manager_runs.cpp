@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/bus/manager.hpp"
+
+namespace recap::bus {
+namespace {
+
+constexpr std::uint32_t kDefaultRows = 100;
+constexpr std::uint32_t kMaxRows = 1000;
+constexpr std::uint64_t kMaxTimeoutUsec = 365ull * 24 * 3600 * 1'000'000;
+
+Result<Lifetime> lifetimeOf(const std::string& word) {
+    if (word.empty() || word == "detached") return Lifetime::Detached;
+    if (word == "caller") return Lifetime::Caller;
+    return fail(Errc::InvalidArgument, "lifetime '" + word + "' is unknown; it is \"detached\" or \"caller\"");
+}
+
+Result<std::chrono::microseconds> timeoutOf(std::optional<std::uint64_t> timeout) {
+    if (!timeout) return std::chrono::microseconds(0);
+    if (*timeout == 0 || *timeout > kMaxTimeoutUsec)
+        return fail(Errc::InvalidArgument, "timeout " + std::to_string(*timeout) + " is out of range: 1 to " + std::to_string(kMaxTimeoutUsec) + " microseconds");
+    return std::chrono::microseconds(*timeout);
+}
+
+Result<void> checkNames(const std::string& capsule, const std::string& target) {
+    if (capsule.empty()) return fail(Errc::InvalidArgument, "the capsule's name is empty");
+    if (target.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
+    if (capsule.size() > 63 || target.size() > 4096) return fail(Errc::InvalidArgument, "the capsule's or target's name is too long");
+    return {};
+}
+
+}  // namespace
+
+// What is asked, with the target pinned to its id where it is known, so that polkit and planner speak of the same one.
+Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::string& target, Names args, Options& options, const char* verb) {
+    Asked asked;
+    asked.request.received = monotonicMicroseconds();
+    const bool interactive = options.flag("interactive");
+    auto timeout = timeoutOf(options.number("timeout"));
+    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
+    if (!timeout) return forward(std::move(timeout));
+    if (auto checked = checkNames(capsule, target); !checked) return forward(std::move(checked));
+    asked.request.timeout = *timeout;
+    asked.request.capsule = capsule;
+    asked.request.target = target;
+    asked.request.args = std::move(args);
+    if (const auto resolved = context_.rooms.targets.resolve(target)) asked.request.target = (*resolved)->id.text();
+    asked.right = runRight(context_.rooms, capsule, asked.request.target, verb);
+    const auto info = context_.rooms.capsules.find(capsule);
+    asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0};
+    asked.asker = Asker::current(getObject(), interactive);
+    return asked;
+}
+
+void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule, std::string target, Names args, Values values) {
+    begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
+        Options options(std::move(values));
+        std::array<std::shared_ptr<UniqueFd>, 3> stdio;
+        for (std::size_t i = 0; i < stdio.size(); ++i) {
+            constexpr std::array keys{"stdin", "stdout", "stderr"};
+            if (auto fd = options.descriptor(keys[i])) stdio[i] = std::make_shared<UniqueFd>(fd->release());
+        }
+        const bool tty = options.flag("tty");
+        const auto lifetime = lifetimeOf(options.text("lifetime"));
+        auto asked = readRun(capsule, target, std::move(args), options, "Run");
+        if (!asked) return forward(std::move(asked));
+        if (!lifetime) return tl::unexpected(lifetime.error());
+        if (tty) return fail(Errc::NotSupported, "this version gives runs no terminal; leave out the option 'tty'");
+        asked->request.lifetime = *lifetime;
+        asked->request.stdio = std::move(stdio);
+        const auto go = [this, answer, request = std::move(asked->request), authorised = std::move(asked->authorised),
+                         busName = asked->asker.busName](std::uint32_t uid) mutable {
+            request.caller = {uid, busName};
+            if (uid != 0) request.authorised = authorised;
+            const auto id = context_.rooms.runs.submit(std::move(request));
+            if (!id) return answer.refuse(id.error());
+            answer.give(sdbus::ObjectPath(runPath(*id)));
+        };
+        context_.authority.ask(asked->asker, std::move(asked->right), go, [answer](const sdbus::Error& error) { answer.refuse(error); });
+        return {};
+    });
+}
+
+void Manager::RunSelected(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Values, Names, Values) {
+    Answer<sdbus::ObjectPath>(std::move(result))
+        .refuse(Error{Errc::NotSupported, "this version runs capsules on one target at a time; call Run for each of ListTargets"});
+}
+
+void Manager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Values) {
+    Answer<sdbus::ObjectPath>(std::move(result)).refuse(Error{Errc::NotSupported, "this version keeps no schedules; call Run"});
+}
+
+void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::string target, Names args, Values values) {
+    begin(std::move(result), [&](const Answer<Values>& answer) -> Result<void> {
+        Options options(std::move(values));
+        auto asked = readRun(capsule, target, std::move(args), options, "Plan");
+        if (!asked) return forward(std::move(asked));
+        const bool privileged = asked->right.action == "org.recap1.run-privileged";
+        const auto go = [this, answer, privileged, request = std::move(asked->request), authorised = std::move(asked->authorised),
+                         busName = asked->asker.busName](std::uint32_t uid) mutable {
+            request.caller = {uid, busName};
+            if (uid != 0) request.authorised = authorised;
+            context_.rooms.runs.plan(std::move(request), [this, answer, privileged](const Result<RunPlan>& plan) {
+                if (!plan) return answer.refuse(plan.error());
+                Values row = details(*plan);
+                row["privileged"] = sdbus::Variant(privileged);
+                row["words"] = sdbus::Variant(context_.rooms.planner.describe(*plan));
+                const auto info = context_.rooms.capsules.find(plan->request.capsule);
+                if (info) row.merge(Values{{"policy", sdbus::Variant((*info)->policy)}, {"reason", sdbus::Variant((*info)->reason)}});
+                answer.give(row);
+            });
+        };
+        context_.authority.ask(asked->asker, std::move(asked->right), go, [answer](const sdbus::Error& error) { answer.refuse(error); });
+        return {};
+    });
+}
+
+std::tuple<Rows, std::string> Manager::ListRuns(const Values& filterValues, const Values& optionValues) {
+    return answer([&]() -> Result<std::tuple<Rows, std::string>> {
+        Options filter(filterValues, "filter key");
+        Options options(optionValues);
+        RunFilter wanted;
+        wanted.capsule = filter.text("capsule");
+        wanted.target = filter.text("target");
+        wanted.state = filter.text("state");
+        wanted.outcome = filter.text("outcome");
+        wanted.since = filter.number("since").value_or(0);
+        wanted.before = options.text("before");
+        const auto limit = options.number("limit").value_or(kDefaultRows);
+        for (const auto* read : {&filter, &options}) {
+            if (auto finished = read->finish(); !finished) return forward(std::move(finished));
+        }
+        if (limit == 0 || limit > kMaxRows)
+            return fail(Errc::InvalidArgument, "limit " + std::to_string(limit) + " is out of range: 1 to " + std::to_string(kMaxRows));
+        wanted.limit = static_cast<std::uint32_t>(limit);
+        auto page = context_.rooms.runs.list(wanted);
+        if (!page) return forward(std::move(page));
+        Rows rows;
+        for (const auto& run : page->runs) {
+            rows.push_back(row(run));
+            if (context_.rooms.runs.find(run.id) != nullptr) rows.back()["object"] = sdbus::Variant(sdbus::ObjectPath(runPath(run.id)));
+        }
+        return std::tuple(std::move(rows), page->next);
+    });
+}
+
+}  // namespace recap::bus

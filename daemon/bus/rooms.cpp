@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/bus/rooms.hpp"
+
+namespace recap::bus {
+namespace {
+
+std::string joined(const std::vector<std::string>& words) {
+    std::string text;
+    for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
+    return text;
+}
+
+}  // namespace
+
+const Image* imageOf(const Rooms& rooms, const CapsuleInfo& capsule) {
+    if (capsule.image.empty()) return nullptr;
+    const auto image = rooms.images.find(capsule.image);
+    return image ? *image : nullptr;
+}
+
+Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb) {
+    Right right;
+    // Of a capsule that is not known the most is assumed.
+    right.action = "org.recap1.run-privileged";
+    const auto colon = target.find(':');
+    right.details = {{"capsule", capsule}, {"verb", verb}, {"target", target}, {"digest", ""}, {"namespaces", ""}, {"capabilities", ""},
+                     {"backend", colon == std::string::npos ? std::string() : target.substr(0, colon)}};
+    if (const auto info = rooms.capsules.find(capsule)) {
+        if (!privileged(**info)) right.action = "org.recap1.run";
+        right.details["namespaces"] = joined((*info)->namespaces);
+        right.details["capabilities"] = joined((*info)->capabilities);
+        if (const Image* image = imageOf(rooms, **info)) right.details["digest"] = image->digest;
+    }
+    right.message = "Authentication is required to run capsule $(capsule) on $(target)";
+    right.sentence = "you may not run capsule '" + capsule + "' on '" + target + "'";
+    return right;
+}
+
+Right manageRight(const std::string& what, const std::string& verb, const std::string& name) {
+    Right right;
+    right.action = "org.recap1.manage-" + what;
+    right.details = {{"verb", verb}};
+    if (!name.empty()) right.details[what == "images" ? "image" : "capsule"] = name;
+    right.sentence = "you may not manage " + what;
+    return right;
+}
+
+}  // namespace recap::bus

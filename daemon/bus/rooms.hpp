@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the bus room speaks for: the other rooms, by their interfaces. All outlive it.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <functional>
+#include <string>
+
+#include "daemon/bus/authority.hpp"
+#include "daemon/core/capsules.hpp"
+#include "daemon/core/image_store.hpp"
+#include "daemon/core/launcher.hpp"
+#include "daemon/core/planner.hpp"
+#include "daemon/core/runs.hpp"
+#include "daemon/core/target_table.hpp"
+
+namespace recap::bus {
+
+struct Rooms {
+    sd_event* loop;
+    Launcher& launcher;
+    Planner& planner;
+    RunTable& runs;
+    TargetTable& targets;
+    CapsuleStore& capsules;
+    PolicyStore& policies;
+    ImageStore& images;
+    std::function<Result<void>()> reload;  // settings, policies and capsules
+    // Asks the launcher which images root has admitted; `then` is called in any case.
+    std::function<void(std::function<void()> then)> refreshAdmissions;
+};
+
+struct Context {
+    Rooms rooms;
+    Authority& authority;
+    std::function<void()> capsulesChanged;
+};
+
+// What polkit is told about running a capsule on a target, both as far as they are known.
+Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb);
+Right manageRight(const std::string& what, const std::string& verb, const std::string& name);  // "capsules", "images"
+
+// The capsule's image, where it is imported.
+const Image* imageOf(const Rooms& rooms, const CapsuleInfo& capsule);
+
+}  // namespace recap::bus

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/bus/run_object.hpp"
+
+namespace recap::bus {
+namespace {
+
+constexpr const char* kControl = "org.recap1.run";
+constexpr const char* kRead = "org.recap1.read-output";
+
+Result<Stream> streamOf(const std::string& name) {
+    if (name == "stdout" || name.empty()) return Stream::Stdout;
+    if (name == "stderr") return Stream::Stderr;
+    return fail(Errc::InvalidArgument, "no stream '" + name + "'; there are stdout and stderr");
+}
+
+sdbus::UnixFd handOver(UniqueFd fd) { return sdbus::UnixFd(fd.release(), sdbus::adopt_fd); }
+
+// The options of a method that takes none but "interactive".
+Result<bool> interactiveOnly(Values values) {
+    Options options(std::move(values));
+    const bool interactive = options.flag("interactive");
+    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
+    return interactive;
+}
+
+}  // namespace
+
+RunObject::RunObject(sdbus::IConnection& bus, Context& context, RunId id)
+    : AdaptorInterfaces(bus, runPath(id)), context_(context), id_(std::move(id)) {
+    registerAdaptor();
+}
+
+RunObject::~RunObject() { unregisterAdaptor(); }
+
+void RunObject::announce() { getObject().emitInterfacesAddedSignal({Run_adaptor::INTERFACE_NAME}); }
+
+void RunObject::withdraw() { getObject().emitInterfacesRemovedSignal({Run_adaptor::INTERFACE_NAME}); }
+
+void RunObject::changed(const std::vector<std::string>& properties) {
+    getObject().emitPropertiesChangedSignal(Run_adaptor::INTERFACE_NAME, properties);
+}
+
+const RunRecord& RunObject::record() const {
+    const RunRecord* run = context_.rooms.runs.find(id_);
+    if (run == nullptr) throw toBus({Errc::NotFound, "run " + id_ + " is not an object any more"});
+    return *run;
+}
+
+template <class... Replies>
+void RunObject::ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then) {
+    const RunRecord& run = record();
+    Right right = runRight(context_.rooms, run.request.capsule, run.target, verb);
+    right.action = action;
+    right.owner = run.request.caller.uid;
+    right.message = "Authentication is required to use run of capsule $(capsule) on $(target), which somebody else started";
+    right.sentence = "run " + id_ + " was started by somebody else, and you may not " + verb + " it";
+    context_.authority.ask(
+        Asker::current(getObject(), interactive), std::move(right), [then = std::move(then)](std::uint32_t) { then(); },
+        [answer](const sdbus::Error& error) { answer.refuse(error); });
+}
+
+void RunObject::Stop(sdbus::Result<>&& result, std::uint32_t grace, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        ask(answer, kControl, "Stop", *interactive, [&context = context_, id = id_, grace, answer] {
+            context.rooms.runs.stop(id, std::chrono::seconds(grace), answer);
+        });
+        return {};
+    });
+}
+
+void RunObject::Kill(sdbus::Result<>&& result, Values options) { Stop(std::move(result), 0, std::move(options)); }
+
+void RunObject::Signal(sdbus::Result<>&& result, std::int32_t signal, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        if (signal < 1 || signal > 64) return fail(Errc::InvalidArgument, "no signal " + std::to_string(signal) + "; there are 1 to 64");
+        ask(answer, kControl, "Signal", *interactive, [&context = context_, id = id_, signal, answer] {
+            context.rooms.runs.signal(id, signal, answer);
+        });
+        return {};
+    });
+}
+
+void RunObject::Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Values) {
+    Answer<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>(std::move(result))
+        .refuse(Error{Errc::NotSupported, "this version cannot attach to a run; start it with stdin, stdout and stderr instead"});
+}
+
+void RunObject::Resize(sdbus::Result<>&& result, std::uint32_t, std::uint32_t, Values) {
+    Answer<>(std::move(result)).refuse(Error{Errc::NotSupported, "this version gives runs no terminal, so there is none to resize"});
+}
+
+void RunObject::GetDetails(sdbus::Result<Values>&& result, Values options) {
+    begin(std::move(result), [&](const Answer<Values>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        ask(answer, kRead, "GetDetails", *interactive, [&context = context_, id = id_, answer] {
+            const RunRecord* run = context.rooms.runs.find(id);
+            if (run == nullptr) return answer.refuse(Error{Errc::NotFound, "run " + id + " is not an object any more"});
+            answer.give(details(*run));
+        });
+        return {};
+    });
+}
+
+void RunObject::GetOutput(sdbus::Result<std::vector<std::uint8_t>, bool>&& result, std::string stream, std::uint64_t offset, std::uint32_t max,
+                          Values options) {
+    begin(std::move(result), [&](const Answer<std::vector<std::uint8_t>, bool>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        const auto wanted = streamOf(stream);
+        if (!wanted) return tl::unexpected(wanted.error());
+        ask(answer, kRead, "GetOutput", *interactive, [&context = context_, id = id_, wanted = *wanted, offset, max, answer] {
+            const auto chunk = context.rooms.runs.output(id, wanted, offset, max);
+            if (!chunk) return answer.refuse(chunk.error());
+            answer.give(chunk->data, chunk->eof);
+        });
+        return {};
+    });
+}
+
+void RunObject::OpenOutput(sdbus::Result<sdbus::UnixFd>&& result, Values values) {
+    begin(std::move(result), [&](const Answer<sdbus::UnixFd>& answer) -> Result<void> {
+        Options options(std::move(values));
+        const bool interactive = options.flag("interactive");
+        const auto stream = streamOf(options.text("stream"));
+        if (auto finished = options.finish(); !finished) return finished;
+        if (!stream) return tl::unexpected(stream.error());
+        ask(answer, kRead, "OpenOutput", interactive, [&context = context_, id = id_, stream = *stream, answer] {
+            auto pipe = context.rooms.runs.openOutput(id, stream);
+            if (!pipe) return answer.refuse(pipe.error());
+            answer.give(handOver(std::move(*pipe)));
+        });
+        return {};
+    });
+}
+
+void RunObject::ListArtifacts(sdbus::Result<Rows>&& result, Values options) {
+    begin(std::move(result), [&](const Answer<Rows>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        ask(answer, kRead, "ListArtifacts", *interactive, [&context = context_, id = id_, answer] {
+            context.rooms.runs.artifacts(id, [answer](const Result<std::vector<Artifact>>& artifacts) {
+                if (!artifacts) return answer.refuse(artifacts.error());
+                Rows rows;
+                for (const auto& artifact : *artifacts)
+                    rows.push_back({{"name", sdbus::Variant(artifact.name)}, {"size", sdbus::Variant(artifact.size)}, {"mode", sdbus::Variant(artifact.mode)}});
+                answer.give(rows);
+            });
+        });
+        return {};
+    });
+}
+
+void RunObject::OpenArtifact(sdbus::Result<sdbus::UnixFd>&& result, std::string name, Values options) {
+    begin(std::move(result), [&](const Answer<sdbus::UnixFd>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        ask(answer, kRead, "OpenArtifact", *interactive, [&context = context_, id = id_, name, answer] {
+            context.rooms.runs.openArtifact(id, name, [answer](Result<UniqueFd> pipe) {
+                if (!pipe) return answer.refuse(pipe.error());
+                answer.give(handOver(std::move(*pipe)));
+            });
+        });
+        return {};
+    });
+}
+
+std::string RunObject::Capsule() { return record().request.capsule; }
+std::string RunObject::Target() { return record().target; }
+std::string RunObject::State() { return std::string(name(record().state)); }
+std::string RunObject::Outcome() { return record().state == RunState::Finished ? std::string(name(record().report.outcome)) : std::string(); }
+std::int32_t RunObject::ExitCode() { return record().state == RunState::Finished ? record().report.exitCode : 0; }
+std::map<std::string, std::uint64_t> RunObject::Phases() { return phases(record().phases); }
+std::string RunObject::Escape() { return escape(record()); }
+
+}  // namespace recap::bus

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bus room: org.recap1 and its objects, kept as the rooms behind it are.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "daemon/bus/connection.hpp"
+#include "daemon/bus/manager.hpp"
+#include "daemon/bus/rooms.hpp"
+#include "daemon/bus/run_object.hpp"
+#include "daemon/bus/small_objects.hpp"
+
+namespace recap::bus {
+
+class Service final : public RunListener, public TargetListener {
+public:
+    static Result<std::unique_ptr<Service>> create(const Rooms& rooms);
+    ~Service() override;
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+
+    Result<void> publish();  // takes the name: from now on calls come
+    void capsulesChanged();  // after a reload that did not come over the bus
+
+    void submitted(const RunId& id) override;
+    void started(const RunPlan& plan) override;
+    void changed(const RunId& id, const Phases& phases) override;
+    void finished(const RunReport& report) override;
+    void expired(const RunId& id) override;
+
+    void targetAdded(const Target& target) override;
+    void targetRemoved(const TargetId& id) override;
+    void backendChanged(const BackendStatus& status) override;
+
+private:
+    Service(std::unique_ptr<Connection> bus, const Rooms& rooms);
+    void watch(const std::string& busName);
+    void left(const std::string& busName);
+
+    std::unique_ptr<Connection> bus_;
+    Authority authority_;
+    Context context_;
+    std::unique_ptr<sdbus::IProxy> driver_;
+    Manager manager_;
+    std::map<RunId, RunObject> runs_;
+    std::map<std::string, CapsuleObject> capsules_;
+    std::map<std::string, BackendObject> backends_;
+    struct Watched {
+        sdbus::Slot slot;
+        bool gone = false;
+    };
+    std::map<std::string, Watched> watched_;  // callers whose runs end with them
+};
+
+}  // namespace recap::bus

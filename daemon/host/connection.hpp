@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// recapd's end of one plugin host: connects, reads its records, keeps it honest. On the loop.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/core/backend.hpp"
+#include "daemon/core/event.hpp"
+#include "daemon/core/settings.hpp"
+#include "daemon/host/wire.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::host {
+
+struct HostTimes {                       // µs
+    std::uint64_t firstRetry = 250'000;  // doubled each time, by half of it at random
+    std::uint64_t longestRetry = 30'000'000;
+    std::uint64_t ping = 60'000'000;    // between two questions whether the host still turns
+    std::uint64_t answer = 12'000'000;  // for a ping's or a search's answer; then the host counts as hung
+};
+
+class HostConnection {
+public:
+    using Reply = std::function<void(Result<void>)>;
+
+    HostConnection(sd_event* loop, std::string socketPath, PluginSetting setting, TargetSink& sink, HostTimes times);
+    HostConnection(const HostConnection&) = delete;
+    HostConnection& operator=(const HostConnection&) = delete;
+
+    void start();
+    void find(const std::string& id, Reply reply);
+    const BackendStatus& status() const { return status_; }
+
+private:
+    struct Search {
+        Reply reply;
+        std::uint64_t deadline;
+    };
+    struct Snapshot {
+        std::vector<Target> targets;
+        std::set<std::string> ids;
+    };
+
+    void connect();
+    void disconnect(const std::string& why);
+    void setState(BackendState state, std::string detail);
+    void armTimer(std::uint64_t delay);
+    void armForDeadlines();
+    void onTime();
+    bool receive();  // false: the connection is gone
+    bool send(const ToHost& record);
+    Result<void> accept(std::string_view bytes);
+    void gap(const std::string& why);
+    std::optional<Target> toTarget(TargetRecord&& record);
+    bool owns(const TargetRecord& record) const;
+
+    Result<void> handle(Hello&& record);
+    Result<void> handle(SnapshotBegin&& record);
+    Result<void> handle(SnapshotTarget&& record);
+    Result<void> handle(SnapshotEnd&& record);
+    Result<void> handle(Added&& record);
+    Result<void> handle(Changed&& record);
+    Result<void> handle(Removed&& record);
+    Result<void> handle(StateRecord&& record);
+    Result<void> handle(Found&& record);
+    Result<void> handle(Pong&& record);
+    Result<void> update(TargetRecord&& record);
+
+    sd_event* loop_;
+    std::string path_;
+    PluginSetting setting_;
+    TargetSink& sink_;
+    HostTimes times_;
+    BackendStatus status_;
+    std::mt19937_64 random_;
+    UniqueFd fd_;
+    EventSource readable_;
+    EventSource timer_;
+    std::uint64_t retry_ = 0;
+    std::uint64_t lastNumber_ = 0;
+    bool greeted_ = false;
+    bool saidWhy_ = false;              // the host's last word was why it is unavailable: kept when it ends
+    bool trusted_ = false;              // a snapshot was whole, and nothing missed since
+    std::optional<Snapshot> snapshot_;  // under way
+    std::set<std::string> known_;       // ids told to the sink
+    std::uint64_t nextRequest_ = 0;
+    std::map<std::uint64_t, Search> searches_;
+    std::uint64_t pingNonce_ = 0;
+    std::uint64_t pingDeadline_ = 0;  // 0: none under way
+    std::uint64_t nextPing_ = 0;
+};
+
+}  // namespace recap::host

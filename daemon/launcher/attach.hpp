@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// One attach, as the spawn worker prepares it and the capsule's own first process carries it out. Order is the design: see
+// kInitSteps in capsule_init.cpp and kPayloadSteps in payload.cpp. A step answers 0, or -1 with errno set.
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/capability.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "daemon/launcher/procfs.hpp"
+#include "daemon/launcher/protocol.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::launcher {
+
+// What every attach of this launcher uses, made once at start.
+struct Prepared {
+    const Procfs* procfs = nullptr;
+    UniqueFd seed;        // mount namespace with nothing but an empty, read-only tmpfs
+    UniqueFd ownMounts;   // the launcher's own mount namespace
+    UniqueFd device;      // O_PATH of the /dev template in the launcher's mount namespace
+    std::vector<sock_filter> ceilingFilter;
+    std::uint64_t noFile = 1024;
+};
+
+// What one attach needs, opened by the worker.
+struct Attach {
+    const Prepared* prepared = nullptr;
+    Plan plan;
+    UniqueFd target;                 // pidfd
+    UniqueFd targetRoot;             // O_PATH of the target's root
+    std::vector<UniqueFd> layers;    // lowest first
+    UniqueFd proc;                   // observe: the target's procfs, detached
+    UniqueFd report;                 // to the supervisor
+    std::array<UniqueFd, 3> stdio;
+    std::vector<UniqueFd> v1Procs;
+    std::vector<sock_filter> filter;
+    std::vector<char*> argv;         // into plan
+    std::vector<char*> envp;
+    // made by the steps
+    UniqueFd tree;                   // detached clone of the target's files
+    UniqueFd devices;                // detached clone of the /dev template
+    UniqueFd root;                   // the capsule's root: overlay, detached, later "/"
+    UniqueFd artifacts;              // detached tmpfs, later at plan.artifacts
+    UniqueFd executable;
+    UniqueFd workdir;
+    std::vector<std::string> omitted;  // FUSE and network mounts taken out of the view
+    cap_t capabilities = nullptr;      // built before the vfork
+};
+
+struct Step {
+    const char* name;
+    int (*apply)(Attach&);
+};
+
+// What the capsule's first process tells the supervisor, one SEQPACKET message each; text behind it where stated.
+enum class InitNews : std::uint32_t {
+    Attached = 1,   // fds: artifacts' mount, if any; text: omitted mounts, NUL-separated
+    Executing = 2,  // fds: the payload's pidfd
+    Failed = 3,     // value: errno; text: the step
+    Exited = 4,     // value: wait status of the payload
+};
+struct InitMessage {
+    InitNews news{};
+    std::int32_t value = 0;
+    std::uint64_t time = 0;  // CLOCK_MONOTONIC, µs
+};
+
+std::uint64_t monotonicUsec();
+
+// namespaces.cpp
+Result<UniqueFd> makeSeed(const Procfs& procfs);
+int enterSeed(Attach& attach);       // into a copy of the seed, with the capsule's root over it
+int joinNamespaces(Attach& attach);  // the target's net, ipc, uts; then an own cgroup namespace
+int verifyNamespaces(Attach& attach);
+
+// view.cpp
+int cloneTarget(Attach& attach);
+int mountRoot(Attach& attach);
+int mountArtifacts(Attach& attach);
+int populateRoot(Attach& attach);    // dev, proc, target, artifacts
+int omitForeign(Attach& attach);
+int openExecutable(Attach& attach);
+int openWorkdir(Attach& attach);
+
+// devices.cpp: the /dev template, at `mountpoint` in the launcher's own mount namespace
+Result<UniqueFd> makeDeviceTemplate(const std::string& mountpoint);
+
+// payload.cpp
+struct PayloadOutcome {
+    const char* volatile failedStep = nullptr;
+    volatile int error = 0;
+};
+// In the capsule's first process: starts the payload and returns once it executes (or failed). Its pid, and its pidfd.
+pid_t startPayload(Attach& attach, int& pidfd, PayloadOutcome& outcome);
+
+// capsule_init.cpp: never returns
+[[noreturn]] void runCapsuleInit(Attach& attach);
+
+}  // namespace recap::launcher

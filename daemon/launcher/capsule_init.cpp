@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// capsule-init: the capsule's first process, PID 1 of its own pid namespace. It builds the sandbox around itself, starts the
+// payload inside, gives up every right, reaps, and dies last: the kernel then ends what is left in the namespace.
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <ctime>
+
+#include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/seccomp.hpp"
+#include "daemon/launcher/transport.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+// Cgroups of version 1 are entered here; the unified one at birth (clone3).
+int enterV1Cgroups(Attach& attach) {
+    for (const auto& procs : attach.v1Procs)
+        if (::write(procs.get(), "0", 1) != 1) return -1;
+    return 0;
+}
+
+int cloneDevices(Attach& attach) {
+    attach.devices.reset(::open_tree(attach.prepared->device.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    return attach.devices ? 0 : -1;
+}
+
+int buildCapabilities(Attach& attach) {
+    attach.capabilities = ::cap_init();
+    if (attach.capabilities == nullptr) return -1;
+    for (cap_value_t value = 0; value < 64; ++value) {
+        if ((attach.plan.capabilities >> value & 1) == 0) continue;
+        for (auto set : {CAP_EFFECTIVE, CAP_PERMITTED, CAP_INHERITABLE})
+            if (::cap_set_flag(attach.capabilities, set, 1, &value, CAP_SET) != 0) return -1;
+    }
+    return 0;
+}
+
+constexpr std::array kInitSteps{
+    // order is the design: no file of the target is ever looked up by path, and all mounts are made before any of the target's
+    // namespaces is joined, so that the target has no right over them
+    Step{"cgroup", enterV1Cgroups},   Step{"target's files", cloneTarget},      Step{"devices", cloneDevices},
+    Step{"root", mountRoot},          Step{"artifacts", mountArtifacts},        Step{"mount namespace", enterSeed},
+    Step{"mounts", populateRoot},     Step{"foreign mounts", omitForeign},      Step{"executable", openExecutable},
+    Step{"workdir", openWorkdir},     Step{"namespaces", joinNamespaces},       Step{"namespace check", verifyNamespaces},
+    Step{"capability sets", buildCapabilities},
+};
+
+void tell(const Attach& attach, InitNews news, int value, std::string_view text = {}, int fd = -1) {
+    const InitMessage message{news, value, monotonicUsec()};
+    std::string bytes(reinterpret_cast<const char*>(&message), sizeof(message));
+    bytes += text;
+    const int fds[] = {fd};
+    static_cast<void>(sendMessage(attach.report.get(), bytes, fd >= 0 ? std::span<const int>(fds) : std::span<const int>()));
+}
+
+[[noreturn]] void failStep(const Attach& attach, const char* step, int error) {
+    tell(attach, InitNews::Failed, error, step);
+    ::_exit(1);
+}
+
+// After the payload executes this process needs to wait, to tell and to exit: it keeps nothing else. With the payload's own uid it
+// would share a fate with it; as root without capabilities, behind a filter, in a mount namespace of the capsule, it is no prize.
+void giveUpRights(const Attach& attach) {
+    const int report = ::dup2(attach.report.get(), 3);
+    ::close_range(0, 2, 0);
+    ::close_range(static_cast<unsigned>(report) + 1, ~0u, 0);
+    cap_t none = ::cap_init();
+    ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0);
+    ::cap_set_proc(none);
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    const sock_filter filter[] = {
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 6, 0, SYS_wait4},
+        {BPF_JMP | BPF_JEQ | BPF_K, 5, 0, SYS_sendmsg},
+        {BPF_JMP | BPF_JEQ | BPF_K, 4, 0, SYS_exit_group},
+        {BPF_JMP | BPF_JEQ | BPF_K, 3, 0, SYS_clock_gettime},
+        {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SYS_brk},
+        {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYS_rt_sigreturn},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+    };
+    loadFilter({std::begin(filter), std::end(filter)});
+}
+
+[[noreturn]] void reapUntilDone(pid_t payload) {
+    for (;;) {
+        int status = 0;
+        const pid_t pid = ::wait4(-1, &status, 0, nullptr);
+        if (pid < 0 && errno == EINTR) continue;
+        if (pid != payload && pid > 0) continue;
+        const InitMessage message{InitNews::Exited, status, monotonicUsec()};
+        const std::string_view bytes(reinterpret_cast<const char*>(&message), sizeof(message));
+        static_cast<void>(sendMessage(3, bytes));
+        ::_exit(0);
+    }
+}
+
+}  // namespace
+
+std::uint64_t monotonicUsec() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+void runCapsuleInit(Attach& attach) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    ::prctl(PR_SET_NAME, "capsule-init", 0, 0, 0);
+    for (const auto& step : kInitSteps)
+        if (step.apply(attach) != 0) failStep(attach, step.name, errno);
+    std::string omitted;
+    for (const auto& mount : attach.omitted) omitted += mount + '\0';
+    tell(attach, InitNews::Attached, 0, omitted, attach.artifacts.get());
+    int pidfd = -1;
+    PayloadOutcome outcome;
+    const pid_t payload = startPayload(attach, pidfd, outcome);
+    if (payload < 0) failStep(attach, "fork", errno);
+    if (outcome.failedStep != nullptr) failStep(attach, outcome.failedStep, outcome.error);
+    tell(attach, InitNews::Executing, 0, {}, pidfd);
+    giveUpRights(attach);
+    reapUntilDone(payload);
+}
+
+}  // namespace recap::launcher

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/cgroup.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+namespace recap::launcher {
+
+namespace {
+
+constexpr unsigned kCpuPeriodUsec = 100000;
+constexpr const char* kControllers[] = {"memory", "cpu", "pids"};
+
+int openDir(int dir, const char* path) { return ::openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+
+// One write(2): cgroup files take a value whole.
+bool writeFile(int dir, const char* file, std::string_view value) {
+    UniqueFd fd(::openat(dir, file, O_WRONLY | O_CLOEXEC));
+    return fd && ::write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
+}
+
+std::string readFile(int dir, const char* file) {
+    UniqueFd fd(::openat(dir, file, O_RDONLY | O_CLOEXEC));
+    char text[4096];
+    const ssize_t size = fd ? ::read(fd.get(), text, sizeof(text)) : -1;
+    return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
+}
+
+std::uint64_t toNumber(std::string_view text) {
+    std::uint64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+// The number behind "key " in a flat-keyed file.
+std::uint64_t keyed(std::string_view text, std::string_view key) {
+    for (std::size_t at = 0; (at = text.find(key, at)) != std::string_view::npos; at += key.size())
+        if ((at == 0 || text[at - 1] == '\n') && at + key.size() < text.size() && text[at + key.size()] == ' ') return toNumber(text.substr(at + key.size() + 1));
+    return 0;
+}
+
+bool waitUntilEmpty(int dir, int timeoutMs) {
+    UniqueFd events(::openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC));
+    while (keyed(readFile(dir, "cgroup.events"), "populated") != 0) {
+        pollfd poll{events.get(), POLLPRI, 0};
+        if (::poll(&poll, 1, timeoutMs) <= 0) return false;
+    }
+    return true;
+}
+
+// Creates every component of a relative path below `dir` and opens the last.
+Result<UniqueFd> makePath(int dir, std::string_view relative, const std::string& shown) {
+    UniqueFd at(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    while (!relative.empty()) {
+        const auto slash = relative.find('/');
+        const std::string part(relative.substr(0, slash));
+        relative.remove_prefix(slash == std::string_view::npos ? relative.size() : slash + 1);
+        if (part.empty()) continue;
+        if (::mkdirat(at.get(), part.c_str(), 0755) != 0 && errno != EEXIST) return failErrno("create cgroup " + shown);
+        UniqueFd next(openDir(at.get(), part.c_str()));
+        if (!next) return failErrno("open cgroup " + shown);
+        at = std::move(next);
+    }
+    return at;
+}
+
+std::vector<std::string> subfolders(int dir) {
+    std::vector<std::string> names;
+    std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(openDir(dir, ".")), ::closedir);
+    while (dirent* entry = stream ? ::readdir(stream.get()) : nullptr)
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+    return names;
+}
+
+// The value for one controller's file.
+std::string cpuQuota(const Limits& limits) { return std::to_string(std::uint64_t{limits.cpuMilli} * kCpuPeriodUsec / 1000); }
+
+bool limitUnified(int dir, std::string_view controller, const Limits& limits) {
+    if (controller == "memory") {
+        writeFile(dir, "memory.swap.max", "0");  // absent without swap accounting
+        writeFile(dir, "memory.oom.group", "1");
+        return writeFile(dir, "memory.max", std::to_string(limits.memory));
+    }
+    if (controller == "pids") return writeFile(dir, "pids.max", std::to_string(limits.pids));
+    return writeFile(dir, "cpu.max", cpuQuota(limits) + " " + std::to_string(kCpuPeriodUsec));
+}
+
+bool limitV1(int dir, std::string_view controller, const Limits& limits) {
+    if (controller == "memory") return writeFile(dir, "memory.limit_in_bytes", std::to_string(limits.memory));
+    if (controller == "pids") return writeFile(dir, "pids.max", std::to_string(limits.pids));
+    return writeFile(dir, "cpu.cfs_period_us", std::to_string(kCpuPeriodUsec)) && writeFile(dir, "cpu.cfs_quota_us", cpuQuota(limits));
+}
+
+}  // namespace
+
+std::vector<int> Cgroup::v1Procs() const {
+    std::vector<int> fds;
+    for (const auto& one : v1_) fds.push_back(one.procs.get());
+    return fds;
+}
+
+bool Cgroup::populated() const { return keyed(readFile(unified_.get(), "cgroup.events"), "populated") != 0; }
+
+void Cgroup::kill() const { writeFile(unified_.get(), "cgroup.kill", "1"); }
+
+CgroupUsage Cgroup::usage() const {
+    CgroupUsage usage;
+    const int dir = unified_.get();
+    usage.cpuUsec = keyed(readFile(dir, "cpu.stat"), "usage_usec");
+    usage.memoryPeak = toNumber(readFile(dir, "memory.peak"));
+    usage.pidsPeak = toNumber(readFile(dir, "pids.peak"));
+    usage.outOfMemory = keyed(readFile(dir, "memory.events"), "oom_kill") != 0;
+    for (const auto& one : v1_) {
+        if (one.controller != "memory") continue;
+        usage.memoryPeak = toNumber(readFile(one.dir.get(), "memory.max_usage_in_bytes"));
+        usage.outOfMemory = keyed(readFile(one.dir.get(), "memory.oom_control"), "oom_kill") != 0;
+    }
+    return usage;
+}
+
+bool CgroupTree::unified(std::string_view controller) const { return std::ranges::find(controllers_, controller) != controllers_.end(); }
+
+const CgroupTree::V1Root* CgroupTree::v1(std::string_view controller) const {
+    for (const auto& one : v1_)
+        if (one.controller == controller) return &one;
+    return nullptr;
+}
+
+Result<CgroupTree> CgroupTree::open(const Procfs& procfs, std::string_view root, bool useV1) {
+    auto text = procfs.readSelf("mountinfo", 8 << 20);
+    if (!text) return forward(std::move(text));
+    const auto mounts = parseMountinfo(*text);
+    const auto unified = std::ranges::find_if(mounts, [](const MountLine& mount) { return mount.type == "cgroup2"; });
+    if (unified == mounts.end()) return fail(Errc::NotSupported, "no cgroup v2 hierarchy is mounted");
+    auto own = procfs.readSelf("cgroup", 65536);
+    if (!own) return forward(std::move(own));
+    const auto line = own->find("0::");
+    const std::string ownPath = line == std::string::npos ? "/" : own->substr(line + 3, own->find('\n', line) - line - 3);
+
+    CgroupTree tree;
+    tree.path_ = root.empty() ? unified->path + (ownPath == "/" ? "/recap" : ownPath) : std::string(root);
+    if (!tree.path_.starts_with(unified->path + "/"))
+        return fail(Errc::InvalidArgument, "cgroup root " + tree.path_ + " is not below the cgroup v2 mount " + unified->path);
+    const std::string relative = tree.relative_ = tree.path_.substr(unified->path.size() + 1);
+    UniqueFd mount(openDir(AT_FDCWD, unified->path.c_str()));
+    auto dir = makePath(mount.get(), relative, tree.path_);
+    if (!dir) return forward(std::move(dir));
+    tree.root_ = std::move(*dir);
+    if (ownPath == "/" + relative) {  // a process in the root would forbid controllers below it
+        auto supervisor = makePath(tree.root_.get(), "supervisor", tree.path_ + "/supervisor");
+        if (!supervisor) return forward(std::move(supervisor));
+        if (!writeFile(supervisor->get(), "cgroup.procs", "0")) return failErrno("move into " + tree.path_ + "/supervisor");
+    }
+    if (auto enabled = tree.enableControllers(); !enabled) return forward(std::move(enabled));
+    if (useV1)
+        if (auto opened = tree.openV1(mounts, relative); !opened) return forward(std::move(opened));
+    return tree;
+}
+
+Result<void> CgroupTree::enableControllers() {
+    for (const char* controller : kControllers) writeFile(root_.get(), "cgroup.subtree_control", std::string("+") + controller);
+    auto dir = makePath(root_.get(), "c", path_ + "/c");
+    if (!dir) return forward(std::move(dir));
+    capsules_ = std::move(*dir);
+    for (const char* controller : kControllers)
+        if (writeFile(capsules_.get(), "cgroup.subtree_control", std::string("+") + controller)) controllers_.emplace_back(controller);
+    return {};
+}
+
+Result<void> CgroupTree::openV1(const std::vector<MountLine>& mounts, const std::string& relative) {
+    for (const char* controller : kControllers) {
+        if (unified(controller)) continue;
+        for (const auto& mount : mounts) {
+            if (mount.type != "cgroup") continue;
+            const std::string names = "," + mount.path.substr(mount.path.rfind('/') + 1) + ",";  // "cpu,cpuacct"
+            if (names.find("," + std::string(controller) + ",") == std::string::npos) continue;
+            UniqueFd base(openDir(AT_FDCWD, mount.path.c_str()));
+            auto dir = makePath(base.get(), relative, mount.path + "/" + relative);
+            if (!dir) return forward(std::move(dir));
+            v1_.push_back({controller, std::move(*dir)});
+            break;
+        }
+    }
+    return {};
+}
+
+Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits, LimitsMode mode) const {
+    for (const char* controller : kControllers) {
+        if (unified(controller)) {
+            if (!limitUnified(cgroup.unified_.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
+            continue;
+        }
+        if (const V1Root* root = v1(controller); root != nullptr) {
+            if (::mkdirat(root->dir.get(), cgroup.id_.c_str(), 0755) != 0) return failErrno(std::string("create a cgroup for ") + controller);
+            Cgroup::V1 one{controller, UniqueFd(openDir(root->dir.get(), cgroup.id_.c_str())), {}};
+            one.procs.reset(::openat(one.dir.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
+            if (!one.procs || !limitV1(one.dir.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
+            cgroup.v1_.push_back(std::move(one));
+            continue;
+        }
+        if (mode == LimitsMode::Enforced)
+            return fail(Errc::NotSupported, std::string("the ") + controller + " limit can't be enforced: no " + controller +
+                                                " controller here; limits = \"best-effort\" in /etc/recap/ceiling.toml would run without it");
+        cgroup.unenforced_.emplace_back(controller);
+    }
+    return {};
+}
+
+Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits, LimitsMode mode) const {
+    Cgroup cgroup;
+    cgroup.id_ = id;
+    if (::mkdirat(capsules_.get(), id.c_str(), 0755) != 0) return failErrno("create cgroup " + path_ + "/c/" + id);
+    cgroup.unified_.reset(openDir(capsules_.get(), id.c_str()));
+    auto limited = limit(cgroup, limits, mode);
+    if (!limited) {
+        static_cast<void>(remove(cgroup));
+        return forward(std::move(limited));
+    }
+    cgroup.events_.reset(::openat(cgroup.unified_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
+    return cgroup;
+}
+
+Result<void> CgroupTree::remove(const Cgroup& cgroup) const {
+    const auto gone = [&](int dir) { return ::unlinkat(dir, cgroup.id_.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT; };
+    if (!gone(capsules_.get())) return fail(Errc::Busy, "cgroup " + path_ + "/c/" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
+    for (const auto& root : v1_)
+        if (!gone(root.dir.get())) return fail(Errc::Busy, "cgroup " + root.controller + ":" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
+    return {};
+}
+
+bool CgroupTree::exists(const std::string& id) const {
+    struct stat info{};
+    if (::fstatat(capsules_.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    return std::ranges::any_of(v1_, [&](const V1Root& root) { return ::fstatat(root.dir.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0; });
+}
+
+Result<unsigned> CgroupTree::sweep() const {
+    unsigned swept = 0;
+    for (const auto& id : subfolders(capsules_.get())) {
+        UniqueFd dir(openDir(capsules_.get(), id.c_str()));
+        writeFile(dir.get(), "cgroup.kill", "1");
+        if (!waitUntilEmpty(dir.get(), 2000)) return fail(Errc::Busy, "cgroup " + path_ + "/c/" + id + " does not become empty");
+        if (::unlinkat(capsules_.get(), id.c_str(), AT_REMOVEDIR) != 0) return failErrno("remove cgroup " + path_ + "/c/" + id);
+        ++swept;
+    }
+    for (const auto& root : v1_)
+        for (const auto& id : subfolders(root.dir.get()))
+            if (::unlinkat(root.dir.get(), id.c_str(), AT_REMOVEDIR) != 0) return failErrno("remove cgroup " + root.controller + ":" + id);
+    return swept;
+}
+
+}  // namespace recap::launcher

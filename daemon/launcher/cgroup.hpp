@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Capsules' own cgroups: one below <root>/c for each, on the unified hierarchy, and beside it on v1's memory, cpu and pids where
+// the unified one lacks these controllers (hybrid hosts). Never the target's.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/launcher/ceiling.hpp"
+#include "daemon/launcher/procfs.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::launcher {
+
+struct CgroupUsage {
+    std::uint64_t cpuUsec = 0;
+    std::uint64_t memoryPeak = 0;
+    std::uint64_t pidsPeak = 0;
+    bool outOfMemory = false;
+};
+
+class CgroupTree;
+
+// One capsule's. Removed by remove(); the destructor only closes.
+class Cgroup {
+public:
+    int fd() const { return unified_.get(); }                // for clone3(CLONE_INTO_CGROUP)
+    std::vector<int> v1Procs() const;                        // cgroup.procs to write "0" to, in the child
+    const std::vector<std::string>& unenforced() const { return unenforced_; }
+    int eventsFd() const { return events_.get(); }           // EPOLLPRI when populated changes
+    bool populated() const;
+    void kill() const;                                       // every process in it; the cgroup is of no further use
+    CgroupUsage usage() const;
+
+private:
+    friend class CgroupTree;
+    struct V1 {
+        std::string controller;
+        UniqueFd dir;
+        UniqueFd procs;
+    };
+    std::string id_;
+    UniqueFd unified_;
+    UniqueFd events_;
+    std::vector<V1> v1_;
+    std::vector<std::string> unenforced_;
+};
+
+class CgroupTree {
+public:
+    // `root`: a folder on the unified hierarchy ("": below the launcher's own cgroup). `useV1`: hybrid controllers too.
+    static Result<CgroupTree> open(const Procfs& procfs, std::string_view root, bool useV1);
+
+    // A limit whose controller is missing refuses by name, unless `mode` is best effort; then it is listed in unenforced().
+    Result<Cgroup> create(const std::string& id, const Limits& limits, LimitsMode mode) const;
+    // True when nothing of it is left; Errc::Busy when a process is still in it.
+    Result<void> remove(const Cgroup& cgroup) const;
+    bool exists(const std::string& id) const;
+    // Kills and removes what an earlier launcher left. The number of cgroups removed.
+    Result<unsigned> sweep() const;
+    const std::string& path() const { return path_; }
+    // As /proc/PID/cgroup shows a capsule's: starts with this.
+    std::string capsulesPrefix() const { return "/" + relative_ + "/c/"; }
+
+private:
+    struct V1Root {
+        std::string controller;
+        UniqueFd dir;
+    };
+    Result<void> enableControllers();
+    Result<void> openV1(const std::vector<MountLine>& mounts, const std::string& relative);
+    const V1Root* v1(std::string_view controller) const;
+    bool unified(std::string_view controller) const;
+    Result<void> limit(Cgroup& cgroup, const Limits& limits, LimitsMode mode) const;
+
+    std::string path_;
+    std::string relative_;  // path_ from the hierarchy's mount point
+    UniqueFd root_;
+    UniqueFd capsules_;  // <root>/c
+    std::vector<std::string> controllers_;
+    std::vector<V1Root> v1_;
+};
+
+}  // namespace recap::launcher

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/checks.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+
+#include "daemon/launcher/seccomp.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+tl::unexpected<Error> malformed(std::string what) { return fail(Errc::InvalidArgument, "plan: " + std::move(what)); }
+tl::unexpected<Error> denied(std::string what) { return fail(Errc::Denied, "ceiling: " + std::move(what)); }
+tl::unexpected<Error> later(std::string what) { return fail(Errc::NotSupported, std::move(what) + " is not supported by this version"); }
+
+bool clean(const std::vector<std::string>& list) {
+    return std::ranges::none_of(list, [](const std::string& text) { return text.find('\0') != std::string::npos; });
+}
+
+Result<void> checkSupported(const Plan& plan) {
+    if (plan.processes == Processes::Join || (plan.namespaces & kNsPid) != 0) return later("processes = \"join\"");
+    if (plan.view == View::Merged) return later("view = \"merged\"");
+    if (plan.view == View::Write || !plan.writes.empty()) return later("view = \"write\"");
+    if ((plan.namespaces & ~(kNsNet | kNsIpc | kNsUts)) != 0) return later("joining another namespace than net, ipc or uts");
+    if (plan.artifactsStorage == Storage::Disk) return later("storage = \"disk\"");
+    return {};
+}
+
+Result<void> checkStrings(const Plan& plan) {
+    if (plan.argv.empty()) return malformed("no arguments");
+    if (!clean(plan.argv) || !clean(plan.env)) return malformed("a NUL in an argument or the environment");
+    for (const auto& entry : plan.env)
+        if (entry.find('=') == std::string::npos || entry.front() == '=') return malformed("environment entry without a name");
+    if (!isPlainPath(plan.executable) || plan.executable == "/") return malformed("executable '" + plan.executable + "' is not a plain absolute path");
+    if (!isPlainPath(plan.workdir)) return malformed("workdir '" + plan.workdir + "' is not a plain absolute path");
+    if (!plan.artifacts.empty() && (!isPlainPath(plan.artifacts) || plan.artifacts == "/"))
+        return malformed("artifacts '" + plan.artifacts + "' is not a plain absolute path");
+    return {};
+}
+
+Result<void> checkNumbers(const Plan& plan) {
+    if (plan.timeoutUsec == 0) return malformed("no deadline");
+    if (plan.limits.memory == 0 || plan.limits.cpuMilli == 0 || plan.limits.pids == 0 || plan.limits.scratch == 0) return malformed("a limit is missing");
+    if (!plan.artifacts.empty() && plan.artifactsMax == 0) return malformed("artifacts without a size");
+    if (plan.groups.size() > 128) return malformed("more than 128 groups");
+    if (plan.stdio[0] == Stdio::Log) return malformed("stdin can't be a log");
+    const bool logs = plan.stdio[1] == Stdio::Log || plan.stdio[2] == Stdio::Log;
+    if (logs && plan.logMax == 0) return malformed("a log without a size");
+    return {};
+}
+
+std::string over(std::string_view key, std::uint64_t asked, std::uint64_t most) {
+    return std::string(key) + ": " + std::to_string(asked) + " is over the ceiling's " + std::to_string(most);
+}
+
+Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
+    const struct {
+        std::string_view key;
+        std::uint64_t asked;
+        std::uint64_t most;
+    } maxima[] = {{"max.memory", plan.limits.memory, ceiling.maxMemory},       {"max.cpu", plan.limits.cpuMilli, ceiling.maxCpuMilli},
+                  {"max.pids", plan.limits.pids, ceiling.maxPids},             {"max.scratch", plan.limits.scratch, ceiling.maxScratch},
+                  {"max.timeout", plan.timeoutUsec, ceiling.maxTimeoutUsec},   {"max.grace", plan.graceUsec, ceiling.maxGraceUsec},
+                  {"max.artifacts", plan.artifactsMax, ceiling.maxArtifacts},  {"max.log", plan.logMax, ceiling.maxLog},
+                  {"max.open-files", plan.noFile, ceiling.noFile}};
+    for (const auto& one : maxima)
+        if (one.asked > one.most) return denied(over(one.key, one.asked, one.most));
+    return {};
+}
+
+// uid 0 and what can make it, where the target's own process has another identity.
+Result<void> checkIdentity(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
+    if (ceiling.rootUser) return {};
+    const bool zeroGroup = std::ranges::find(plan.groups, 0u) != plan.groups.end() && std::ranges::find(facts.groups, 0u) == facts.groups.end();
+    if (plan.uid == 0 && facts.uid != 0) return denied("root-user: uid 0 where the target runs as uid " + std::to_string(facts.uid));
+    if ((plan.gid == 0 || zeroGroup) && facts.gid != 0) return denied("root-user: gid 0 where the target runs as gid " + std::to_string(facts.gid));
+    constexpr std::uint64_t kSetIds = (1ull << 6) | (1ull << 7);
+    if ((plan.capabilities & kSetIds) != 0 && facts.uid != 0)
+        return denied("root-user: CAP_SETUID or CAP_SETGID where the target runs as uid " + std::to_string(facts.uid));
+    return {};
+}
+
+std::string bits(std::uint64_t mask) {
+    std::string text;
+    for (unsigned i = 0; i < 64; ++i)
+        if ((mask >> i & 1) != 0) text += (text.empty() ? "" : ", ") + std::to_string(i);
+    return text;
+}
+
+}  // namespace
+
+bool isRunId(std::string_view text) {
+    constexpr std::string_view alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    return text.size() == kRunIdLength && text.find_first_not_of(alphabet) == std::string_view::npos;
+}
+
+bool isDigest(std::string_view text) { return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+
+bool isPlainPath(std::string_view path) {
+    if (path == "/") return true;
+    if (path.empty() || path.front() != '/' || path.size() > 4096 || path.back() == '/') return false;
+    for (unsigned char byte : path)
+        if (byte < 0x20 || byte == 0x7f) return false;
+    for (auto rest = path.substr(1);;) {
+        const auto slash = rest.find('/');
+        const auto part = rest.substr(0, slash);
+        if (part.empty() || part == "." || part == "..") return false;
+        if (slash == std::string_view::npos) return true;
+        rest.remove_prefix(slash + 1);
+    }
+}
+
+Result<void> checkShape(const Plan& plan) {
+    if (!isRunId(plan.runId)) return malformed("run id '" + plan.runId.substr(0, 40) + "' is not a ULID");
+    if (!isDigest(plan.imageDigest)) return malformed("image digest is not 64 hex digits");
+    if (plan.layers.empty() || plan.layers.size() > kMaxLayers) return malformed(std::to_string(plan.layers.size()) + " layers");
+    for (const auto& layer : plan.layers)
+        if (!isDigest(layer)) return malformed("layer '" + layer.substr(0, 80) + "' is not 64 hex digits");
+    for (auto check : {checkSupported, checkStrings, checkNumbers})
+        if (auto checked = check(plan); !checked) return checked;
+    auto filter = readFilter(plan.filter);
+    if (!filter) return forward(std::move(filter));
+    return {};
+}
+
+Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
+    if (const auto beyond = plan.namespaces & ~ceiling.namespaces; beyond != 0) return denied("namespaces: bits " + bits(beyond) + " are not allowed");
+    if ((ceiling.processes >> static_cast<unsigned>(plan.processes) & 1) == 0) return denied("processes: mode " + std::to_string(static_cast<unsigned>(plan.processes)));
+    if ((ceiling.views >> static_cast<unsigned>(plan.view) & 1) == 0) return denied("views: view " + std::to_string(static_cast<unsigned>(plan.view)));
+    if (const auto beyond = plan.capabilities & ~ceiling.capabilities; beyond != 0)
+        return denied("capabilities: number " + bits(beyond) + " is not allowed by /etc/recap/ceiling.toml");
+    if (auto checked = checkIdentity(plan, ceiling, facts); !checked) return checked;
+    return checkMaxima(plan, ceiling);
+}
+
+Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host) {
+    const auto changed = [](std::string what) { return fail(Errc::TargetGone, "the target is no longer what was planned for: " + std::move(what)); };
+    if (facts.startTime != plan.startTime) return changed("its start time differs");
+    if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
+    std::uint32_t used = plan.namespaces;
+    if (plan.processes != Processes::None) used |= kNsPid;
+    if (plan.view != View::None) used |= kNsMnt;
+    for (std::size_t turn = 1; turn <= kNamespaces; ++turn) {
+        const std::size_t i = turn % kNamespaces;  // pid last: who shares it shares more, and the first is what is named
+        if ((used >> i & 1) == 0) continue;
+        const std::string name = kNamespaceNames[i];
+        if ((facts.hostNamespaces >> i & 1) != 0)
+            return fail(Errc::Denied, "would join the host's " + name + " namespace: target " + plan.target + " shares it with the host");
+        if (facts.namespaces[i] != plan.expected[i]) return changed("its " + name + " namespace differs");
+    }
+    if (plan.view != View::None && facts.rootDevice == host.rootDevice && facts.rootInode == host.rootInode)
+        return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
+    return {};
+}
+
+Result<void> checkStdio(int fd, int number) {
+    const std::string what = "stdio descriptor " + std::to_string(number);
+    struct stat info{};
+    const int flags = ::fcntl(fd, F_GETFL);
+    if (flags < 0 || ::fstat(fd, &info) != 0) return failErrno(what);
+    const bool null = S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3);
+    if ((flags & O_PATH) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) || S_ISREG(info.st_mode) || null))
+        return fail(Errc::InvalidArgument, what + " is not a pipe, socket, regular file or /dev/null");
+    const int access = flags & O_ACCMODE;
+    if ((number == 0 && access == O_WRONLY) || (number != 0 && access == O_RDONLY)) return fail(Errc::InvalidArgument, what + " is open in the wrong direction");
+    return {};
+}
+
+}  // namespace recap::launcher

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// recapd's side of the launcher's protocol: core's Launcher over an sd-event loop. Connects by itself, again and again with back-off
+// when the launcher is away; asks HELLO, then answers are matched to requests by their sequence.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "daemon/core/launcher.hpp"
+#include "daemon/launcher/protocol.hpp"
+#include "daemon/launcher/transport.hpp"
+
+namespace recap {
+
+class LauncherClient : public Launcher {
+public:
+    // `events` outlives this. On the loop's thread only, all of it.
+    LauncherClient(sd_event* loop, std::string socketPath, LaunchEvents& events);
+    ~LauncherClient() override;
+    LauncherClient(const LauncherClient&) = delete;
+    LauncherClient& operator=(const LauncherClient&) = delete;
+
+    // Starts connecting. Not in the constructor: the answers need the whole house.
+    void connect();
+
+    bool available() const override { return ready_; }
+    void inspect(int pidfd, Reply<TargetFacts> reply) override;
+    void start(const RunPlan& plan, Reply<UniqueFd> reply) override;
+    void signal(const RunId& id, int signal, Reply<void> reply) override;
+    void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
+    void log(const RunId& id, Reply<UniqueFd> reply) override;
+    void collect(const RunId& id, Reply<UniqueFd> reply) override;
+    void ack(const RunId& id) override;
+    void list(Reply<std::vector<LaunchedRun>> reply) override;
+    void importImage(UniqueFd archive, Reply<ImportedImage> reply) override;
+    void removeImage(const std::string& digest, Reply<void> reply) override;
+    void images(Reply<std::vector<AdmissionState>> reply) override;
+
+private:
+    using Handler = std::function<void(Result<launcher::Message>)>;
+    struct Outgoing {
+        std::string bytes;
+        std::vector<UniqueFd> fds;
+    };
+
+    template <class Body>
+    void ask(launcher::Verb verb, const Body& body, std::vector<UniqueFd> fds, Handler handler);
+    void listPage(std::string after, std::vector<LaunchedRun> soFar, Reply<std::vector<LaunchedRun>> reply);
+    void tryConnect();
+    void onIo(std::uint32_t events);
+    bool readOne();
+    void dispatch(launcher::Message message);
+    void flush();
+    void lose(Error why);
+    void retryLater();
+    void watch(std::uint32_t events);
+
+    static int onIoEvent(sd_event_source* source, int fd, std::uint32_t revents, void* self);
+    static int onTimer(sd_event_source* source, std::uint64_t usec, void* self);
+    static int onDeferred(sd_event_source* source, void* self);
+
+    sd_event* loop_;
+    std::string path_;
+    LaunchEvents& events_;
+    UniqueFd socket_;
+    sd_event_source* io_ = nullptr;
+    sd_event_source* timer_ = nullptr;
+    sd_event_source* deferred_ = nullptr;
+    bool ready_ = false;
+    std::uint32_t sequence_ = 0;
+    std::uint64_t backoffUsec_;
+    std::map<std::uint32_t, Handler> waiting_;
+    std::deque<Outgoing> outgoing_;
+    std::deque<std::function<void()>> later_;  // refusals that are told on a later turn
+};
+
+// The protocol's words in recapd's, and back; pure.
+launcher::Plan toProtocol(const RunPlan& plan);
+RunReport fromProtocol(const launcher::Report& report);
+TargetFacts fromProtocol(const launcher::TargetFacts& facts);
+
+}  // namespace recap

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/launcher/client.hpp"
+
+namespace recap {
+
+namespace {
+
+std::uint64_t usec(std::chrono::microseconds time) { return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)); }
+
+void setSandbox(const SandboxSpec& sandbox, launcher::Plan& wire) {
+    wire.namespaces = sandbox.namespaces;
+    wire.processes = static_cast<launcher::Processes>(sandbox.processes);
+    wire.view = static_cast<launcher::View>(sandbox.view);
+    wire.writes = sandbox.writes;
+    wire.capabilities = sandbox.capabilities;
+    wire.timeoutUsec = usec(sandbox.limits.timeout);
+    wire.limits = {sandbox.limits.memory, sandbox.limits.cpuMilli, sandbox.limits.pids, sandbox.limits.scratch};
+    wire.logMax = sandbox.logMax;
+}
+
+Outcome outcomeOf(const launcher::Report& report) {
+    switch (report.end) {
+        case launcher::End::Exited: return report.value == 0 ? Outcome::Succeeded : Outcome::Failed;
+        case launcher::End::Signalled: return Outcome::Killed;
+        case launcher::End::TimedOut: return Outcome::TimedOut;
+        case launcher::End::Stopped: return Outcome::Killed;
+        case launcher::End::TargetGone: return Outcome::TargetGone;
+        case launcher::End::NotStarted: return Outcome::NotStarted;
+    }
+    return Outcome::Lost;
+}
+
+std::string detailOf(const launcher::Report& report) {
+    if (!report.message.empty()) return report.message;
+    const char* reason = ::strerrordesc_np(report.error);
+    switch (report.end) {
+        case launcher::End::NotStarted: return "step '" + report.step + "' of the attach failed: " + (reason != nullptr ? reason : "unknown error");
+        case launcher::End::TimedOut: return "the time limit was reached";
+        case launcher::End::Stopped: return "stopped on request";
+        case launcher::End::TargetGone: return "the target ended first";
+        case launcher::End::Signalled: return report.outOfMemory ? "killed: its memory limit was reached" : "killed by signal " + std::to_string(report.value);
+        case launcher::End::Exited: break;
+    }
+    return {};
+}
+
+}  // namespace
+
+launcher::Plan toProtocol(const RunPlan& plan) {
+    launcher::Plan wire;
+    wire.runId = plan.id;
+    setSandbox(plan.sandbox, wire);
+    wire.graceUsec = usec(plan.grace);
+    wire.callerUid = plan.request.caller.uid;
+    wire.capsule = plan.request.capsule;
+    wire.target = plan.target.id.text();
+    if (plan.target.facts) {
+        wire.startTime = plan.target.facts->startTime;
+        wire.cgroup = plan.target.facts->cgroup;
+        wire.expected = plan.target.facts->namespaces;
+    }
+    wire.imageDigest = plan.imageDigest;
+    wire.layers = plan.layers;
+    wire.executable = plan.executable;
+    wire.argv = plan.argv;
+    wire.env = plan.env;
+    wire.workdir = plan.workdir;
+    wire.uid = plan.uid;
+    wire.gid = plan.gid;
+    wire.groups = plan.groups;
+    wire.filter = plan.filter;
+    wire.artifacts = plan.artifacts;
+    wire.artifactsMax = plan.artifacts.empty() ? 0 : plan.sandbox.artifactsMax;
+    wire.artifactsStorage = plan.artifactsOnDisk ? launcher::Storage::Disk : launcher::Storage::Memory;
+    for (std::size_t i = 0; i < 3; ++i) {
+        const bool given = plan.request.stdio[i] && *plan.request.stdio[i];
+        wire.stdio[i] = given ? launcher::Stdio::Given : (i == 0 ? launcher::Stdio::Null : launcher::Stdio::Log);
+    }
+    return wire;
+}
+
+RunReport fromProtocol(const launcher::Report& wire) {
+    RunReport report;
+    report.id = wire.runId;
+    report.outcome = outcomeOf(wire);
+    report.exitCode = wire.end == launcher::End::Signalled ? 128 + wire.value : wire.value;
+    report.error = wire.end == launcher::End::NotStarted ? Errc::Io : Errc::None;
+    report.detail = detailOf(wire);
+    report.phases = {wire.received, 0, wire.attached, wire.executing, wire.finished, wire.escaped};
+    report.left = wire.left;
+    report.cpuUsec = wire.cpuUsec;
+    report.memoryPeak = wire.memoryPeak;
+    report.pidsPeak = wire.pidsPeak;
+    report.outOfMemory = wire.outOfMemory;
+    report.logTruncated = wire.logTruncated;
+    report.logBytes = wire.logBytes;
+    report.hasArtifacts = wire.hasArtifacts;
+    report.unenforcedLimits = wire.unenforcedLimits;
+    report.omittedMounts = wire.omittedMounts;
+    return report;
+}
+
+TargetFacts fromProtocol(const launcher::TargetFacts& wire) {
+    TargetFacts facts;
+    facts.startTime = wire.startTime;
+    facts.cgroup = wire.cgroup;
+    facts.namespaces = wire.namespaces;
+    facts.hostNamespaces = wire.hostNamespaces;
+    facts.uid = wire.uid;
+    facts.gid = wire.gid;
+    facts.groups = wire.groups;
+    facts.capBounding = wire.capBounding;
+    facts.capEffective = wire.capEffective;
+    facts.foreignMounts = wire.foreignMounts;
+    return facts;
+}
+
+}  // namespace recap

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/journal.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace recap::launcher {
+
+void appendField(std::string& record, std::string_view key, std::string_view value) {
+    record += key;
+    if (value.find('\n') == std::string_view::npos) {
+        record += '=';
+    } else {
+        record += '\n';
+        for (unsigned i = 0; i < 8; ++i) record.push_back(static_cast<char>(std::uint64_t{value.size()} >> (8 * i)));
+    }
+    record += value;
+    record += '\n';
+}
+
+namespace {
+
+bool sendTo(const std::string& path, const std::string& record) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path.empty() || path.size() >= sizeof(address.sun_path)) return false;
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const ssize_t sent = ::sendto(socket.get(), record.data(), record.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    return sent == static_cast<ssize_t>(record.size());
+}
+
+// For people at a terminal: what came from outside must not steer it.
+std::string printable(std::string_view text) {
+    std::string plain;
+    for (unsigned char byte : text) plain.push_back(byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte));
+    return plain;
+}
+
+}  // namespace
+
+void Journal::write(Priority priority, std::string_view messageId, std::string_view message, std::initializer_list<Field> fields) const {
+    std::string record;
+    appendField(record, "PRIORITY", std::to_string(static_cast<int>(priority)));
+    appendField(record, "SYSLOG_IDENTIFIER", "recap-launcher");
+    appendField(record, "MESSAGE_ID", messageId);
+    appendField(record, "MESSAGE", message);
+    for (const auto& [key, value] : fields) appendField(record, key, value);
+    if (sendTo(path_, record)) return;
+    const std::string line = "recap-launcher: " + printable(message) + "\n";
+    static_cast<void>(::write(2, line.data(), line.size()) + 1);
+}
+
+}  // namespace recap::launcher

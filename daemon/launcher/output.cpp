@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/output.hpp"
+
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+
+namespace recap::launcher {
+
+Result<OutputLog> OutputLog::make(std::uint64_t maxBytes) {
+    OutputLog log;
+    log.memory_.reset(::memfd_create("recap-log", MFD_CLOEXEC));
+    if (!log.memory_) return failErrno("memfd_create");
+    log.left_ = maxBytes;
+    return log;
+}
+
+void OutputLog::append(std::uint8_t stream, const char* data, std::size_t size) {
+    total_ += size;
+    const std::size_t kept = static_cast<std::size_t>(std::min<std::uint64_t>(size, left_));
+    truncated_ = truncated_ || kept < size;
+    if (kept == 0) return;
+    std::array<unsigned char, 5> head{stream};
+    for (unsigned i = 0; i < 4; ++i) head[1 + i] = static_cast<unsigned char>(kept >> (8 * i));
+    const iovec parts[] = {{head.data(), head.size()}, {const_cast<char*>(data), kept}};  // NOLINT: writev only reads
+    if (::writev(memory_.get(), parts, 2) == static_cast<ssize_t>(head.size() + kept)) left_ -= kept;
+    else truncated_ = true;
+}
+
+bool OutputLog::pump(int pipe, std::uint8_t stream) {
+    static std::array<char, 65536> buffer;  // the supervisor has one thread
+    const ssize_t size = ::read(pipe, buffer.data(), buffer.size());
+    if (size > 0) append(stream, buffer.data(), static_cast<std::size_t>(size));
+    return size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+}  // namespace recap::launcher

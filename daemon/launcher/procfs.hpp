@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The launcher's own procfs: a detached mount that no target can cover or replace (threat T7). Everything that the launcher
+// learns about a process is read here, by pid and file name, never through a path of the target.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/launcher/protocol.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::launcher {
+
+// Index = number of the NamespaceBit.
+inline constexpr std::array<const char*, kNamespaces> kNamespaceNames{"pid", "net", "ipc", "uts", "user", "cgroup", "time", "mnt"};
+
+struct ProcessStat {
+    char state = '?';
+    pid_t parent = 0;
+    std::uint64_t flags = 0;
+    std::uint64_t startTime = 0;
+    bool kernelThread() const { return (flags & 0x00200000) != 0; }  // PF_KTHREAD
+};
+
+// One line of mountinfo, what is needed of it.
+struct MountLine {
+    std::string path;  // unescaped
+    std::string type;
+};
+
+// Parsers of procfs text; pure.
+Result<ProcessStat> parseStat(std::string_view text);
+// The unified hierarchy's path; where that is the root, v1's pids or name=systemd path, which then tells more.
+std::string parseCgroup(std::string_view text);
+std::vector<MountLine> parseMountinfo(std::string_view text);
+bool isForeign(std::string_view filesystem);  // FUSE, autofs and network file systems: a server answers, or does not
+// The line "Key:\t…" of a status file, without the key; empty when absent.
+std::string_view statusLine(std::string_view status, std::string_view key);
+
+class Procfs {
+public:
+    static Result<Procfs> mount();
+
+    int fd() const { return root_.get(); }
+    // Reads a whole small file, e.g. read(1, "stat") or readSelf("mountinfo"). At most `cap` bytes.
+    Result<std::string> read(pid_t pid, std::string_view file, std::size_t cap = 1 << 20) const;
+    Result<std::string> readSelf(std::string_view file, std::size_t cap = 1 << 20) const;
+    Result<ProcessStat> stat(pid_t pid) const;
+    // The inode of a namespace of a process; needs ptrace read access to it.
+    Result<std::uint64_t> namespaceInode(pid_t pid, const char* name) const;
+    Result<std::uint64_t> ownNamespaceInode(const char* name) const;
+    // Opens /proc/PID/<link> (ns/pid, root): O_PATH for root.
+    Result<UniqueFd> open(pid_t pid, std::string_view file, int flags) const;
+    // The pid behind a pidfd, as this procfs numbers it. Errc::TargetGone when it has ended.
+    Result<pid_t> pidOf(int pidfd) const;
+
+private:
+    Result<std::string> readAt(const char* path, std::size_t cap) const;
+    UniqueFd root_;
+};
+
+}  // namespace recap::launcher

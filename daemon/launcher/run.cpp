@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/run.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "daemon/launcher/inspect.hpp"
+#include "daemon/launcher/kernel.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+constexpr std::uint64_t kSettleUsec = 2000000;   // how long a killed capsule may take to be gone before the report says what is left
+constexpr std::uint64_t kSettleRetryUsec = 2000;
+
+// "Exited with" as a shell would say it.
+int shellStatus(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
+
+}  // namespace
+
+Run::Run(RunHost& host, const Plan& plan, UniqueFd target, Cgroup cgroup, std::uint64_t received)
+    : host_(host), plan_(plan), cgroup_(std::move(cgroup)), target_(std::move(target)) {
+    plan_.filter.clear();
+    report_.runId = plan.runId;
+    report_.received = received;
+    report_.unenforcedLimits = cgroup_.unenforced();
+    deadline_ = host_.loop.at(received + plan.timeoutUsec, [this] {
+        deadline_.reset();
+        end(End::TimedOut, plan_.graceUsec);
+    });
+    host_.loop.add(target_.get(), EPOLLIN, [this](std::uint32_t) {
+        host_.loop.remove(target_.get());
+        kill(End::TargetGone);
+    });
+}
+
+Run::~Run() { unwatch(); }
+
+Result<void> Run::prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& payloadStdio, UniqueFd& reportForInit) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) return failErrno("socketpair");
+    news_.reset(pair[0]);
+    reportForInit.reset(pair[1]);
+    ::fcntl(pair[1], F_SETFL, 0);  // the init's end blocks
+    if (!host_.loop.add(news_.get(), EPOLLIN, [this](std::uint32_t events) { onNews(events); })) return failErrno("watch the report socket");
+    auto next = given.begin();
+    for (std::size_t i = 0; i < 3; ++i) {
+        if (plan_.stdio[i] == Stdio::Given) payloadStdio[i] = std::move(*next++);
+        if (plan_.stdio[i] == Stdio::Null) payloadStdio[i].reset(::open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
+        if (plan_.stdio[i] != Stdio::Log) continue;
+        if (!log_) {
+            auto log = OutputLog::make(plan_.logMax);
+            if (!log) return forward(std::move(log));
+            log_ = std::move(*log);
+        }
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) return failErrno("pipe");
+        pipes_[i].reset(ends[0]);
+        payloadStdio[i].reset(ends[1]);
+        ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        const auto stream = static_cast<std::uint8_t>(i);
+        host_.loop.add(ends[0], EPOLLIN, [this, i, stream](std::uint32_t) {
+            if (log_->pump(pipes_[i].get(), stream)) return;
+            host_.loop.remove(pipes_[i].get());
+            pipes_[i].reset();
+        });
+    }
+    return {};
+}
+
+void Run::spawned(UniqueFd initPidfd) {
+    init_ = std::move(initPidfd);
+    host_.loop.add(init_.get(), EPOLLIN, [this](std::uint32_t) { onInitGone(); });
+    if (why_) kill(*why_);  // ended while the worker was at it
+}
+
+void Run::notSpawned(std::string step, int error) {
+    report_.end = why_.value_or(End::NotStarted);
+    report_.step = std::move(step);
+    report_.error = error;
+    exited_ = true;
+    settle();
+}
+
+RunPhase Run::phase() const {
+    if (finished_) return RunPhase::Finished;
+    return report_.executing != 0 ? RunPhase::Executing : RunPhase::Attached;
+}
+
+std::uint64_t Run::estateBytes() const { return (log_ ? std::min(log_->bytes(), plan_.logMax) : 0) + (artifacts_ ? plan_.artifactsMax : 0); }
+
+void Run::publish(RunPhase phase) { host_.publish({phase, report_}); }
+
+void Run::onNews(std::uint32_t) {
+    for (;;) {
+        auto message = receiveMessage(news_.get());
+        if (message) {
+            take(std::move(*message));
+            continue;
+        }
+        if (message.error().code != Errc::Busy) host_.loop.remove(news_.get());  // the init closed it by dying
+        return;
+    }
+}
+
+void Run::take(Message message) {
+    InitMessage news;
+    if (message.bytes.size() < sizeof(news)) return;
+    std::memcpy(&news, message.bytes.data(), sizeof(news));
+    std::string_view text = std::string_view(message.bytes).substr(sizeof(news));
+    switch (news.news) {
+        case InitNews::Attached:
+            report_.attached = news.time;
+            if (!message.fds.empty()) artifacts_ = std::move(message.fds[0]);
+            for (; !text.empty(); text.remove_prefix(std::min(text.find('\0') + 1, text.size()))) report_.omittedMounts.emplace_back(text.substr(0, text.find('\0')));
+            return publish(RunPhase::Attached);
+        case InitNews::Executing:
+            report_.executing = news.time;
+            if (!message.fds.empty()) payload_ = std::move(message.fds[0]);
+            if (why_) kernel::signalPidfd(payload_.get(), SIGTERM);
+            return publish(RunPhase::Executing);
+        case InitNews::Failed:
+            report_.end = End::NotStarted;
+            report_.step = std::string(text);
+            report_.error = news.value;
+            exited_ = true;
+            return;
+        case InitNews::Exited: report_.finished = news.time; return recordExit(news.value);
+    }
+}
+
+void Run::recordExit(int status) {
+    exited_ = true;
+    if (why_) {
+        report_.end = *why_;
+        report_.value = shellStatus(status);
+        return;
+    }
+    report_.end = WIFSIGNALED(status) ? End::Signalled : End::Exited;
+    report_.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+Result<void> Run::signal(int number) {
+    if (finished_ || !payload_) return fail(Errc::NotFound, "run " + plan_.runId + " has no payload to signal");
+    if (kernel::signalPidfd(payload_.get(), number) != 0) return failErrno("signal run " + plan_.runId);
+    return {};
+}
+
+// TERM for the payload now, and the whole capsule killed after the grace.
+void Run::end(End why, std::uint64_t graceUsec) {
+    if (finished_) return;
+    if (graceUsec == 0) return kill(why);
+    if (!why_) why_ = why;
+    if (payload_) kernel::signalPidfd(payload_.get(), SIGTERM);
+    if (deadline_) host_.loop.cancel(*deadline_);
+    deadline_ = host_.loop.at(monotonicUsec() + graceUsec, [this] {
+        deadline_.reset();
+        kill(*why_);
+    });
+}
+
+void Run::kill(End why) {
+    if (finished_) return;
+    if (!why_) why_ = why;
+    if (!init_) return;  // the worker has not answered yet: spawned() comes back here
+    kernel::signalPidfd(init_.get(), SIGKILL);  // PID 1: the kernel kills and reaps the rest of its namespace
+    cgroup_.kill();
+}
+
+void Run::onInitGone() {
+    host_.loop.remove(init_.get());
+    onNews(EPOLLIN);  // what it said last
+    siginfo_t info{};
+    ::waitid(P_PIDFD, static_cast<id_t>(init_.get()), &info, WEXITED | __WALL);
+    if (!exited_) {
+        exited_ = true;
+        report_.end = why_.value_or(report_.executing != 0 ? End::Signalled : End::NotStarted);
+        report_.value = report_.end == End::Signalled ? SIGKILL : 128 + SIGKILL;
+        if (report_.end == End::NotStarted) {
+            report_.step = "capsule-init";
+            report_.error = ECHILD;
+            report_.value = 0;
+        }
+    }
+    settle();
+}
+
+// Waits for the cgroup to be empty and removed; normally it is both at once.
+void Run::settle() {
+    if (report_.finished == 0) report_.finished = monotonicUsec();
+    if (settleUntil_ == 0) settleUntil_ = monotonicUsec() + kSettleUsec;
+    if (cgroup_.populated()) cgroup_.kill();
+    const CgroupUsage usage = cgroup_.usage();
+    if (host_.cgroups.remove(cgroup_)) {
+        report_.cpuUsec = usage.cpuUsec;
+        report_.memoryPeak = usage.memoryPeak;
+        report_.pidsPeak = usage.pidsPeak;
+        report_.outOfMemory = usage.outOfMemory;
+        return finish();
+    }
+    if (monotonicUsec() >= settleUntil_) return finish();
+    if (deadline_) host_.loop.cancel(*deadline_);
+    deadline_ = host_.loop.at(monotonicUsec() + kSettleRetryUsec, [this] {
+        deadline_.reset();
+        settle();
+    });
+}
+
+void Run::pumpRest() {
+    for (std::size_t i = 1; i < 3; ++i) {
+        if (!pipes_[i]) continue;
+        // Its writers are dead; should one have passed the pipe on, a full pipe's worth is what it can hold back.
+        const std::uint64_t before = log_->bytes();
+        for (std::uint64_t last = before - 1; last != log_->bytes() && log_->bytes() - before < (1u << 20);) {
+            last = log_->bytes();
+            if (!log_->pump(pipes_[i].get(), static_cast<std::uint8_t>(i))) break;
+        }
+    }
+}
+
+void Run::finish() {
+    if (log_) pumpRest();
+    report_.left = whatIsLeft();
+    report_.escaped = monotonicUsec();
+    report_.hasArtifacts = static_cast<bool>(artifacts_);
+    report_.logTruncated = log_ && log_->truncated();
+    report_.logBytes = log_ ? log_->bytes() : 0;
+    unwatch();
+    target_.reset();
+    init_.reset();
+    payload_.reset();
+    news_.reset();
+    for (auto& pipe : pipes_) pipe.reset();
+    cgroup_ = Cgroup{};
+    finished_ = true;
+    publish(RunPhase::Finished);
+    host_.ended(plan_.runId);
+}
+
+// The escape list: what of the capsule is still here, in words. The upper layer and all mounts are the mount namespace's, which
+// dies with the last process: an empty, removed cgroup and a reaped init are its end.
+std::vector<std::string> Run::whatIsLeft() {
+    std::vector<std::string> left;
+    if (host_.cgroups.exists(plan_.runId)) left.push_back((cgroup_.populated() ? "process in cgroup " : "cgroup ") + plan_.runId);
+    if (init_ && kernel::signalPidfd(init_.get(), 0) == 0) left.emplace_back("capsule-init");
+    auto mounts = host_.procfs.readSelf("mountinfo", 8 << 20);
+    if (mounts && parseMountinfo(*mounts).size() != host_.ownMounts) left.emplace_back("mount in the launcher's namespace");
+    if (!alive(target_.get())) return left;
+    auto pid = host_.procfs.pidOf(target_.get());
+    auto stat = pid ? host_.procfs.stat(*pid) : Result<ProcessStat>(fail(Errc::TargetGone, {}));
+    if (stat && stat->startTime != plan_.startTime) left.emplace_back("target's start time changed");
+    return left;
+}
+
+void Run::unwatch() {
+    if (deadline_) host_.loop.cancel(*deadline_);
+    deadline_.reset();
+    for (const UniqueFd* fd : {&target_, &init_, &news_, &pipes_[1], &pipes_[2]})
+        if (*fd) host_.loop.remove(fd->get());
+}
+
+}  // namespace recap::launcher

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run's life in the supervisor: from the clone to the escape, then the estate until it is acknowledged.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/cgroup.hpp"
+#include "daemon/launcher/loop.hpp"
+#include "daemon/launcher/output.hpp"
+#include "daemon/launcher/transport.hpp"
+#include "daemon/launcher/worker.hpp"
+
+namespace recap::launcher {
+
+// What a run needs of its house.
+struct RunHost {
+    Loop& loop;
+    const Procfs& procfs;
+    const CgroupTree& cgroups;
+    std::size_t ownMounts;                                       // lines of the launcher's mount table at start
+    std::function<void(const RunEvent&)> publish;                // attached, executing, finished
+    std::function<void(const std::string& runId)> ended;         // once, after the Finished event
+};
+
+class Run {
+public:
+    Run(RunHost& host, const Plan& plan, UniqueFd target, Cgroup cgroup, std::uint64_t received);
+    ~Run();
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+
+    // Before the worker is asked: the sockets and pipes. `given`: the caller's descriptors, in order of number.
+    Result<void> prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& payloadStdio, UniqueFd& reportForInit);
+    void spawned(UniqueFd initPidfd);                             // the worker's answer
+    void notSpawned(std::string step, int error);
+    Result<void> signal(int number);
+    void stop(std::uint64_t graceUsec) { end(End::Stopped, graceUsec); }
+    void kill(End why);                                           // at once
+
+    bool finished() const { return finished_; }
+    const Plan& plan() const { return plan_; }
+    const Report& report() const { return report_; }
+    RunPhase phase() const;
+    int target() const { return target_.get(); }
+    int cgroupFd() const { return cgroup_.fd(); }
+    std::vector<int> v1Procs() const { return cgroup_.v1Procs(); }
+    int logFd() const { return log_ ? log_->fd() : -1; }
+    int artifactsFd() const { return artifacts_.get(); }
+    std::uint64_t estateBytes() const;
+
+private:
+    void end(End why, std::uint64_t graceUsec);
+    void onNews(std::uint32_t events);
+    void take(Message message);
+    void recordExit(int status);
+    void onInitGone();
+    void settle();
+    void finish();
+    std::vector<std::string> whatIsLeft();
+    void publish(RunPhase phase);
+    void unwatch();
+    void pumpRest();
+
+    RunHost& host_;
+    Plan plan_;  // without the filter
+    Report report_;
+    Cgroup cgroup_;
+    UniqueFd target_, init_, payload_, news_, artifacts_;
+    std::array<UniqueFd, 3> pipes_;  // read ends of the log
+    std::optional<OutputLog> log_;
+    std::optional<End> why_;  // why it is being ended, where it did not end by itself
+    std::optional<Loop::TimerId> deadline_;
+    std::uint64_t settleUntil_ = 0;
+    bool exited_ = false;
+    bool finished_ = false;
+};
+
+}  // namespace recap::launcher

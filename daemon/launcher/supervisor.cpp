@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections and the dispatch of verbs; what each verb does is in verbs.cpp.
+#include "daemon/launcher/supervisor.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "daemon/launcher/codec.hpp"
+
+namespace recap::launcher {
+
+namespace {
+constexpr std::size_t kMaxClients = 16;
+constexpr std::size_t kMaxWaiting = 64 << 20;  // bytes of replies and events that a client may leave unread
+}  // namespace
+
+Supervisor::Supervisor(SupervisorSetup setup)
+    : setup_(std::move(setup)),
+      journal_(setup_.journalSocket),
+      runHost_{loop_, setup_.procfs, setup_.cgroups, 0, [this](const RunEvent& event) { publish(event); }, [this](const std::string& id) { onEnded(id); }},
+      workers_(loop_, setup_.prepared, setup_.store, [this](SpawnResult result) {
+          const auto found = runs_.find(result.runId);
+          if (found == runs_.end()) return;
+          if (result.step.empty()) found->second->spawned(std::move(result.pidfd));
+          else found->second->notSpawned(std::move(result.step), result.error);
+      }) {
+    setup_.prepared.procfs = &setup_.procfs;
+}
+
+Supervisor::~Supervisor() {
+    runs_.clear();
+    for (auto& [socket, client] : clients_) loop_.remove(socket);
+}
+
+Result<void> Supervisor::start(unsigned workers) {
+    auto mounts = setup_.procfs.readSelf("mountinfo", 8 << 20);
+    if (!mounts) return forward(std::move(mounts));
+    runHost_.ownMounts = parseMountinfo(*mounts).size();
+    auto swept = setup_.cgroups.sweep();
+    if (!swept) return forward(std::move(swept), "sweep");
+    setup_.store.sweep();
+    if (*swept != 0)
+        journal_.write(Priority::Warning, kMessageSweep, "swept " + std::to_string(*swept) + " cgroups that an earlier launcher left", {{"RECAP_SWEPT", std::to_string(*swept)}});
+    return workers_.start(workers);
+}
+
+Result<void> Supervisor::listen(UniqueFd socket, bool admitSocket) {
+    const int fd = socket.get();
+    if (!loop_.add(fd, EPOLLIN, [this, fd, admitSocket](std::uint32_t) { onConnect(fd, admitSocket); })) return failErrno("watch the listening socket");
+    listeners_.push_back(std::move(socket));
+    return {};
+}
+
+void Supervisor::onConnect(int listener, bool admitSocket) {
+    UniqueFd socket(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket) return;
+    ucred peer{};
+    socklen_t size = sizeof(peer);
+    const bool known = ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    const std::uint32_t wanted = admitSocket ? 0 : setup_.peerUid;
+    if (!known || peer.uid != wanted || clients_.size() >= kMaxClients) {
+        journal_.write(Priority::Warning, kMessageRefused, "refused a connection of uid " + std::to_string(peer.uid), {{"RECAP_UID", std::to_string(peer.uid)}});
+        return;
+    }
+    const int fd = socket.get();
+    Client client;
+    client.socket = std::move(socket);
+    client.admit = admitSocket;
+    if (loop_.add(fd, EPOLLIN, [this, fd](std::uint32_t events) {
+            if ((events & EPOLLOUT) != 0)
+                if (auto found = clients_.find(fd); found != clients_.end()) flush(found->second);
+            if ((events & ~EPOLLOUT) != 0) onReadable(fd);
+        }))
+        clients_.emplace(fd, std::move(client));
+}
+
+void Supervisor::drop(int socket) {
+    loop_.remove(socket);
+    clients_.erase(socket);
+}
+
+void Supervisor::onReadable(int socket) {
+    if (!clients_.contains(socket)) return;
+    auto message = receiveMessage(socket);
+    if (!message) {
+        if (message.error().code != Errc::Busy) drop(socket);
+        return;
+    }
+    auto header = decodeHeader(message->bytes);
+    if (!header) {
+        journal_.write(Priority::Warning, kMessageRefused, "dropped a connection: " + header.error().message);
+        send(socket, encodeFailure(Verb::Hello, 0, header.error()));
+        return drop(socket);
+    }
+    Request request{socket, *header, std::move(*message)};
+    if (request.message.fds.size() > kMaxFds) return refuse(request, {Errc::InvalidArgument, "too many descriptors"});
+    handle(std::move(request));
+}
+
+void Supervisor::handle(Request request) {
+    const bool admitSocket = clients_.at(request.client).admit;
+    if (admitSocket != (request.header.verb == Verb::Admit)) return refuse(request, {Errc::AccessDenied, "not on this socket"});
+    switch (request.header.verb) {
+        case Verb::Hello: return hello(std::move(request));
+        case Verb::Inspect: return inspectTarget(std::move(request));
+        case Verb::Start: return startRun(std::move(request));
+        case Verb::Signal: return signalRun(std::move(request));
+        case Verb::Stop: return stopRun(std::move(request));
+        case Verb::List: return listRuns(std::move(request));
+        case Verb::Ack: return ackRun(std::move(request));
+        case Verb::Import: return importImage(std::move(request));
+        case Verb::Log: return openLog(std::move(request));
+        case Verb::Collect: return collect(std::move(request));
+        case Verb::Admit: return admitImage(std::move(request));
+        case Verb::RemoveImage: return removeImage(std::move(request));
+        case Verb::Images: return listImages(std::move(request));
+        default: return refuse(request, {Errc::NotSupported, "verb " + std::to_string(static_cast<unsigned>(request.header.verb)) + " is not supported by this version"});
+    }
+}
+
+void Supervisor::flush(Client& client) {
+    while (!client.waiting.empty()) {
+        Outgoing& next = client.waiting.front();
+        std::vector<int> fds;
+        for (const auto& fd : next.fds) fds.push_back(fd.get());
+        auto sent = sendMessage(client.socket.get(), next.bytes, fds);
+        if (!sent && sent.error().code == Errc::Busy) break;
+        client.waitingBytes -= next.bytes.size();
+        client.waiting.pop_front();  // gone, or its reader is: the read side will notice
+    }
+    loop_.change(client.socket.get(), client.waiting.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT);
+}
+
+void Supervisor::send(int socket, std::string bytes, std::vector<UniqueFd> fds) {
+    const auto found = clients_.find(socket);
+    if (found == clients_.end()) return;
+    Client& client = found->second;
+    if (client.waitingBytes + bytes.size() > kMaxWaiting) return drop(socket);  // it will list what it missed when it is back
+    client.waitingBytes += bytes.size();
+    client.waiting.push_back({std::move(bytes), std::move(fds)});
+    if (client.waiting.size() == 1) flush(client);
+}
+
+void Supervisor::refuse(const Request& request, const Error& error) { send(request.client, encodeFailure(request.header.verb, request.header.sequence, error)); }
+
+void Supervisor::publish(const RunEvent& event) {
+    std::vector<int> sockets;
+    for (const auto& [socket, client] : clients_)
+        if (!client.admit) sockets.push_back(socket);
+    for (int socket : sockets) send(socket, encode(Verb::Event, 0, event));
+}
+
+void Supervisor::shutDown() {
+    stopping_ = true;
+    if (alive_ == 0) return loop_.stop();
+    for (auto& [id, run] : runs_)
+        if (!run->finished()) run->kill(End::Stopped);
+}
+
+}  // namespace recap::launcher

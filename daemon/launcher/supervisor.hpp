@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The supervisor: answers the protocol, owns capsules, cgroups, logs, artifacts and deadlines. It never enters a namespace.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "daemon/launcher/ceiling.hpp"
+#include "daemon/launcher/cgroup.hpp"
+#include "daemon/launcher/inspect.hpp"
+#include "daemon/launcher/journal.hpp"
+#include "daemon/launcher/loop.hpp"
+#include "daemon/launcher/run.hpp"
+#include "daemon/launcher/store.hpp"
+#include "daemon/launcher/workers.hpp"
+
+namespace recap::launcher {
+
+struct SupervisorSetup {
+    Procfs procfs;
+    HostIds host;
+    std::uint64_t ownMounts = 0;  // the launcher's own mount namespace
+    CgroupTree cgroups;
+    Store store;
+    Ceiling ceiling;
+    Prepared prepared;
+    std::uint32_t peerUid = 0;
+    std::string helpers;  // folder of recap-unpack and recap-collect
+    std::string journalSocket;
+};
+
+class Supervisor {
+public:
+    explicit Supervisor(SupervisorSetup setup);
+    ~Supervisor();
+
+    Result<void> start(unsigned workers);
+    // Takes over a listening SOCK_SEQPACKET socket; on the admit socket only ADMIT is answered, and only to uid 0.
+    Result<void> listen(UniqueFd socket, bool admitSocket);
+    void setCeiling(Ceiling ceiling) { setup_.ceiling = std::move(ceiling); }
+    Loop& loop() { return loop_; }
+    const Journal& journal() const { return journal_; }
+    // Kills every capsule; the loop ends when all are gone.
+    void shutDown();
+
+private:
+    struct Outgoing {
+        std::string bytes;
+        std::vector<UniqueFd> fds;
+    };
+    struct Client {
+        UniqueFd socket;
+        bool admit = false;
+        std::deque<Outgoing> waiting;
+        std::size_t waitingBytes = 0;
+    };
+    struct Request {
+        int client;  // its socket; the client may be gone when the answer comes
+        Header header;
+        Message message;
+    };
+
+    void onConnect(int listener, bool admitSocket);
+    void onReadable(int socket);
+    void drop(int socket);
+    void handle(Request request);
+    void send(int socket, std::string bytes, std::vector<UniqueFd> fds = {});
+    void flush(Client& client);
+    void refuse(const Request& request, const Error& error);
+    template <class T>
+    void reply(const Request& request, const T& body, std::vector<UniqueFd> fds = {});
+    void publish(const RunEvent& event);
+
+    // one a verb
+    void hello(Request request);
+    void inspectTarget(Request request);
+    void startRun(Request request);
+    void signalRun(Request request);
+    void stopRun(Request request);
+    void listRuns(Request request);
+    void ackRun(Request request);
+    void importImage(Request request);
+    void adoptImage(Request request, const std::string& folder);
+    void collect(Request request);
+    void openLog(Request request);
+    void admitImage(Request request);
+    void removeImage(Request request);
+    void listImages(Request request);
+
+    Result<Plan> checkedPlan(Request& request, std::vector<UniqueFd>& given);
+    Result<void> launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received);
+    Result<Run*> find(const std::string& runId);
+    void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
+    void onEnded(const std::string& runId);
+    void boundEstate();
+    void discard(const std::string& folder);
+
+    SupervisorSetup setup_;
+    Loop loop_;
+    Journal journal_;
+    RunHost runHost_;
+    Workers workers_;
+    std::vector<UniqueFd> listeners_;
+    std::map<int, Client> clients_;
+    std::map<std::string, std::unique_ptr<Run>> runs_;  // by id: in the order of their time
+    std::size_t alive_ = 0;
+    bool stopping_ = false;
+};
+
+}  // namespace recap::launcher

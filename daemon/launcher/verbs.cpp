@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each verb of the protocol does.
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "daemon/launcher/checks.hpp"
+#include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/supervisor.hpp"
+#include "daemon/launcher/tasks.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+constexpr std::uint64_t kImportTimeoutUsec = 600ull * 1000000;
+constexpr std::uint64_t kCollectTimeoutUsec = 600ull * 1000000;
+
+// A read-only descriptor of the same file: what is handed out must not be written through.
+UniqueFd reopenReadOnly(const Procfs& procfs, int fd) {
+    return UniqueFd(::openat(procfs.fd(), ("self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+// In the child that becomes recap-collect: the capsule's identity and no right at all.
+bool becomeCapsuleUser(const Plan& plan) {
+    cap_t none = ::cap_init();
+    return ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0) == 0 && ::setgroups(0, nullptr) == 0 &&
+           ::setresgid(plan.gid, plan.gid, plan.gid) == 0 && ::setresuid(plan.uid, plan.uid, plan.uid) == 0 && ::cap_set_proc(none) == 0 &&
+           ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+}  // namespace
+
+template <class T>
+void Supervisor::reply(const Request& request, const T& body, std::vector<UniqueFd> fds) {
+    send(request.client, encodeReply(request.header.verb, request.header.sequence, body), std::move(fds));
+}
+
+void Supervisor::hello(Request request) {
+    auto hello = decode<Hello>(request.message.bytes);
+    if (!hello) return refuse(request, hello.error());
+    reply(request, Hello{kVersion, 0, RECAP_VERSION});
+}
+
+void Supervisor::inspectTarget(Request request) {
+    if (request.message.fds.size() != 1) return refuse(request, {Errc::InvalidArgument, "INSPECT takes one pidfd"});
+    auto facts = inspect(setup_.procfs, setup_.host, request.message.fds[0].get(), true);
+    if (!facts) return refuse(request, facts.error());
+    reply(request, *facts);
+}
+
+Result<Run*> Supervisor::find(const std::string& runId) {
+    const auto found = runs_.find(runId);
+    if (found == runs_.end()) return fail(Errc::NotFound, "no run " + runId.substr(0, 40));
+    return found->second.get();
+}
+
+void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail) {
+    std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
+    if (!detail.empty()) message += ": " + std::string(detail);
+    journal_.write(priority, messageId, message,
+                   {{"RECAP_RUN_ID", plan.runId}, {"RECAP_CAPSULE", plan.capsule}, {"RECAP_TARGET", plan.target}, {"RECAP_IMAGE_DIGEST", plan.imageDigest},
+                    {"RECAP_UID", std::to_string(plan.callerUid)}, {"RECAP_RECORD", what}});
+}
+
+// Everything that can be refused, before anything happens.
+Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& given) {
+    auto plan = decode<Plan>(request.message.bytes);
+    if (!plan) return plan;
+    if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
+    const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given));
+    if (request.message.fds.size() != 1 + expected) return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
+    given = std::move(request.message.fds);
+    for (std::size_t i = 0, next = 1; i < 3; ++i)
+        if (plan->stdio[i] == Stdio::Given)
+            if (auto checked = checkStdio(given[next++].get(), static_cast<int>(i)); !checked) return forward(std::move(checked));
+    auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
+    if (!facts) return forward(std::move(facts));
+    if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix())) return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
+    if (auto checked = checkTarget(*plan, *facts, setup_.host); !checked) return forward(std::move(checked));
+    if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
+    if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
+    if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
+    if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
+    if (alive_ >= setup_.ceiling.maxRuns) return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(alive_) + " capsules are alive");
+    if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
+    return plan;
+}
+
+Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
+    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits, setup_.ceiling.limits);
+    if (!cgroup) return forward(std::move(cgroup));
+    std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
+    const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
+    SpawnRequest spawn{plan.runId, {}, {}};
+    spawn.fds.resize(kV1Fds);
+    spawn.fds[kTargetFd] = copy(fds[0].get());
+    spawn.fds[kCgroupFd] = copy(cgroup->fd());
+    for (int procs : cgroup->v1Procs()) spawn.fds.push_back(copy(procs));
+    auto run = std::make_unique<Run>(runHost_, plan, std::move(fds[0]), std::move(*cgroup), received);
+    std::array<UniqueFd, 3> stdio;
+    if (auto prepared = run->prepare(std::move(given), stdio, spawn.fds[kReportFd]); !prepared) {
+        run->notSpawned("prepare", EIO);
+        return prepared;
+    }
+    for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
+    spawn.plan = encode(Verb::Start, 0, plan);
+    runs_[plan.runId] = std::move(run);
+    ++alive_;
+    workers_.spawn(std::move(spawn));
+    return {};
+}
+
+void Supervisor::startRun(Request request) {
+    const std::uint64_t received = monotonicUsec();
+    std::vector<UniqueFd> fds;
+    auto plan = checkedPlan(request, fds);
+    if (!plan) {
+        auto asked = decode<Plan>(request.message.bytes);
+        recordRun(Priority::Warning, kMessageRefused, "REFUSED", asked ? *asked : Plan{}, plan.error().message);
+        return refuse(request, plan.error());
+    }
+    recordRun(Priority::Info, kMessageStart, "START", *plan, {});
+    const Plan kept = *plan;
+    auto launched = launch(std::move(*plan), std::move(fds), received);
+    if (!launched) {
+        recordRun(Priority::Warning, kMessageRefused, "REFUSED", kept, launched.error().message);
+        return refuse(request, launched.error());
+    }
+    std::vector<UniqueFd> log;
+    if (const int fd = runs_.at(kept.runId)->logFd(); fd >= 0) log.push_back(reopenReadOnly(setup_.procfs, fd));
+    reply(request, Started{kept.runId}, std::move(log));
+}
+
+void Supervisor::signalRun(Request request) {
+    auto body = decode<SignalRequest>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    if (body->signal < 1 || body->signal > 64) return refuse(request, {Errc::InvalidArgument, "no signal " + std::to_string(body->signal)});
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    if (auto sent = (*run)->signal(body->signal); !sent) return refuse(request, sent.error());
+    reply(request, Empty{});
+}
+
+void Supervisor::stopRun(Request request) {
+    auto body = decode<StopRequest>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    (*run)->stop(std::min(body->graceUsec, setup_.ceiling.maxGraceUsec));
+    reply(request, Empty{});
+}
+
+void Supervisor::listRuns(Request request) {
+    auto body = decode<RunRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    RunList list;
+    for (auto at = runs_.upper_bound(body->runId); at != runs_.end() && list.runs.size() < kListPage; ++at) {
+        const Run& run = *at->second;
+        list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid});
+    }
+    reply(request, list);
+}
+
+void Supervisor::ackRun(Request request) {
+    auto body = decode<RunRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
+    runs_.erase(body->runId);
+    reply(request, Empty{});
+}
+
+void Supervisor::onEnded(const std::string& runId) {
+    const auto found = runs_.find(runId);
+    if (found == runs_.end()) return;  // refused while it was being prepared
+    --alive_;
+    const Report& report = found->second->report();
+    std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
+    if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;
+    recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "END", found->second->plan(), detail);
+    loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] {
+        const auto kept = runs_.find(runId);
+        if (kept == runs_.end() || !kept->second->finished()) return;
+        recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", kept->second->plan(), "past estate-keep");
+        runs_.erase(kept);
+    });
+    boundEstate();
+    if (stopping_ && alive_ == 0) loop_.stop();
+}
+
+// Oldest first, until all unread logs and artifacts together are within the ceiling's estate-max. Not the run that ended in this
+// very call: it is still in use further up.
+void Supervisor::boundEstate() {
+    std::uint64_t total = 0;
+    for (const auto& [id, run] : runs_) total += run->finished() ? run->estateBytes() : 0;
+    if (total <= setup_.ceiling.estateMax) return;
+    loop_.at(monotonicUsec(), [this] {
+        std::uint64_t held = 0;
+        for (const auto& [id, run] : runs_) held += run->finished() ? run->estateBytes() : 0;
+        for (auto at = runs_.begin(); at != runs_.end() && held > setup_.ceiling.estateMax;) {
+            if (!at->second->finished()) {
+                ++at;
+                continue;
+            }
+            held -= at->second->estateBytes();
+            recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", at->second->plan(), "over estate-max");
+            at = runs_.erase(at);
+        }
+    });
+}
+
+void Supervisor::discard(const std::string& folder) {
+    const int incoming = setup_.store.incomingFd();
+    static_cast<void>(runTask(loop_, kImportTimeoutUsec, [incoming, folder] {
+        Store::removeIncoming(incoming, folder);
+        return 0;
+    }, [](TaskResult) {}));
+}
+
+void Supervisor::importImage(Request request) {
+    if (request.message.fds.size() != 1) return refuse(request, {Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder"});
+    std::string folder;
+    auto staging = setup_.store.makeIncoming(folder);
+    if (!staging) return refuse(request, staging.error());
+    const std::string program = setup_.helpers + "/recap-unpack";
+    auto shared = std::make_shared<Request>(std::move(request));
+    const int archive = shared->message.fds[0].get();
+    const int dir = staging->get();
+    auto started = runTask(loop_, kImportTimeoutUsec, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
+                           [this, shared, folder](TaskResult result) {
+                               if (result.ok()) return adoptImage(std::move(*shared), folder);
+                               const std::string why = result.output.empty() ? "ended with wait status " + std::to_string(result.status) : result.output;
+                               journal_.write(Priority::Warning, kMessageRefused, "refused an image: " + why);
+                               discard(folder);
+                               refuse(*shared, {Errc::InvalidArgument, "recap-unpack: " + why});
+                           });
+    if (started) return;
+    discard(folder);
+    refuse(*shared, started.error());
+}
+
+void Supervisor::adoptImage(Request request, const std::string& folder) {
+    auto shared = std::make_shared<Request>(std::move(request));
+    // Renames and a sync of the file system: in a child, whose answer comes through its descriptor 2.
+    auto started = runTask(loop_, kImportTimeoutUsec,
+                           [this, folder] {
+                               auto digest = setup_.store.adopt(folder);
+                               const std::string& text = digest ? *digest : digest.error().message;
+                               return ::write(2, text.data(), text.size()) > 0 && digest ? 0 : 1;
+                           },
+                           [this, shared, folder](TaskResult result) {
+                               if (!result.ok()) {
+                                   discard(folder);
+                                   return refuse(*shared, {Errc::Io, result.output});
+                               }
+                               UniqueFd answer(::openat(setup_.store.incomingFd(), (folder + "/answer.json").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+                               journal_.write(Priority::Notice, kMessageImport, "imported image sha256:" + result.output, {{"RECAP_IMAGE_DIGEST", result.output}});
+                               discard(folder);
+                               std::vector<UniqueFd> fds;
+                               if (answer) fds.push_back(std::move(answer));
+                               reply(*shared, ImageRef{result.output}, std::move(fds));
+                           });
+    if (!started) refuse(*shared, started.error());
+}
+
+void Supervisor::collect(Request request) {
+    auto body = decode<RunRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
+    if ((*run)->artifactsFd() < 0) return refuse(request, {Errc::NotFound, "run " + body->runId + " has no artifacts"});
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return refuse(request, {Errc::Io, "pipe"});
+    UniqueFd read(ends[0]);
+    UniqueFd write(ends[1]);
+    const Plan& plan = (*run)->plan();
+    const int artifacts = (*run)->artifactsFd();
+    const std::string program = setup_.helpers + "/recap-collect";
+    auto started = runTask(loop_, kCollectTimeoutUsec, [&] {
+        const int folder = ::openat(artifacts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0 || !becomeCapsuleUser(plan)) return 126;
+        return executeHelper(program, std::to_string(plan.artifactsMax), -1, write.get(), folder);
+    }, [this, id = body->runId](TaskResult result) {
+        if (!result.ok()) journal_.write(Priority::Warning, kMessageEnd, "collecting the artifacts of run " + id + " failed: " + result.output);
+    });
+    if (!started) return refuse(request, started.error());
+    std::vector<UniqueFd> fds;
+    fds.push_back(std::move(read));
+    reply(request, Empty{}, std::move(fds));
+}
+
+void Supervisor::openLog(Request request) {
+    auto body = decode<RunRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    if ((*run)->logFd() < 0) return refuse(request, {Errc::NotFound, "run " + body->runId + " has no log here: its caller gave descriptors"});
+    std::vector<UniqueFd> fds;
+    fds.push_back(reopenReadOnly(setup_.procfs, (*run)->logFd()));
+    reply(request, Empty{}, std::move(fds));
+}
+
+void Supervisor::admitImage(Request request) {
+    auto body = decode<ImageRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto admitted = setup_.store.admit(body->digest);
+    if (!admitted) return refuse(request, admitted.error());
+    journal_.write(Priority::Notice, kMessageAdmit, "admitted image sha256:" + body->digest, {{"RECAP_IMAGE_DIGEST", body->digest}});
+    reply(request, Empty{});
+}
+
+void Supervisor::removeImage(Request request) {
+    auto body = decode<ImageRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    for (const auto& [id, run] : runs_)
+        if (!run->finished() && run->plan().imageDigest == body->digest) return refuse(request, {Errc::Busy, "run " + id + " uses the image"});
+    auto folder = setup_.store.retire(body->digest);
+    if (!folder) return refuse(request, folder.error());
+    discard(*folder);
+    reply(request, Empty{});
+}
+
+void Supervisor::listImages(Request request) { reply(request, ImageList{setup_.store.list()}); }
+
+}  // namespace recap::launcher

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/workers.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "daemon/launcher/transport.hpp"
+#include "daemon/launcher/worker.hpp"
+
+namespace recap::launcher {
+
+Workers::~Workers() {
+    for (auto& worker : workers_) {
+        if (!worker.socket) continue;
+        loop_.remove(worker.socket.get());
+        worker.socket.reset();  // its end of file ends it
+        ::waitpid(worker.pid, nullptr, 0);
+    }
+}
+
+Result<void> Workers::start(unsigned count) {
+    for (unsigned i = 0; i < count; ++i)
+        if (auto started = startOne(workers_.emplace_back()); !started) return started;
+    return {};
+}
+
+Result<void> Workers::startOne(Worker& worker) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return failErrno("socketpair");
+    worker.socket.reset(pair[0]);
+    UniqueFd theirs(pair[1]);
+    worker.runId.clear();
+    worker.pid = ::fork();
+    if (worker.pid < 0) return failErrno("fork a spawn worker");
+    if (worker.pid == 0) {
+        // Nothing of the supervisor's is inherited but what a spawn needs; the store's, procfs' and seed's descriptors stay.
+        const int socket = theirs.release();
+        keepOnly(socket, prepared_, store_);
+        runWorker(socket, prepared_, store_);
+    }
+    if (!loop_.add(worker.socket.get(), EPOLLIN, [this, &worker](std::uint32_t) { onReady(worker); })) return failErrno("watch a spawn worker");
+    return {};
+}
+
+void Workers::spawn(SpawnRequest request) {
+    queue_.push_back(std::move(request));
+    for (auto& worker : workers_)
+        if (worker.runId.empty()) return give(worker);
+}
+
+void Workers::give(Worker& worker) {
+    while (!queue_.empty()) {
+        SpawnRequest request = std::move(queue_.front());
+        queue_.pop_front();
+        std::vector<int> fds;
+        for (const auto& fd : request.fds) fds.push_back(fd.get());
+        worker.runId = request.runId;
+        auto sent = sendMessage(worker.socket.get(), request.plan, fds);
+        if (sent) return;
+        worker.runId.clear();
+        done_({request.runId, "spawn worker", EPIPE, {}});
+    }
+}
+
+void Workers::onReady(Worker& worker) {
+    auto message = receiveMessage(worker.socket.get());
+    WorkerReply reply;
+    if (!message || message->bytes.size() < sizeof(reply)) return onDeath(worker);
+    std::memcpy(&reply, message->bytes.data(), sizeof(reply));
+    SpawnResult result{std::move(worker.runId), message->bytes.substr(sizeof(reply)), reply.error, {}};
+    worker.runId.clear();
+    if (!message->fds.empty()) result.pidfd = std::move(message->fds[0]);
+    give(worker);  // the next one first: it starts while this one's news are dealt with
+    done_(std::move(result));
+}
+
+// A worker that died (a bug, or memory) costs its one request; its capsules are the supervisor's children and live on.
+void Workers::onDeath(Worker& worker) {
+    loop_.remove(worker.socket.get());
+    worker.socket.reset();
+    ::kill(worker.pid, SIGKILL);
+    ::waitpid(worker.pid, nullptr, 0);
+    const std::string lost = std::move(worker.runId);
+    if (startOne(worker)) give(worker);
+    if (!lost.empty()) done_({lost, "spawn worker", ECHILD, {}});
+}
+
+}  // namespace recap::launcher

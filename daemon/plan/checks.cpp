@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/plan/checks.hpp"
+
+#include <algorithm>
+
+#include "daemon/plan/words.hpp"
+
+namespace recap::plan {
+namespace {
+
+#if defined(__x86_64__)
+constexpr std::string_view kArchitecture = "amd64";
+#else
+#error "seccomp programs and images are for x86_64 so far"
+#endif
+
+constexpr std::uint32_t kPid = 1, kUser = 16, kCgroup = 32, kTime = 64, kMnt = 128;
+
+std::string label(const Target& target, const std::string& key) {
+    const auto found = target.labels.find(key);
+    return found == target.labels.end() ? "no label " + key : "label " + key + " = " + found->second;
+}
+
+bool matches(const manifest::SelectorExpression& expression, const Target& target) {
+    const auto found = target.labels.find(expression.key);
+    const bool there = found != target.labels.end();
+    const bool listed = there && std::find(expression.values.begin(), expression.values.end(), found->second) != expression.values.end();
+    if (expression.op == "exists") return there;
+    return expression.op == "=" || expression.op == "in" ? listed : !listed;
+}
+
+Result<void> checkSelector(const manifest::Manifest& manifest, const Target& target) {
+    const auto refuse = [&](const std::string& wanted, const std::string& key) {
+        return fail(Errc::Denied, "target " + target.id.text() + " has " + label(target, key) + "; capsule '" + manifest.name +
+                                      "' is for targets with " + wanted);
+    };
+    for (const auto& [key, value] : manifest.target.selector)
+        if (const auto found = target.labels.find(key); found == target.labels.end() || found->second != value)
+            return refuse(key + " = " + value, key);
+    for (const auto& expression : manifest.target.expressions)
+        if (!matches(expression, target))
+            return refuse(expression.key + " " + expression.op + (expression.values.empty() ? "" : " " + join(expression.values)),
+                          expression.key);
+    return {};
+}
+
+Result<void> checkState(const Target& target) {
+    if (target.state == TargetState::Stopped || target.pid <= 0)
+        return fail(Errc::TargetGone, "target " + target.id.text() + " is not running");
+    if (!target.facts) return fail(Errc::Unavailable, "target " + target.id.text() + " has not been inspected yet");
+    return {};
+}
+
+}  // namespace
+
+Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& request, const Target& target) {
+    const std::string capsule = "capsule '" + manifest.name + "'";
+    if (!manifest.schedule.onDemand)
+        return fail(Errc::Denied, capsule + " can't be run on demand: its manifest says schedule.on-demand = false");
+    if (manifest.args == manifest::ArgsMode::Refuse && !request.args.empty())
+        return fail(Errc::InvalidArgument, capsule + " takes no arguments: its manifest says args = \"refuse\"");
+    const auto& backends = manifest.target.backends;
+    if (!backends.empty() && std::find(backends.begin(), backends.end(), target.id.backend) == backends.end())
+        return fail(Errc::Denied, capsule + " is for targets of " + join(backends) + " (target.backends), not of " + target.id.backend);
+    if (auto state = checkState(target); !state) return forward(std::move(state));
+    return checkSelector(manifest, target);
+}
+
+Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifest& manifest) {
+    const auto& reference = manifest.image;
+    auto found = images.find(reference);
+    if (!found && found.error().code == Errc::NotFound)
+        return fail(Errc::NotFound,
+                    "image " + reference + " of capsule '" + manifest.name + "' is not imported; 'recapctl image import' brings it in");
+    if (!found) return forward(std::move(found), "image of capsule '" + manifest.name + "'");
+    const Image& image = **found;
+    const auto pin = reference.find("@sha256:");
+    if (pin != std::string::npos && reference.compare(pin + 8, std::string::npos, image.digest) != 0)
+        return fail(Errc::NotFound, "capsule '" + manifest.name + "' pins image " + reference + ", but " + reference.substr(0, pin) +
+                                        " is " + image.digest + " here");
+    if (!image.admitted)
+        return fail(Errc::NotAdmitted, "image " + reference + " (" + image.digest.substr(0, 12) +
+                                           ") is imported but not admitted; root admits it with 'recap-admit " + image.digest + "'");
+    if (image.architecture != kArchitecture)
+        return fail(Errc::NotSupported,
+                    "image " + reference + " is for " + image.architecture + ", this machine is " + std::string(kArchitecture));
+    return &image;
+}
+
+Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpec& sandbox) {
+    const auto unsupported = [&](const std::string& what) {
+        return fail(Errc::NotSupported, "capsule '" + manifest.name + "' asks for " + what + ", which this version can't do");
+    };
+    if (manifest.tty) return unsupported("tty = true");
+    if (sandbox.processes == Processes::Join) return unsupported("processes = \"join\"");
+    if (sandbox.view == View::Merged || sandbox.view == View::Write)
+        return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
+    if (const auto later = sandbox.namespaces & (kUser | kCgroup | kTime))
+        return unsupported("namespaces = " + join(namespaceWords(later)));
+    if (sandbox.freeze) return unsupported("freeze = true");
+    return {};
+}
+
+Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target) {
+    const std::uint32_t host = target.facts->hostNamespaces;
+    const std::string who = "target " + target.id.text() + " ";
+    if (const auto joined = host & sandbox.namespaces)
+        return fail(Errc::Denied, who + "has the host's " + join(namespaceWords(joined)) +
+                                      " namespace: the run would join the host's; only a target with its own can be joined");
+    if (sandbox.processes != Processes::None && (host & kPid))
+        return fail(
+            Errc::Denied,
+            who + "has the host's pid namespace: the run would see the host's processes; only a target with its own can be observed");
+    if (sandbox.view != View::None && (host & kMnt))
+        return fail(Errc::Denied,
+                    who + "has the host's mnt namespace: the run would see the host's files; only a target with its own can be shown");
+    return {};
+}
+
+}  // namespace recap::plan

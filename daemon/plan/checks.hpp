@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// The planner's questions that end in yes or a sentence. All before any side effect.
+#pragma once
+
+#include "daemon/core/image.hpp"
+#include "daemon/core/run.hpp"
+#include "daemon/core/target.hpp"
+#include "sdk/base/result.hpp"
+#include "sdk/manifest/manifest.hpp"
+
+namespace recap::plan {
+
+// May this capsule be asked for like this: on demand, with these arguments, on this backend, with these labels?
+Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& request, const Target& target);
+
+// The manifest's image: imported, the pinned one, admitted, for this machine.
+Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifest& manifest);
+
+// What this version can't do yet, by the manifest's key.
+Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpec& sandbox);
+
+// Nothing that is joined or shown may be the host's own.
+Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target);
+
+}  // namespace recap::plan

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/plan/planner.hpp"
+
+#include <time.h>
+
+#include <tuple>
+
+#include "daemon/plan/checks.hpp"
+#include "daemon/plan/command.hpp"
+#include "daemon/plan/narrow.hpp"
+#include "daemon/plan/words.hpp"
+#include "sdk/manifest/values.hpp"
+
+namespace recap::plan {
+namespace {
+
+std::uint64_t monotonicUsec() {
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
+}
+
+void resolveUser(const SandboxSpec& sandbox, const TargetFacts& facts, RunPlan& plan) {
+    if (sandbox.user == UserKind::Target) {
+        plan.uid = facts.uid;
+        plan.gid = facts.gid;
+        plan.groups = facts.groups;
+    } else if (sandbox.user == UserKind::Ids) {
+        plan.uid = sandbox.uid;
+        plan.gid = sandbox.gid;
+    }
+}
+
+// A caller can only shorten.
+void limitTime(const RunRequest& request, RunPlan& plan) {
+    auto& timeout = plan.sandbox.limits.timeout;
+    if (request.timeout.count() <= 0) return;
+    if (request.timeout <= timeout)
+        timeout = request.timeout;
+    else
+        plan.narrowed.push_back({"capsule", "timeout: the caller's " + manifest::formatDuration(request.timeout) + " narrowed to " +
+                                                manifest::formatDuration(timeout)});
+}
+
+}  // namespace
+
+void CapsulePlanner::configure(Settings settings) {
+    settings_ = std::move(settings);
+    prepared_.clear();
+}
+
+Result<CapsulePlanner::Prepared> CapsulePlanner::prepareNow(const manifest::Manifest& manifest) {
+    auto profile = policies_.find(manifest.sandbox.policy);
+    if (!profile) return forward(std::move(profile), "capsule '" + manifest.name + "'");
+    auto asked = (*profile)->asked(manifest, table_);
+    if (!asked) return forward(std::move(asked), "capsule '" + manifest.name + "'");
+    std::vector<std::shared_ptr<const ProfilePolicy>> kept{*profile};
+    for (const auto& name : settings_.policies) {
+        auto further = policies_.find(name);
+        if (!further) return forward(std::move(further), "policies of recapd.toml");
+        kept.push_back(*further);
+    }
+    std::vector<const Policy*> policies;
+    for (const auto& policy : kept) policies.push_back(policy.get());
+    auto narrowed = narrowAll(std::move(*asked), policies);
+    if (!narrowed) return forward(std::move(narrowed));
+    auto filter = filters_.get(narrowed->sandbox.syscalls, narrowed->sandbox.onViolation);
+    if (!filter) return forward(std::move(filter));
+    return Prepared{0, 0, std::move(*narrowed), std::move(*filter)};
+}
+
+Result<const CapsulePlanner::Prepared*> CapsulePlanner::prepare(const CapsuleInfo& capsule, const manifest::Manifest& manifest) {
+    auto& prepared = prepared_[capsule.name];
+    if (prepared.filter && prepared.revision == capsule.revision && prepared.generation == policies_.generation()) return &prepared;
+    auto fresh = prepareNow(manifest);
+    if (!fresh) return forward(std::move(fresh));
+    prepared = std::move(*fresh);
+    prepared.revision = capsule.revision;
+    prepared.generation = policies_.generation();
+    return &prepared;
+}
+
+void CapsulePlanner::warm() {
+    std::erase_if(prepared_, [&](const auto& entry) { return !capsules_.find(entry.first); });
+    for (const CapsuleInfo* capsule : capsules_.list())
+        if (const auto manifest = capsules_.manifest(capsule->name)) std::ignore = prepare(*capsule, **manifest);
+}
+
+Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request, const Target& target) {
+    const auto info = capsules_.find(request.capsule);
+    if (!info) return tl::unexpected(info.error());
+    const auto manifest = *capsules_.manifest(request.capsule);
+    if (auto right = checkRequest(*manifest, request, target); !right) return forward(std::move(right));
+    auto image = findImage(images_, *manifest);
+    if (!image) return forward(std::move(image));
+    auto prepared = prepare(**info, *manifest);
+    if (!prepared) return forward(std::move(prepared));
+    const auto& [sandbox, taken] = (*prepared)->narrowed;
+    if (auto known = checkSupported(*manifest, sandbox); !known) return forward(std::move(known));
+    if (auto own = checkNotHost(sandbox, target); !own) return forward(std::move(own));
+
+    RunPlan plan;
+    plan.id = id;
+    plan.request = request;
+    plan.target = target;
+    plan.sandbox = sandbox;
+    plan.narrowed = taken;
+    plan.imageDigest = (*image)->digest;
+    plan.layers = (*image)->layers;
+    plan.filter = *(*prepared)->filter;
+    plan.artifacts = manifest->output.artifacts;
+    plan.artifactsOnDisk = manifest->output.storage == manifest::Storage::Disk;
+    plan.artifactsKeep = manifest->output.keep;
+    plan.grace = settings_.grace;
+    resolveUser(sandbox, *target.facts, plan);
+    limitTime(request, plan);
+    if (auto command = planCommand(*manifest, **image, plan); !command) return forward(std::move(command));
+    plan.planned = monotonicUsec();
+    return plan;
+}
+
+std::vector<std::string> CapsulePlanner::describe(const RunPlan& plan) const {
+    return plan::describe(plan);
+}
+
+}  // namespace recap::plan

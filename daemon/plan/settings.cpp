@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/plan/settings.hpp"
+
+#include "sdk/manifest/settings.hpp"
+
+namespace recap::plan {
+
+Result<Settings> loadSettings(const Folders& folders) {
+    auto read = manifest::loadSettings({folders.vendor, folders.runtime, folders.config});
+    if (!read) return fail(Errc::InvalidArgument, manifest::join(read.diagnostics));
+    Settings settings;
+    if (!read.value->plugins.empty()) settings.plugins.clear();
+    for (const auto& [name, table] : read.value->plugins) settings.plugins.push_back({name, table.plugin});
+    settings.policies = read.value->policies;
+    settings.grace = read.value->grace.value_or(settings.grace);
+    return settings;
+}
+
+}  // namespace recap::plan

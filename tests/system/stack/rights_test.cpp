@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who may: root by its bus credentials, everybody else through polkit. And what the daemons themselves are.
+#include "tests/system/stack/stack_fixture.hpp"
+
+namespace recap::test {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr std::uint32_t kNobody = 65534;
+
+class Rights : public StackTest {
+protected:
+    // A rules file that polkitd takes up while it runs; gone with the object.
+    class Rule {
+    public:
+        explicit Rule(const std::string& actions) : path_(Stack::get().folder("RECAP_POLKIT_RULES") / "10-test.rules") {
+            writeFile(path_, "polkit.addRule(function(action, subject) { if ([" + actions +
+                                 "].indexOf(action.id) >= 0 && subject.user == \"nobody\") return polkit.Result.YES; });\n");
+        }
+        ~Rule() { std::filesystem::remove(path_); }
+
+    private:
+        std::filesystem::path path_;
+    };
+    CommandResult asNobody(std::vector<std::string> arguments) { return Stack::get().ctl(std::move(arguments), kNobody); }
+    bool nobodyRuns() { return asNobody({"run", "t-payload", target(), "--", "exit", "5"}).status == 5; }
+};
+
+TEST_F(Rights, TheDaemonIsNobodyInParticularAndCanBecomeNobodyElse) {
+    const auto status = statusOf(Stack::get().pid("recapd.service"));
+    EXPECT_EQ(status.at("Uid").find("0\t"), std::string::npos) << status.at("Uid");
+    for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}) EXPECT_EQ(status.at(set), "0000000000000000") << set;
+    EXPECT_EQ(status.at("NoNewPrivs"), "1");
+    EXPECT_EQ(status.at("Seccomp"), "2");
+    EXPECT_EQ(status.at("Groups"), "");
+}
+
+TEST_F(Rights, AUserWithoutARuleIsDeniedByTheActionsName) {
+    const json denied = Stack::get().ctlJson({"run", "t-payload", target(), "--", "exit"}, kNobody);
+    EXPECT_EQ(denied.at("error").at("code"), "AccessDenied") << denied.dump();
+    EXPECT_THAT(std::string(denied.at("error").at("message")), HasSubstr("org.recap1.run"));
+    EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Rights, AUserWithARuleMayJustThat) {
+    const Rule rule{"\"org.recap1.run\""};
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience})) << asNobody({"run", "t-payload", target(), "--", "exit"}).all();
+    const TempDir folder;
+    writeFile(folder.path() / "capsule.toml", manifestOf("t-theirs", "test/payload:1", "[\"/payload\"]", ""));
+    EXPECT_EQ(asNobody({"capsule", "install", (folder.path() / "capsule.toml").string()}).status, 125);
+    EXPECT_EQ(asNobody({"image", "remove", "test/payload:1"}).status, 125);
+    Stack::get().install(manifestOf("t-privileged", "test/payload:1", "[\"/payload\"]",
+                                    "[sandbox]\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\npolicy = \"network-debug\"\nreason = \"a test\"\n"));
+    const CommandResult privileged = asNobody({"run", "t-privileged", target(), "--", "exit"});
+    EXPECT_EQ(privileged.status, 125) << privileged.all();
+    EXPECT_THAT(privileged.err, HasSubstr("org.recap1.run-privileged"));
+    EXPECT_EQ(Stack::get().ctl({"run", "t-privileged", target(), "--", "exit", "9"}).status, 9);
+    EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Rights, OutputOfAnothersRunIsNotForEverybody) {
+    const json report = Stack::get().run("t-payload", target(), {"arguments", "secret"});
+    EXPECT_NE(asNobody({"logs", report.at("id")}).status, 0);
+    EXPECT_EQ(asNobody({"logs", report.at("id")}).out, "");
+}
+
+TEST_F(Rights, AdmissionIsRootsOwnAndNeverThroughTheDaemon) {
+    const CommandResult admitted = test::run(Command{.argv = {(Stack::get().folder("RECAP_LIBEXEC_DIR") / "recap-admit").string(), "--socket",
+                                                              Stack::get().folder("RECAP_ADMIT_SOCKET").string(), std::string(64, 'a')},
+                                                     .uid = kNobody});
+    EXPECT_NE(admitted.status, 0);
+}
+
+}  // namespace
+}  // namespace recap::test

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// One nginx microcontainer for all tests of a suite, the test payload as capsules of several kinds, and after each test a look
+// from outside.
+#pragma once
+
+#include "tests/system/stack/stack.hpp"
+
+namespace recap::test {
+
+class StackTest : public ::testing::Test {
+protected:
+    static void SetUpTestSuite() {
+        Stack& stack = Stack::get();
+        stack.importImage("test/payload:1", payloadFiles());
+        stack.install(manifestOf("t-payload", "test/payload:1", "[\"/payload\"]", kJoined));
+        stack.install(manifestOf("t-view", "test/payload:1", "[\"/payload\"]", "[sandbox]\nview = \"read-only\"\n[limits]\ntimeout = \"20s\"\n"));
+        stack.install(manifestOf("t-short", "test/payload:1", "[\"/payload\"]", "[sandbox]\nprocesses = \"observe\"\n[limits]\ntimeout = \"500ms\"\n"));
+        stack.install(manifestOf("t-out", "test/payload:1", "[\"/payload\"]", "[limits]\ntimeout = \"20s\"\n[output]\nartifacts = \"/out\"\n"));
+        nginx_ = std::make_unique<MicroContainer>(ContainerOptions{.labels = {{"app", "nginx"}}, .runtimeRoot = kRuncRoot});
+        stack.run("t-payload", targetOf(*nginx_), {"exit"});  // from now on the daemons know it
+    }
+    static void TearDownTestSuite() { nginx_.reset(); }
+
+    void SetUp() override {
+        outside_ = std::make_unique<Outside>(Stack::get().outside({nginx_->pid()}, {nginx_->rootfs()}));
+        before_ = outside_->look();
+    }
+
+    // A run's log and artifacts are its estate and stay in state/; nothing else may.
+    std::vector<std::string> left() const {
+        std::vector<std::string> found = leftAfter(*outside_, before_);
+        const std::string state = Stack::get().folder("RECAP_STATE_DIR").string();
+        std::erase_if(found, [&](const std::string& one) { return one.rfind("appeared: file " + state, 0) == 0; });
+        return found;
+    }
+    std::string target() const { return targetOf(*nginx_); }
+    static void expectClean(const nlohmann::json& report) { EXPECT_EQ(report.value("escape", "?"), "clean") << report.dump(2); }
+
+    static constexpr const char* kJoined =
+        "[sandbox]\nnamespaces = [\"net\", \"ipc\", \"uts\"]\nprocesses = \"observe\"\n[limits]\ntimeout = \"20s\"\n";
+    static std::unique_ptr<MicroContainer> nginx_;
+    std::unique_ptr<Outside> outside_;
+    Picture before_;
+};
+
+inline std::unique_ptr<MicroContainer> StackTest::nginx_;
+
+}  // namespace recap::test

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+// recapd's side against hosts that a test plays: honest ones, silent ones and hostile ones.
+#include "daemon/host/plugin_hosts.hpp"
+
+#include <gmock/gmock.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace recap::host {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+struct Notes : TargetSink {
+    std::map<std::string, Target> targets;
+    std::vector<std::string> log;
+    BackendStatus last;
+    int snapshots = 0;
+
+    void snapshot(const std::string& backend, std::vector<Target> all) override {
+        std::erase_if(targets, [&](const auto& entry) { return entry.second.id.backend == backend; });
+        for (auto& target : all) targets[target.id.id] = target;
+        ++snapshots;
+    }
+    void added(Target target) override {
+        log.push_back("+" + target.id.id);
+        targets[target.id.id] = target;
+    }
+    void removed(const TargetId& id) override {
+        log.push_back("-" + id.id);
+        targets.erase(id.id);
+    }
+    void state(BackendStatus status) override { last = std::move(status); }
+    std::vector<std::string> ids() const {
+        std::vector<std::string> all;
+        for (const auto& [id, target] : targets) all.push_back(id);
+        return all;
+    }
+};
+
+TargetRecord record(const std::string& id, std::int32_t pid = 1) {
+    TargetRecord target;
+    target.id = target.name = id;
+    target.pid = pid;
+    target.startTime = 5;
+    target.cgroup = "/docker/" + id;
+    return target;
+}
+
+class Hosts : public testing::Test {
+protected:
+    void SetUp() override {
+        char folder[] = "/tmp/recap-hosts-XXXXXX";
+        folder_ = ::mkdtemp(folder);
+        sd_event* loop = nullptr;
+        sd_event_new(&loop);
+        loop_.reset(loop);
+        times_.firstRetry = 1000;
+        times_.longestRetry = 20'000;
+    }
+    void TearDown() override {
+        hosts_.reset();
+        std::filesystem::remove_all(folder_);
+    }
+
+    void listen() {
+        std::filesystem::remove(folder_ / "docker");
+        listener_.reset(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        (folder_ / "docker").string().copy(address.sun_path, sizeof address.sun_path - 1);
+        ASSERT_EQ(::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+        ASSERT_EQ(::listen(listener_.get(), 4), 0);
+    }
+    void start(PluginSetting setting = {"docker", "docker", {}}) {
+        hosts_ = std::make_unique<PluginHosts>(loop_.get(), folder_.string(), sink_, times_);
+        hosts_->configure({setting});
+    }
+    bool readable(int fd) {
+        pollfd poll{fd, POLLIN, 0};
+        return ::poll(&poll, 1, 0) > 0;
+    }
+    // Turns the loop until `done`; a test that waits in vain fails by ctest's timeout alone.
+    template <class Done>
+    void until(Done done) {
+        while (!done()) sd_event_run(loop_.get(), 10'000);
+    }
+    void accept() {
+        until([&] { return readable(listener_.get()); });
+        host_.reset(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        number_ = 0;
+    }
+    void bytes(const std::string& raw) { ::send(host_.get(), raw.data(), raw.size(), MSG_NOSIGNAL); }
+    void send(const FromHost& record) { bytes(encode(++number_, record)); }
+    ToHost receive() {
+        until([&] { return readable(host_.get()); });
+        char buffer[4096];
+        const ssize_t got = ::recv(host_.get(), buffer, sizeof buffer, 0);
+        const auto record = decodeToHost({buffer, static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
+        return record ? *record : ToHost(Ping{~0ull});
+    }
+    void snapshot(const std::vector<TargetRecord>& targets) {
+        const int before = sink_.snapshots;
+        send(SnapshotBegin{});
+        for (const auto& target : targets) send(SnapshotTarget{target});
+        send(SnapshotEnd{static_cast<std::uint32_t>(targets.size())});
+        until([&] { return sink_.snapshots > before; });
+    }
+    void connectWith(const std::vector<TargetRecord>& targets) {
+        listen();
+        start();
+        accept();
+        send(Hello{"docker", "1"});
+        snapshot(targets);
+    }
+    // The host did wrong: the connection ends, the backend says why, and a new host may try again.
+    void expectCutOff(const std::string& why) {
+        until([&] { return sink_.last.state == BackendState::Unavailable && sink_.last.detail != "not yet connected"; });
+        EXPECT_THAT(sink_.last.detail, HasSubstr(why));
+        accept();
+        send(Hello{"docker", "1"});
+        snapshot({record("after")});
+        EXPECT_THAT(sink_.ids(), ElementsAre("after"));
+    }
+
+    std::filesystem::path folder_;
+    EventLoop loop_;
+    HostTimes times_;
+    Notes sink_;
+    UniqueFd listener_;
+    UniqueFd host_;
+    std::uint64_t number_ = 0;
+    std::unique_ptr<PluginHosts> hosts_;
+};
+
+TEST_F(Hosts, ASnapshotMakesTheBackendReady) {
+    connectWith({record("a"), record("b")});
+    EXPECT_THAT(sink_.ids(), ElementsAre("a", "b"));
+    EXPECT_EQ(sink_.last.state, BackendState::Ready);
+    EXPECT_EQ(sink_.last.targets, 2u);
+    EXPECT_EQ(sink_.targets["a"].id.text(), "docker:a");
+}
+
+TEST_F(Hosts, WithoutASocketTheBackendIsUnavailableAndTriedAgain) {
+    start();
+    EXPECT_EQ(sink_.last.state, BackendState::Unavailable);
+    EXPECT_THAT(sink_.last.detail, HasSubstr((folder_ / "docker").string()));
+    listen();
+    accept();
+    send(Hello{"docker", "1"});
+    snapshot({record("a")});
+    EXPECT_EQ(sink_.last.state, BackendState::Ready);
+}
+
+TEST_F(Hosts, ChangesFollowTheSnapshot) {
+    connectWith({record("a")});
+    send(Added{record("b")});
+    send(Removed{"a"});
+    send(Removed{"never-told"});
+    send(Changed{record("b", 9)});
+    until([&] { return sink_.log.size() == 3; });
+    EXPECT_THAT(sink_.log, ElementsAre("+b", "-a", "+b"));
+    EXPECT_EQ(sink_.targets["b"].pid, 9);
+}
+
+TEST_F(Hosts, AGapAsksForANewSnapshotAndNothingCountsUntilIt) {
+    connectWith({record("a")});
+    ++number_;
+    send(Added{record("lost")});
+    EXPECT_TRUE(std::holds_alternative<Resync>(receive()));
+    EXPECT_EQ(sink_.last.state, BackendState::Waiting);
+    send(Added{record("also-not")});
+    snapshot({record("c")});
+    EXPECT_THAT(sink_.ids(), ElementsAre("c"));
+    EXPECT_THAT(sink_.log, IsEmpty());
+    EXPECT_EQ(sink_.last.state, BackendState::Ready);
+}
+
+TEST_F(Hosts, ASnapshotWithAWrongCountIsAskedForAgain) {
+    listen();
+    start();
+    accept();
+    send(Hello{"docker", "1"});
+    send(SnapshotBegin{});
+    send(SnapshotTarget{record("a")});
+    send(SnapshotEnd{2});
+    EXPECT_TRUE(std::holds_alternative<Resync>(receive()));
+    EXPECT_EQ(sink_.snapshots, 0);
+}
+
+TEST_F(Hosts, TargetsOutliveTheirHostAndTheNextSnapshotReplacesThem) {
+    connectWith({record("a"), record("b")});
+    host_.reset();
+    until([&] { return sink_.last.state == BackendState::Unavailable; });
+    EXPECT_THAT(sink_.ids(), ElementsAre("a", "b"));
+    accept();
+    send(Hello{"docker", "1"});
+    snapshot({record("b")});
+    EXPECT_THAT(sink_.ids(), ElementsAre("b"));
+}
+
+TEST_F(Hosts, TheHostsOwnReasonStaysWhenItEnds) {
+    listen();
+    start();
+    accept();
+    send(Hello{"docker", "1"});
+    send(StateRecord{BackendState::Unavailable, "[plugins.docker]: unknown setting 'x'"});
+    host_.reset();
+    accept();
+    EXPECT_EQ(sink_.last.detail, "[plugins.docker]: unknown setting 'x'");
+}
+
+TEST_F(Hosts, AFoundTargetIsInTheSinkBeforeTheAnswer) {
+    connectWith({});
+    std::optional<Result<void>> answer;
+    std::vector<std::string> seen;
+    hosts_->find({"docker", "4242"}, [&](Result<void> result) {
+        answer = std::move(result);
+        seen = sink_.ids();
+    });
+    const auto asked = std::get<Find>(receive());
+    EXPECT_EQ(asked.id, "4242");
+    send(Added{record("4242")});
+    send(Found{asked.request, Errc::None, ""});
+    until([&] { return answer.has_value(); });
+    EXPECT_TRUE(answer->has_value());
+    EXPECT_THAT(seen, ElementsAre("4242"));
+}
+
+TEST_F(Hosts, ARefusedSearchNamesBackendAndReason) {
+    connectWith({});
+    std::optional<Result<void>> answer;
+    hosts_->find({"docker", "x"}, [&](Result<void> result) { answer = std::move(result); });
+    send(Found{std::get<Find>(receive()).request, Errc::NotFound, "no container 'x'"});
+    until([&] { return answer.has_value(); });
+    EXPECT_EQ(answer->error().code, Errc::NotFound);
+    EXPECT_EQ(answer->error().message, "docker: no container 'x'");
+}
+
+TEST_F(Hosts, AnUnknownBackendIsNamedWithTheKnownOnes) {
+    connectWith({});
+    std::optional<Result<void>> answer;
+    hosts_->find({"dokcer", "x"}, [&](Result<void> result) { answer = std::move(result); });
+    EXPECT_THAT(answer->error().message, HasSubstr("'dokcer'; there are: docker"));
+}
+
+TEST_F(Hosts, AHostThatNeverAnswersASearchIsGivenUp) {
+    times_.answer = 20'000;
+    connectWith({record("a")});
+    std::optional<Result<void>> answer;
+    hosts_->find({"docker", "x"}, [&](Result<void> result) { answer = std::move(result); });
+    until([&] { return answer.has_value(); });
+    EXPECT_EQ(answer->error().code, Errc::Unavailable);
+    expectCutOff("does not answer");
+}
+
+TEST_F(Hosts, AHostThatDoesNotTurnIsGivenUp) {
+    times_.ping = 10'000;
+    times_.answer = 20'000;
+    connectWith({record("a")});
+    times_.ping = 60'000'000;
+    until([&] { return sink_.last.state == BackendState::Unavailable; });
+    EXPECT_THAT(sink_.last.detail, HasSubstr("does not answer"));
+}
+
+TEST_F(Hosts, APingThatIsAnsweredKeepsTheHost) {
+    times_.ping = 10'000;
+    times_.answer = 60'000'000;
+    connectWith({record("a")});
+    for (int i = 0; i < 3; ++i) send(Pong{std::get<Ping>(receive()).nonce});
+    EXPECT_EQ(sink_.last.state, BackendState::Ready);
+}
+
+TEST_F(Hosts, GarbageCutsTheHostOff) {
+    connectWith({record("a")});
+    bytes("GET / HTTP/1.1\r\n\r\n");
+    expectCutOff("no record");
+}
+
+TEST_F(Hosts, AnOversizedRecordCutsTheHostOff) {
+    connectWith({record("a")});
+    bytes(std::string(kMaxRecord + 1, 'x'));
+    expectCutOff(std::to_string(kMaxRecord + 1) + " bytes");
+}
+
+TEST_F(Hosts, AHostThatCountsBackwardsIsCutOff) {
+    connectWith({record("a")});
+    number_ = 0;
+    send(Removed{"a"});
+    expectCutOff("record 1 after");
+}
+
+TEST_F(Hosts, AHostWithoutGreetingIsCutOff) {
+    listen();
+    start();
+    accept();
+    send(SnapshotBegin{});
+    expectCutOff("no greeting");
+}
+
+TEST_F(Hosts, ADoubleIdInASnapshotCutsTheHostOff) {
+    connectWith({record("a")});
+    send(SnapshotBegin{});
+    send(SnapshotTarget{record("a")});
+    send(SnapshotTarget{record("a")});
+    expectCutOff("twice");
+}
+
+TEST_F(Hosts, AnotherPluginThanConfiguredIsCutOff) {
+    listen();
+    start();
+    accept();
+    send(Hello{"process", "1"});
+    expectCutOff("recapd.toml says 'docker'");
+}
+
+TEST_F(Hosts, TooManyTargetsCutTheHostOff) {
+    connectWith({record("a")});
+    for (std::size_t i = 0; i <= kMaxTargets && sink_.last.state == BackendState::Ready; ++i) {
+        send(Added{record(std::to_string(i))});
+        sd_event_run(loop_.get(), 0);
+    }
+    until([&] { return sink_.last.state == BackendState::Unavailable; });
+    EXPECT_THAT(sink_.last.detail, HasSubstr("more than 8192 targets"));
+    EXPECT_LE(sink_.targets.size(), kMaxTargets);
+}
+
+TEST_F(Hosts, AHostNamesTargetsOfItsOwnCgroupsOnly) {
+    listen();
+    start({"docker", "docker", {"/docker/*"}});
+    accept();
+    send(Hello{"docker", "1"});
+    TargetRecord foreign = record("foreign");
+    foreign.cgroup = "/kubepods/x";
+    TargetRecord nowhere = record("nowhere");
+    nowhere.cgroup = "";
+    snapshot({record("a"), foreign, nowhere});
+    EXPECT_THAT(sink_.ids(), ElementsAre("a"));
+}
+
+TEST_F(Hosts, ARunningTargetWithoutAPidOrStartTimeIsLeftOut) {
+    TargetRecord noStart = record("no-start");
+    noStart.startTime = 0;
+    connectWith({record("no-pid", 0), noStart, record("a")});
+    EXPECT_THAT(sink_.ids(), ElementsAre("a"));
+}
+
+TEST_F(Hosts, AForgottenBackendTakesItsTargetsAlong) {
+    connectWith({record("a")});
+    hosts_->configure({});
+    EXPECT_THAT(sink_.ids(), IsEmpty());
+    EXPECT_THAT(hosts_->statuses(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace recap::host

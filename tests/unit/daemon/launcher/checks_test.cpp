@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/checks.hpp"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/socket.h>
+
+#include <cstring>
+#include <functional>
+
+#include "daemon/launcher/seccomp.hpp"
+
+namespace recap::launcher {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::uint64_t wire(sock_filter filter) {
+    std::uint64_t raw = 0;
+    std::memcpy(&raw, &filter, sizeof(raw));
+    return raw;
+}
+std::uint64_t returning(std::uint32_t value) { return wire({BPF_RET | BPF_K, 0, 0, value}); }
+
+TargetFacts someFacts() {
+    TargetFacts facts;
+    facts.startTime = 4711;
+    facts.cgroup = "/pod/web";
+    for (std::size_t i = 0; i < kNamespaces; ++i) facts.namespaces[i] = 100 + i;
+    facts.uid = 101;
+    facts.gid = 101;
+    facts.rootDevice = 7;
+    facts.rootInode = 9;
+    return facts;
+}
+
+HostIds someHost() {
+    HostIds host;
+    host.rootDevice = 1;
+    host.rootInode = 2;
+    return host;
+}
+
+Plan goodPlan() {
+    Plan plan;
+    plan.runId = "01HZX0000000000000000000AB";
+    plan.timeoutUsec = 1000000;
+    plan.startTime = 4711;
+    plan.cgroup = "/pod/web";
+    plan.expected = someFacts().namespaces;
+    plan.imageDigest = std::string(64, 'a');
+    plan.layers = {std::string(64, 'b')};
+    plan.executable = "/bin/ps";
+    plan.argv = {"ps"};
+    plan.workdir = "/";
+    plan.uid = plan.gid = 101;
+    plan.limits = {1 << 20, 100, 8, 1 << 20};
+    plan.logMax = 1024;
+    plan.filter = {returning(SECCOMP_RET_ALLOW)};
+    return plan;
+}
+
+TEST(CheckShape, AcceptsAGoodPlanAndNamesWhatIsWrong) {
+    ASSERT_TRUE(checkShape(goodPlan()));
+    const struct {
+        const char* words;
+        std::function<void(Plan&)> spoil;
+    } cases[] = {
+        {"ULID", [](Plan& plan) { plan.runId = "../../../etc/passwd-------"; }},
+        {"ULID", [](Plan& plan) { plan.runId = "01HZX0000000000000000000IL"; }},
+        {"digest", [](Plan& plan) { plan.imageDigest = std::string(64, 'A'); }},
+        {"layer", [](Plan& plan) { plan.layers = {"..", std::string(64, 'b')}; }},
+        {"layers", [](Plan& plan) { plan.layers.clear(); }},
+        {"executable", [](Plan& plan) { plan.executable = "/bin/../ps"; }},
+        {"executable", [](Plan& plan) { plan.executable = "ps"; }},
+        {"workdir", [](Plan& plan) { plan.workdir = "/proc/self/fd/../3"; }},
+        {"artifacts", [](Plan& plan) { plan.artifacts = "/"; }},
+        {"arguments", [](Plan& plan) { plan.argv.clear(); }},
+        {"NUL", [](Plan& plan) { plan.argv = {std::string("a\0b", 3)}; }},
+        {"environment", [](Plan& plan) { plan.env = {"NOVALUE"}; }},
+        {"deadline", [](Plan& plan) { plan.timeoutUsec = 0; }},
+        {"limit", [](Plan& plan) { plan.limits.memory = 0; }},
+        {"log", [](Plan& plan) { plan.logMax = 0; }},
+        {"stdin", [](Plan& plan) { plan.stdio[0] = Stdio::Log; }},
+        {"seccomp", [](Plan& plan) { plan.filter.clear(); }},
+        {"merged", [](Plan& plan) { plan.view = View::Merged; }},
+    };
+    for (const auto& one : cases) {
+        Plan plan = goodPlan();
+        one.spoil(plan);
+        auto checked = checkShape(plan);
+        ASSERT_FALSE(checked) << one.words;
+        EXPECT_THAT(checked.error().message, HasSubstr(one.words));
+    }
+}
+
+TEST(CheckShape, SaysWhichModesAreForLater) {
+    for (const std::uint32_t bit : {kNsPid, kNsUser, kNsCgroup, kNsTime}) {
+        Plan plan = goodPlan();
+        plan.namespaces = bit;
+        EXPECT_EQ(checkShape(plan).error().code, Errc::NotSupported) << bit;
+    }
+    Plan unknown = goodPlan();
+    unknown.namespaces = kNsMnt;  // is never joined as such
+    EXPECT_FALSE(checkShape(unknown));
+}
+
+TEST(ReadFilter, LetsOnlyNarrowingReturnsPass) {
+    for (const std::uint32_t good : {SECCOMP_RET_ALLOW, SECCOMP_RET_LOG, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ERRNO | 1u, SECCOMP_RET_ERRNO | 4095u}) {
+        const std::uint64_t program[] = {returning(good)};
+        EXPECT_TRUE(readFilter(program)) << good;
+    }
+    for (const std::uint32_t bad : {SECCOMP_RET_TRAP, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_ERRNO | 0u,
+                                    SECCOMP_RET_ERRNO | 4096u, 0x7ffe0000u}) {
+        const std::uint64_t program[] = {returning(SECCOMP_RET_ALLOW), returning(bad)};
+        EXPECT_FALSE(readFilter(program)) << bad;
+    }
+    const std::uint64_t computed[] = {wire({BPF_RET | BPF_A, 0, 0, SECCOMP_RET_ALLOW})};
+    EXPECT_FALSE(readFilter(computed));
+    const std::vector<std::uint64_t> endless(kMaxFilter + 1, returning(SECCOMP_RET_ALLOW));
+    EXPECT_FALSE(readFilter(endless));
+}
+
+TEST(CheckCeiling, RefusesEachKeyByItsName) {
+    ASSERT_TRUE(checkCeiling(goodPlan(), Ceiling{}, someFacts()));
+    const struct {
+        const char* key;
+        std::function<void(Plan&)> widen;
+    } cases[] = {
+        {"capabilities", [](Plan& plan) { plan.capabilities = 1ull << 21; }},
+        {"capabilities", [](Plan& plan) { plan.capabilities = 1ull << 63; }},
+        {"root-user", [](Plan& plan) { plan.uid = 0; }},
+        {"root-user", [](Plan& plan) { plan.gid = 0; }},
+        {"root-user", [](Plan& plan) { plan.groups = {5, 0}; }},
+        {"root-user", [](Plan& plan) { plan.capabilities = 1ull << 7; }},
+        {"max.memory", [](Plan& plan) { plan.limits.memory = ~0ull; }},
+        {"max.timeout", [](Plan& plan) { plan.timeoutUsec = ~0ull; }},
+        {"max.grace", [](Plan& plan) { plan.graceUsec = ~0ull; }},
+        {"max.log", [](Plan& plan) { plan.logMax = ~0ull; }},
+        {"views", [](Plan& plan) { plan.view = View::Write; }},
+    };
+    for (const auto& one : cases) {
+        Plan plan = goodPlan();
+        one.widen(plan);
+        auto checked = checkCeiling(plan, Ceiling{}, someFacts());
+        ASSERT_FALSE(checked) << one.key;
+        EXPECT_EQ(checked.error().code, Errc::Denied);
+        EXPECT_THAT(checked.error().message, HasSubstr(one.key));
+    }
+}
+
+TEST(CheckCeiling, RootOfARootTargetNeedsNoLeave) {
+    TargetFacts root = someFacts();
+    root.uid = root.gid = 0;
+    Plan plan = goodPlan();
+    plan.uid = plan.gid = 0;
+    plan.capabilities = 1ull << 7;
+    EXPECT_TRUE(checkCeiling(plan, Ceiling{}, root));
+}
+
+TEST(CheckTarget, RefusesEveryDifferenceAndTheHosts) {
+    Plan plan = goodPlan();
+    plan.namespaces = kNsNet | kNsUts;
+    ASSERT_TRUE(checkTarget(plan, someFacts(), someHost()));
+    TargetFacts facts = someFacts();
+    facts.startTime += 1;
+    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    facts = someFacts();
+    facts.cgroup = "/pod/other";
+    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    facts = someFacts();
+    facts.namespaces[1] = 5;
+    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    facts = someFacts();
+    facts.namespaces[2] = 5;  // ipc, which the plan does not use
+    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    facts = someFacts();
+    facts.hostNamespaces = kNsUts;
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("host's uts"));
+    plan.view = View::ReadOnly;
+    facts = someFacts();
+    facts.rootDevice = someHost().rootDevice;
+    facts.rootInode = someHost().rootInode;
+    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::Denied);
+}
+
+TEST(CheckStdio, TakesPipesSocketsFilesAndNullOnly) {
+    UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    UniqueFd zero(::open("/dev/zero", O_RDWR | O_CLOEXEC));
+    UniqueFd folder(::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    UniqueFd path(::open("/dev/null", O_PATH | O_CLOEXEC));
+    UniqueFd terminal(::open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC));
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    UniqueFd read(ends[0]);
+    UniqueFd write(ends[1]);
+    EXPECT_TRUE(checkStdio(null.get(), 0));
+    EXPECT_TRUE(checkStdio(read.get(), 0));
+    EXPECT_TRUE(checkStdio(write.get(), 1));
+    EXPECT_FALSE(checkStdio(write.get(), 0));
+    EXPECT_FALSE(checkStdio(read.get(), 2));
+    EXPECT_FALSE(checkStdio(zero.get(), 0));
+    EXPECT_FALSE(checkStdio(folder.get(), 0));
+    EXPECT_FALSE(checkStdio(path.get(), 1));
+    EXPECT_FALSE(checkStdio(terminal.get(), 1));
+}
+
+}  // namespace
+}  // namespace recap::launcher

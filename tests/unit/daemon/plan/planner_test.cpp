@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/plan/planner.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/daemon/plan/folders.hpp"
+
+using namespace recap;
+using namespace recap::plan;
+using namespace std::chrono_literals;
+using recap::test::capsuleText;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+namespace recap {
+
+// The images room's own is tested there; this one knows /bin.
+Result<std::string> findExecutable(const Image& image, std::string_view command, std::string_view) {
+    const std::string path = command.starts_with('/') ? std::string(command) : "/bin/" + std::string(command);
+    if (image.files.contains(path)) return path;
+    return fail(Errc::NotFound, "no program '" + std::string(command) + "' in image " + image.digest.substr(0, 12));
+}
+
+}  // namespace recap
+
+namespace {
+
+class OneImage : public ImageIndex {
+public:
+    OneImage() {
+        image.digest = std::string(64, 'a');
+        image.references = {"recap/a:1"};
+        image.layers = {std::string(64, 'b')};
+        image.architecture = "amd64";
+        image.entrypoint = {"tool"};
+        image.cmd = {"--help"};
+        image.env = {"PATH=/bin", "LANG=C", "broken"};
+        image.workdir = "/work";
+        image.files["/bin/tool"] = {};
+        image.admitted = true;
+    }
+    Result<const Image*> find(std::string_view reference) const override {
+        if (reference.substr(0, reference.find('@')) == "recap/a:1") return &image;
+        return fail(Errc::NotFound, "no image");
+    }
+    std::vector<const Image*> list() const override { return {&image}; }
+
+    Image image;
+};
+
+class PlannerTest : public testing::Test {
+protected:
+    PlannerTest() {
+        scratch_.writePolicies();
+        EXPECT_TRUE(policies_.reload());
+        target_.id = {"docker", "3f2a"};
+        target_.name = "web";
+        target_.pid = 4242;
+        target_.labels = {{"app", "nginx"}, {"tier", "front"}};
+        target_.facts = TargetFacts{};
+        target_.facts->uid = 101;
+        target_.facts->gid = 102;
+        target_.facts->groups = {7, 8};
+        request_.capsule = "a";
+    }
+
+    Result<RunPlan> plan(const std::string& more = "", const std::string& capsule = "") {
+        scratch_.write("etc/capsules/a.toml", capsuleText("a", more, capsule));
+        const auto loaded = capsules_.reload();
+        EXPECT_TRUE(loaded) << loaded.error().message;
+        return planner_.plan("01J00000000000000000000000", request_, target_);
+    }
+    Error refusal(const std::string& more = "", const std::string& capsule = "") {
+        auto planned = plan(more, capsule);
+        EXPECT_FALSE(planned) << "was planned";
+        return planned ? Error{Errc::None, ""} : planned.error();
+    }
+
+    test::ScratchFolders scratch_;
+    SyscallTable table_;
+    OneImage images_;
+    PolicyFiles policies_{scratch_.folders(), table_};
+    CapsuleFiles capsules_{scratch_.folders(), policies_, table_};
+    CapsulePlanner planner_{capsules_, policies_, table_, images_};
+    Target target_;
+    RunRequest request_;
+};
+
+}  // namespace
+
+TEST_F(PlannerTest, DecidesEverything) {
+    request_.args = {"-x", "a\nb"};
+    const auto planned = plan(
+        "[sandbox]\nnamespaces = [\"net\"]\nprocesses = \"observe\"\nview = \"read-only\"\n[output]\nartifacts = \"/out\"\nkeep = \"1d\"\n",
+        "env = { LANG = \"de\", X = \"1\" }");
+    ASSERT_TRUE(planned) << planned.error().message;
+    EXPECT_EQ(planned->id, "01J00000000000000000000000");
+    EXPECT_EQ(planned->executable, "/bin/tool");
+    EXPECT_THAT(planned->argv, ElementsAre("tool", "-v", "-x", "a\nb"));
+    EXPECT_THAT(planned->env,
+                ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a", "RECAP_RUN_ID=01J00000000000000000000000",
+                            "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web", "RECAP_TARGET_ROOT=/target", "X=1"));
+    EXPECT_EQ(planned->workdir, "/work");
+    EXPECT_EQ(planned->uid, 101u);
+    EXPECT_EQ(planned->gid, 102u);
+    EXPECT_THAT(planned->groups, ElementsAre(7u, 8u));
+    EXPECT_EQ(planned->sandbox.namespaces, 2u);
+    EXPECT_EQ(planned->sandbox.capabilities, 0u);
+    EXPECT_EQ(planned->sandbox.limits, (Limits{256u << 20, 1000, 128, 64u << 20, 5min}));
+    EXPECT_EQ(planned->sandbox.artifactsMax, 64u << 20);
+    EXPECT_EQ(planned->imageDigest, images_.image.digest);
+    EXPECT_EQ(planned->layers, images_.image.layers);
+    EXPECT_EQ(planned->artifacts, "/out");
+    EXPECT_EQ(planned->artifactsKeep, 24h);
+    EXPECT_FALSE(planned->filter.empty());
+    EXPECT_GT(planned->grace.count(), 0);
+    EXPECT_GT(planned->planned, 0u);
+    EXPECT_THAT(planned->narrowed, IsEmpty());
+}
+
+TEST_F(PlannerTest, ArgumentsDoWhatTheManifestSays) {
+    request_.args = {"x"};
+    EXPECT_THAT(plan("", "args = \"append\"")->argv, ElementsAre("tool", "-v", "x"));
+    EXPECT_THAT(plan("", "args = \"replace\"")->argv, ElementsAre("tool", "x"));
+    EXPECT_EQ(refusal("", "args = \"refuse\"").code, Errc::InvalidArgument);
+    request_.args = {};
+    EXPECT_THAT(plan("", "args = \"replace\"")->argv, ElementsAre("tool", "-v"));
+    EXPECT_TRUE(plan("", "args = \"refuse\""));
+    scratch_.write("etc/capsules/b.toml", "manifest = 1\n[capsule]\nname = \"b\"\nimage = \"recap/a:1\"\nargs = \"replace\"\n");
+    ASSERT_TRUE(capsules_.reload());
+    request_.capsule = "b";
+    EXPECT_THAT(planner_.plan("id", request_, target_)->argv, ElementsAre("tool", "--help")) << "the image's own";
+    request_.args = {"y"};
+    EXPECT_THAT(planner_.plan("id", request_, target_)->argv, ElementsAre("tool", "y"));
+}
+
+TEST_F(PlannerTest, RefusesWhatIsTooLongForAPlan) {
+    request_.args = {std::string(200'000, 'x')};
+    EXPECT_EQ(refusal().code, Errc::LimitExceeded);
+    request_.args = std::vector<std::string>(2000, "x");
+    EXPECT_EQ(refusal().code, Errc::LimitExceeded);
+}
+
+TEST_F(PlannerTest, TakesOnlyTheTargetsThatTheManifestIsFor) {
+    EXPECT_TRUE(plan("[target]\nselector = { app = \"nginx\" }\nbackends = [\"docker\"]"));
+    EXPECT_THAT(refusal("[target]\nselector = { app = \"redis\" }").message,
+                HasSubstr("target docker:3f2a has label app = nginx; capsule 'a' is for targets with app = redis"));
+    EXPECT_EQ(refusal("[target]\nselector = { x = \"y\" }").code, Errc::Denied);
+    EXPECT_THAT(refusal("[target]\nbackends = [\"containerd\"]").message,
+                HasSubstr("is for targets of containerd (target.backends), not of docker"));
+    const auto expression = [](const std::string& text) { return "[target]\nexpressions = [" + text + "]"; };
+    EXPECT_TRUE(plan(
+        expression("{ key = \"tier\", op = \"in\", values = [\"front\", \"back\"] }, { key = \"x\", op = \"!=\", values = [\"y\"] }")));
+    for (const std::string wrong :
+         {"{ key = \"tier\", op = \"notin\", values = [\"front\"] }", "{ key = \"x\", op = \"exists\" }",
+          "{ key = \"tier\", op = \"=\", values = [\"back\"] }", "{ key = \"tier\", op = \"!=\", values = [\"front\"] }"})
+        EXPECT_EQ(refusal(expression(wrong)).code, Errc::Denied) << wrong;
+}
+
+TEST_F(PlannerTest, RefusesWhatIsNotOnDemandOrNotThere) {
+    EXPECT_EQ(refusal("[schedule]\non-demand = false\n[schedule.periodic]\nevery = \"1h\"").code, Errc::Denied);
+    target_.state = TargetState::Stopped;
+    EXPECT_EQ(refusal().code, Errc::TargetGone);
+    request_.capsule = "nobody";
+    EXPECT_EQ(refusal().code, Errc::NotFound);
+}
+
+TEST_F(PlannerTest, RunsAdmittedImagesOfThisMachineOnly) {
+    images_.image.admitted = false;
+    EXPECT_EQ(refusal().code, Errc::NotAdmitted);
+    images_.image.admitted = true;
+    images_.image.architecture = "arm64";
+    EXPECT_THAT(refusal().message, HasSubstr("image recap/a:1 is for arm64, this machine is amd64"));
+    images_.image.architecture = "amd64";
+    const auto pinned = [](char digit) {
+        return "manifest = 1\n[capsule]\nname = \"a\"\ncommand = [\"tool\"]\nimage = \"recap/a:1@sha256:" + std::string(64, digit) + "\"\n";
+    };
+    scratch_.write("etc/capsules/a.toml", pinned('c'));
+    ASSERT_TRUE(capsules_.reload());
+    EXPECT_THAT(planner_.plan("id", request_, target_).error().message, HasSubstr("pins image recap/a:1@sha256:ccc"));
+    scratch_.write("etc/capsules/a.toml", pinned('a'));
+    ASSERT_TRUE(capsules_.reload());
+    EXPECT_TRUE(planner_.plan("id", request_, target_));
+    scratch_.write("etc/capsules/b.toml", capsuleText("b"));
+    ASSERT_TRUE(capsules_.reload());
+    request_.capsule = "b";
+    EXPECT_THAT(planner_.plan("id", request_, target_).error().message, HasSubstr("image recap/b:1 of capsule 'b' is not imported"));
+}
+
+TEST_F(PlannerTest, RefusesAProgramThatTheImageLacks) {
+    images_.image.files.clear();
+    EXPECT_THAT(refusal().message, HasSubstr("no program 'tool'"));
+}
+
+TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
+    target_.facts->hostNamespaces = 2;
+    EXPECT_TRUE(plan());
+    EXPECT_THAT(refusal("[sandbox]\nnamespaces = [\"net\", \"uts\"]").message,
+                HasSubstr("target docker:3f2a has the host's net namespace: the run would join the host's"));
+    target_.facts->hostNamespaces = 1;
+    EXPECT_TRUE(plan("[sandbox]\nnamespaces = [\"net\"]"));
+    EXPECT_EQ(refusal("[sandbox]\nprocesses = \"observe\"").code, Errc::Denied);
+    target_.facts->hostNamespaces = 128;
+    EXPECT_EQ(refusal("[sandbox]\nview = \"read-only\"").code, Errc::Denied);
+}
+
+TEST_F(PlannerTest, NamesWhatThisVersionCannotDo) {
+    for (const std::string sandbox : {"processes = \"join\"", "view = \"merged\"", "view = \"write\"\nwrites = [\"/a\"]",
+                                      "namespaces = [\"user\"]", "namespaces = [\"cgroup\"]", "namespaces = [\"time\"]", "freeze = true"}) {
+        const auto error = refusal("[sandbox]\npolicy = \"trusted\"\n" + sandbox);
+        EXPECT_EQ(error.code, Errc::NotSupported) << sandbox;
+        EXPECT_THAT(error.message, HasSubstr(sandbox.substr(0, sandbox.find(' ')))) << sandbox;
+    }
+    EXPECT_EQ(refusal("", "tty = true").code, Errc::NotSupported);
+}
+
+TEST_F(PlannerTest, ResolvesUsersToNumbers) {
+    const auto planned = plan("[sandbox]\nuser = \"1000:2000\"");
+    EXPECT_EQ(planned->uid, 1000u);
+    EXPECT_EQ(planned->gid, 2000u);
+    EXPECT_THAT(planned->groups, IsEmpty());
+    const auto root = plan("[sandbox]\nuser = \"root\"\npolicy = \"network-debug\"");
+    EXPECT_EQ(root->uid, 0u);
+    EXPECT_THAT(root->groups, IsEmpty());
+    EXPECT_THAT(refusal("[sandbox]\nuser = \"root\"").message, HasSubstr("policy default: user \"root\" is not allowed"));
+}
+
+TEST_F(PlannerTest, ACallerCanOnlyShortenTheTime) {
+    request_.timeout = 10s;
+    EXPECT_EQ(plan()->sandbox.limits.timeout, 10s);
+    request_.timeout = 10h;
+    const auto planned = plan("[limits]\ntimeout = \"30s\"");
+    EXPECT_EQ(planned->sandbox.limits.timeout, 30s);
+    ASSERT_EQ(planned->narrowed.size(), 1u);
+    EXPECT_EQ(planned->narrowed[0].what, "timeout: the caller's 10h narrowed to 30s");
+}
+
+TEST_F(PlannerTest, EveryPolicyNarrowsAndIsNamed) {
+    Settings settings;
+    settings.policies = {"nonetwork"};
+    settings.grace = 3s;
+    planner_.configure(settings);
+    const auto planned = plan(
+        "[sandbox]\npolicy = \"network-debug\"\nnamespaces = [\"net\", \"uts\"]\ncapabilities = [\"CAP_NET_RAW\", "
+        "\"CAP_SYS_ADMIN\"]\n[limits]\nmemory = \"8G\"");
+    ASSERT_TRUE(planned) << planned.error().message;
+    EXPECT_EQ(planned->sandbox.namespaces, 8u);
+    EXPECT_EQ(planned->sandbox.capabilities, 0u);
+    EXPECT_FALSE(planned->sandbox.syscalls.contains("socket"));
+    EXPECT_EQ(planned->grace, 3s);
+    const auto words = planner_.describe(*planned);
+    EXPECT_THAT(words, Contains("narrowed by network-debug: capabilities: CAP_SYS_ADMIN not given"));
+    EXPECT_THAT(words, Contains("narrowed by network-debug: memory: 8 GiB narrowed to 1 GiB"));
+    EXPECT_THAT(words, Contains("narrowed by nonetwork: namespaces: net not joined"));
+    EXPECT_THAT(words, Contains("narrowed by nonetwork: capabilities: CAP_NET_RAW not given"));
+    EXPECT_THAT(words, Contains("joins the target's namespaces: uts"));
+    EXPECT_THAT(words, Contains("runs as uid 101, gid 102 (user = \"target\")"));
+    EXPECT_THAT(words, Contains("holds no capability"));
+    settings.policies = {"lax"};
+    planner_.configure(settings);
+    EXPECT_THAT(refusal().message, HasSubstr("policies of recapd.toml: no policy 'lax'"));
+}
+
+TEST_F(PlannerTest, AReloadedPolicyOrCapsuleCountsAtOnce) {
+    EXPECT_EQ(plan()->sandbox.limits.pids, 128u);
+    EXPECT_EQ(plan("[limits]\npids = 5")->sandbox.limits.pids, 5u);
+    std::filesystem::create_directories(scratch_.path("etc/policies"));
+    std::ifstream strict(scratch_.path("vendor/policies/strict.toml"));
+    std::string text((std::istreambuf_iterator<char>(strict)), {});
+    text.replace(text.find("name = \"strict\""), 15, "name = \"default\"");
+    scratch_.write("etc/policies/default.toml", text);
+    ASSERT_TRUE(policies_.reload());
+    EXPECT_EQ(plan()->sandbox.limits.pids, 32u);
+    EXPECT_FALSE(plan()->sandbox.syscalls.contains("socket"));
+}
