@@ -92,7 +92,7 @@ void PeerRun::live() {
     if (pid < 0) return finish("not-started", 0, "posix_spawn failed");
     pid_ = pid;
     if (stopped_) ::kill(pid, SIGKILL);  // asked before there was anything to signal
-    options_.clear();  // the descriptors with it: their ends must show
+    options_.clear();                    // the descriptors with it: their ends must show
     const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     pollfd waiting{pidfd.get(), POLLIN, 0};
     const bool late = ::poll(&waiting, 1, patience) == 0;
@@ -227,12 +227,14 @@ OptionRows PeerManager::ListTargets(const Options& filter, const Options&) {
     if (filter.contains("labels") && filter.at("labels").get<std::map<std::string, std::string>>().at("app") != "nginx") rows.clear();
     return rows;
 }
-OptionRows PeerManager::ListCapsules(const Options&) {
-    return {{{"name", std::string("sh")}, {"version", std::string("1.0")}, {"digest", std::string(64, 'a')}, {"admitted", true}},
-            {{"name", std::string("broken")}, {"problem", std::string("broken.toml:2:1: unknown key 'entyr'")}}};
+void PeerManager::ListCapsules(sdbus::Result<OptionRows>&& result, Options) {
+    result.returnResults(
+        {{{"name", std::string("sh")}, {"version", std::string("1.0")}, {"digest", std::string(64, 'a')}, {"admitted", true}},
+         {{"name", std::string("broken")}, {"problem", std::string("broken.toml:2:1: unknown key 'entyr'")}}});
 }
-OptionRows PeerManager::ListImages(const Options&) {
-    return {{{"digest", std::string(64, 'a')}, {"references", std::vector<std::string>{"recap/sh:1.0"}}, {"size", uint64_t{1} << 20}}};
+void PeerManager::ListImages(sdbus::Result<OptionRows>&& result, Options) {
+    result.returnResults(
+        {{{"digest", std::string(64, 'a')}, {"references", std::vector<std::string>{"recap/sh:1.0"}}, {"size", uint64_t{1} << 20}}});
 }
 OptionRows PeerManager::ListBackends(const Options&) {
     return {

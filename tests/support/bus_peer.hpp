@@ -91,8 +91,8 @@ private:
     void RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Options) override;
     void Plan(sdbus::Result<Options>&& result, std::string, std::string, std::vector<std::string>, Options) override;
     OptionRows ListTargets(const Options& filter, const Options& options) override;
-    OptionRows ListCapsules(const Options& options) override;
-    OptionRows ListImages(const Options& options) override;
+    void ListCapsules(sdbus::Result<OptionRows>&& result, Options options) override;
+    void ListImages(sdbus::Result<OptionRows>&& result, Options options) override;
     OptionRows ListBackends(const Options& options) override;
     OptionRows ListPolicies(const Options& options) override;
     OptionRows ListSchedule(const Options& options) override;
