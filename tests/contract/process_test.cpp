@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "tests/contract/observed_host.hpp"
+#include "tests/support/environment.hpp"
 #include "tests/support/micro_container.hpp"
 #include "tests/support/proc.hpp"
 #include "tests/support/wait.hpp"
@@ -23,7 +24,7 @@ class Machine : public World {
 public:
     explicit Machine(std::string settings) : settings_(std::move(settings)) {}
     std::string plugin() const override { return "process"; }
-    fs::path pluginsDir() const override { return fs::path(std::getenv("RECAP_BUILD_DIR")) / "lib/recap/plugins"; }
+    fs::path pluginsDir() const override { return fs::path(variable("RECAP_BUILD_DIR", "ctest")) / "lib/recap/plugins"; }
     std::string settings() const override { return settings_; }
     std::vector<std::string> asItsUser() const override { return asRecapProcess(); }
     pid_t start(const std::string&, const std::map<std::string, std::string>&) override { return 0; }
@@ -89,7 +90,8 @@ TEST_F(ProcessBackend, ItsHostHasOneCapabilityAndIsNotRoot) {
 }
 
 TEST_F(ProcessBackend, AContainerIsSeenByItsCgroupWhereNoRuntimeTellsOfIt) {
-    const std::string id = std::string(60, 'a') + "beef";
+    const std::string own = std::to_string(::getpid());  // also decimal digits are hexadecimal ones
+    const std::string id = std::string(64 - own.size(), 'a') + own;
     TestCgroup cgroup("docker-" + id + ".scope");
     const Child container(Command{.argv = {"unshare", "--fork", "--kill-child", "--pid", "--net", "sleep", "86400"}});
     const pid_t init = onlyChild(container.pid(), "sleep");
@@ -114,7 +116,8 @@ TEST_F(ProcessBackend, APidOrNetworkNamespaceIsSeenWithoutAnyEngine) {
 
 TEST_F(ProcessBackend, AContainerThatBothRuntimeAndCgroupShowIsOneTarget) {
     ContainerOptions options;
-    options.name = std::string(60, 'b') + "cafe" + "";
+    const std::string own = std::to_string(::getpid());
+    options.name = std::string(64 - own.size(), 'b') + own;
     options.kind = "busybox";
     options.argv = {"/bin/sleep", "86400"};
     options.labels = {{"app", "both"}};

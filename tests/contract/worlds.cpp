@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdlib>
-#include <fstream>
-
 #include "tests/contract/world.hpp"
 #include "tests/support/command.hpp"
+#include "tests/support/environment.hpp"
 #include "tests/support/files.hpp"
 #include "tests/support/micro_container.hpp"
 
@@ -13,7 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 
 fs::path buildDir() {
-    return std::getenv("RECAP_BUILD_DIR");
+    return variable("RECAP_BUILD_DIR", "ctest");
 }
 
 class DemoWorld : public World {
