@@ -35,7 +35,8 @@ Ceiling merged(const CeilingFile& file) {
     set(ceiling.writes, file.writes);
     set(ceiling.capabilities, file.capabilities);
     set(ceiling.rootUser, file.rootUser);
-    if (file.bestEffortLimits) ceiling.limits = *file.bestEffortLimits ? recap::launcher::LimitsMode::BestEffort : recap::launcher::LimitsMode::Enforced;
+    if (file.bestEffortLimits)
+        ceiling.limits = *file.bestEffortLimits ? recap::launcher::LimitsMode::BestEffort : recap::launcher::LimitsMode::Enforced;
     set(ceiling.maxMemory, file.maxMemory);
     set(ceiling.maxCpuMilli, file.maxCpuMilli);
     set(ceiling.maxPids, file.maxPids);

@@ -74,7 +74,7 @@ void Outbox::snapshotEnd() {
     staged_.reset();
     if (!ready_) resync_ = true;
     ready_ = true;
-    state_ = StateRecord{BackendState::Ready, ""};
+    setState({BackendState::Ready, ""});
     wake();
 }
 
@@ -92,8 +92,7 @@ void Outbox::removed(const std::string& id) {
 
 void Outbox::state(BackendState state, std::string detail) {
     const std::lock_guard lock(mutex_);
-    state_ = StateRecord{state, cleanText(detail, kMaxText)};
-    wake();
+    setState({state, cleanText(detail, kMaxText)});
 }
 
 void Outbox::reply(FromHost record) {
@@ -111,6 +110,12 @@ void Outbox::greet(Hello hello) {
 void Outbox::resync() {
     const std::lock_guard lock(mutex_);
     resync_ = ready_;
+    wake();
+}
+
+void Outbox::setState(StateRecord state) {
+    if (last_ == state) return;
+    last_ = state_ = std::move(state);
     wake();
 }
 
@@ -142,6 +147,7 @@ void Outbox::note(Change change, std::string id) {
 
 void Outbox::startSnapshot() {
     resync_ = false;
+    state_ = last_;  // a snapshot says "ready" to recapd, which may not be the last word
     told_ = 0;
     changes_.clear();
     changes_.push_back({Change::Begin, ""});

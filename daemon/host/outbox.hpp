@@ -50,6 +50,7 @@ private:
     void note(Change change, std::string id);  // locked
     void startSnapshot();                      // locked
     std::optional<FromHost> takeChange();      // locked
+    void setState(StateRecord state);          // locked; says nothing twice
     void wake();
 
     std::mutex mutex_;
@@ -59,12 +60,13 @@ private:
     std::deque<Pending> changes_;
     std::deque<FromHost> replies_;
     std::optional<Hello> hello_;
-    std::optional<StateRecord> state_;
-    bool ready_ = false;        // the first snapshot is complete
-    bool resync_ = false;       // the next thing to tell is the whole picture
-    bool overfull_ = false;     // said that targets are left out
-    std::uint32_t told_ = 0;    // targets of the snapshot under way to recapd
-    std::uint64_t number_ = 0;  // of the last record
+    std::optional<StateRecord> state_;  // to be told
+    std::optional<StateRecord> last_;   // told, or to be told
+    bool ready_ = false;                // the first snapshot is complete
+    bool resync_ = false;               // the next thing to tell is the whole picture
+    bool overfull_ = false;             // said that targets are left out
+    std::uint32_t told_ = 0;            // targets of the snapshot under way to recapd
+    std::uint64_t number_ = 0;          // of the last record
 };
 
 // The C table over an Outbox. `onAlive` is called on the plugin's thread.

@@ -64,6 +64,7 @@ struct Removed {
 struct StateRecord {
     BackendState state = BackendState::Waiting;
     std::string detail;
+    auto operator<=>(const StateRecord&) const = default;
 };
 struct Found {  // answer of Find; the target itself went before it as Added
     std::uint64_t request = 0;

@@ -33,7 +33,9 @@ CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
     return info;
 }
 
-bool isThere(const std::filesystem::path& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool isThere(const std::filesystem::path& path) {
+    return ::access(path.c_str(), F_OK) == 0;
+}
 
 }  // namespace
 
@@ -43,7 +45,9 @@ CapsuleFiles::CapsuleFiles(const Folders& folders, const PolicyFiles& policies, 
                 std::filesystem::path(folders.config) / "capsules"};
 }
 
-std::filesystem::path CapsuleFiles::installed(std::string_view name) const { return state_ / (std::string(name) + ".toml"); }
+std::filesystem::path CapsuleFiles::installed(std::string_view name) const {
+    return state_ / (std::string(name) + ".toml");
+}
 
 CapsuleFiles::Entry CapsuleFiles::read(const std::string& name, const std::filesystem::path& path) const {
     Entry entry;
@@ -103,8 +107,10 @@ Result<void> CapsuleFiles::reload() {
 Result<const CapsuleFiles::Entry*> CapsuleFiles::usable(std::string_view name) const {
     const auto found = entries_.find(name);
     if (found == entries_.end())
-        return fail(Errc::NotFound, "no capsule " + manifest::printable(name) + "; 'recapctl capsules' lists them, 'recapctl capsule install' adds one");
-    if (!found->second.manifest) return fail(Errc::InvalidArgument, "capsule '" + std::string(name) + "' can't be read: " + found->second.info.problem);
+        return fail(Errc::NotFound,
+                    "no capsule " + manifest::printable(name) + "; 'recapctl capsules' lists them, 'recapctl capsule install' adds one");
+    if (!found->second.manifest)
+        return fail(Errc::InvalidArgument, "capsule '" + std::string(name) + "' can't be read: " + found->second.info.problem);
     return &found->second;
 }
 
@@ -140,10 +146,12 @@ Result<void> CapsuleFiles::checkRunnable(const manifest::Manifest& manifest) con
 Result<void> CapsuleFiles::checkPlace(const std::string& name, bool replace) const {
     for (auto folder = folders_.rbegin(); *folder != state_; ++folder) {
         const auto path = *folder / (name + ".toml");
-        if (isThere(path)) return fail(Errc::AlreadyExists, path.string() + " masks what would be installed as capsule '" + name + "'; remove it first");
+        if (isThere(path))
+            return fail(Errc::AlreadyExists, path.string() + " masks what would be installed as capsule '" + name + "'; remove it first");
     }
     if (const auto found = entries_.find(name); found != entries_.end() && !replace)
-        return fail(Errc::AlreadyExists, "capsule '" + name + "' is there already, from " + found->second.info.path + "; installing over it needs the option to replace");
+        return fail(Errc::AlreadyExists, "capsule '" + name + "' is there already, from " + found->second.info.path +
+                                             "; installing over it needs the option to replace");
     return {};
 }
 

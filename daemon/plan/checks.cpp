@@ -31,18 +31,22 @@ bool matches(const manifest::SelectorExpression& expression, const Target& targe
 
 Result<void> checkSelector(const manifest::Manifest& manifest, const Target& target) {
     const auto refuse = [&](const std::string& wanted, const std::string& key) {
-        return fail(Errc::Denied, "target " + target.id.text() + " has " + label(target, key) + "; capsule '" + manifest.name + "' is for targets with " + wanted);
+        return fail(Errc::Denied, "target " + target.id.text() + " has " + label(target, key) + "; capsule '" + manifest.name +
+                                      "' is for targets with " + wanted);
     };
     for (const auto& [key, value] : manifest.target.selector)
-        if (const auto found = target.labels.find(key); found == target.labels.end() || found->second != value) return refuse(key + " = " + value, key);
+        if (const auto found = target.labels.find(key); found == target.labels.end() || found->second != value)
+            return refuse(key + " = " + value, key);
     for (const auto& expression : manifest.target.expressions)
         if (!matches(expression, target))
-            return refuse(expression.key + " " + expression.op + (expression.values.empty() ? "" : " " + join(expression.values)), expression.key);
+            return refuse(expression.key + " " + expression.op + (expression.values.empty() ? "" : " " + join(expression.values)),
+                          expression.key);
     return {};
 }
 
 Result<void> checkState(const Target& target) {
-    if (target.state == TargetState::Stopped || target.pid <= 0) return fail(Errc::TargetGone, "target " + target.id.text() + " is not running");
+    if (target.state == TargetState::Stopped || target.pid <= 0)
+        return fail(Errc::TargetGone, "target " + target.id.text() + " is not running");
     if (!target.facts) return fail(Errc::Unavailable, "target " + target.id.text() + " has not been inspected yet");
     return {};
 }
@@ -51,7 +55,8 @@ Result<void> checkState(const Target& target) {
 
 Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& request, const Target& target) {
     const std::string capsule = "capsule '" + manifest.name + "'";
-    if (!manifest.schedule.onDemand) return fail(Errc::Denied, capsule + " can't be run on demand: its manifest says schedule.on-demand = false");
+    if (!manifest.schedule.onDemand)
+        return fail(Errc::Denied, capsule + " can't be run on demand: its manifest says schedule.on-demand = false");
     if (manifest.args == manifest::ArgsMode::Refuse && !request.args.empty())
         return fail(Errc::InvalidArgument, capsule + " takes no arguments: its manifest says args = \"refuse\"");
     const auto& backends = manifest.target.backends;
@@ -65,17 +70,20 @@ Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifes
     const auto& reference = manifest.image;
     auto found = images.find(reference);
     if (!found && found.error().code == Errc::NotFound)
-        return fail(Errc::NotFound, "image " + reference + " of capsule '" + manifest.name + "' is not imported; 'recapctl image import' brings it in");
+        return fail(Errc::NotFound,
+                    "image " + reference + " of capsule '" + manifest.name + "' is not imported; 'recapctl image import' brings it in");
     if (!found) return forward(std::move(found), "image of capsule '" + manifest.name + "'");
     const Image& image = **found;
     const auto pin = reference.find("@sha256:");
     if (pin != std::string::npos && reference.compare(pin + 8, std::string::npos, image.digest) != 0)
-        return fail(Errc::NotFound, "capsule '" + manifest.name + "' pins image " + reference + ", but " + reference.substr(0, pin) + " is " + image.digest + " here");
+        return fail(Errc::NotFound, "capsule '" + manifest.name + "' pins image " + reference + ", but " + reference.substr(0, pin) +
+                                        " is " + image.digest + " here");
     if (!image.admitted)
-        return fail(Errc::NotAdmitted, "image " + reference + " (" + image.digest.substr(0, 12) + ") is imported but not admitted; root admits it with 'recap-admit " +
-                                           image.digest + "'");
+        return fail(Errc::NotAdmitted, "image " + reference + " (" + image.digest.substr(0, 12) +
+                                           ") is imported but not admitted; root admits it with 'recap-admit " + image.digest + "'");
     if (image.architecture != kArchitecture)
-        return fail(Errc::NotSupported, "image " + reference + " is for " + image.architecture + ", this machine is " + std::string(kArchitecture));
+        return fail(Errc::NotSupported,
+                    "image " + reference + " is for " + image.architecture + ", this machine is " + std::string(kArchitecture));
     return &image;
 }
 
@@ -85,8 +93,10 @@ Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpe
     };
     if (manifest.tty) return unsupported("tty = true");
     if (sandbox.processes == Processes::Join) return unsupported("processes = \"join\"");
-    if (sandbox.view == View::Merged || sandbox.view == View::Write) return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
-    if (const auto later = sandbox.namespaces & (kUser | kCgroup | kTime)) return unsupported("namespaces = " + join(namespaceWords(later)));
+    if (sandbox.view == View::Merged || sandbox.view == View::Write)
+        return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
+    if (const auto later = sandbox.namespaces & (kUser | kCgroup | kTime))
+        return unsupported("namespaces = " + join(namespaceWords(later)));
     if (sandbox.freeze) return unsupported("freeze = true");
     return {};
 }
@@ -95,11 +105,15 @@ Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target) {
     const std::uint32_t host = target.facts->hostNamespaces;
     const std::string who = "target " + target.id.text() + " ";
     if (const auto joined = host & sandbox.namespaces)
-        return fail(Errc::Denied, who + "has the host's " + join(namespaceWords(joined)) + " namespace: the run would join the host's; only a target with its own can be joined");
+        return fail(Errc::Denied, who + "has the host's " + join(namespaceWords(joined)) +
+                                      " namespace: the run would join the host's; only a target with its own can be joined");
     if (sandbox.processes != Processes::None && (host & kPid))
-        return fail(Errc::Denied, who + "has the host's pid namespace: the run would see the host's processes; only a target with its own can be observed");
+        return fail(
+            Errc::Denied,
+            who + "has the host's pid namespace: the run would see the host's processes; only a target with its own can be observed");
     if (sandbox.view != View::None && (host & kMnt))
-        return fail(Errc::Denied, who + "has the host's mnt namespace: the run would see the host's files; only a target with its own can be shown");
+        return fail(Errc::Denied,
+                    who + "has the host's mnt namespace: the run would see the host's files; only a target with its own can be shown");
     return {};
 }
 

@@ -4,8 +4,8 @@
 namespace recap::plan {
 namespace {
 
-constexpr std::size_t kMaxWords = 1024;        // arguments, and variables
-constexpr std::size_t kMaxBytes = 96 * 1024;   // of both together: a plan is one message to the launcher
+constexpr std::size_t kMaxWords = 1024;       // arguments, and variables
+constexpr std::size_t kMaxBytes = 96 * 1024;  // of both together: a plan is one message to the launcher
 constexpr std::string_view kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // The manifest's command, else the image's. With args = "replace" a caller's arguments take the place of all but the
@@ -32,7 +32,8 @@ std::vector<std::string> commandLine(const manifest::Manifest& manifest, const I
 std::map<std::string, std::string> environment(const manifest::Manifest& manifest, const Image& image, const RunPlan& plan) {
     std::map<std::string, std::string> env{{"PATH", std::string(kPath)}};
     for (const auto& entry : image.env)
-        if (const auto equal = entry.find('='); equal != std::string::npos && equal > 0) env[entry.substr(0, equal)] = entry.substr(equal + 1);
+        if (const auto equal = entry.find('='); equal != std::string::npos && equal > 0)
+            env[entry.substr(0, equal)] = entry.substr(equal + 1);
     for (const auto& [name, value] : manifest.env) env[name] = value;
     env["RECAP_RUN_ID"] = plan.id;
     env["RECAP_CAPSULE"] = manifest.name;
@@ -46,14 +47,16 @@ std::map<std::string, std::string> environment(const manifest::Manifest& manifes
 Result<void> checkSize(const RunPlan& plan) {
     std::size_t bytes = 0;
     for (const auto* list : {&plan.argv, &plan.env}) {
-        if (list->size() > kMaxWords) return fail(Errc::LimitExceeded, std::to_string(list->size()) + " arguments or variables; at most 1024 of each can be passed");
+        if (list->size() > kMaxWords)
+            return fail(Errc::LimitExceeded, std::to_string(list->size()) + " arguments or variables; at most 1024 of each can be passed");
         for (const auto& entry : *list) {
             if (entry.find('\0') != std::string::npos) return fail(Errc::InvalidArgument, "a NUL in an argument or a variable");
             bytes += entry.size() + 1;
         }
     }
     if (bytes > kMaxBytes)
-        return fail(Errc::LimitExceeded, "arguments and environment have " + std::to_string(bytes) + " bytes; at most " + std::to_string(kMaxBytes) + " can be passed");
+        return fail(Errc::LimitExceeded, "arguments and environment have " + std::to_string(bytes) + " bytes; at most " +
+                                             std::to_string(kMaxBytes) + " can be passed");
     return {};
 }
 

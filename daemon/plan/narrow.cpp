@@ -11,7 +11,9 @@ bool isWithin(View inner, View outer) {
 }
 
 // "kill" lets nothing through and stops at once, "errno" lets nothing through, "log" lets all through.
-int width(OnViolation action) { return action == OnViolation::Kill ? 0 : action == OnViolation::Errno ? 1 : 2; }
+int width(OnViolation action) {
+    return action == OnViolation::Kill ? 0 : action == OnViolation::Errno ? 1 : 2;
+}
 
 bool isWithin(const Limits& inner, const Limits& outer) {
     return inner.memory <= outer.memory && inner.cpuMilli <= outer.cpuMilli && inner.pids <= outer.pids && inner.scratch <= outer.scratch &&
@@ -19,7 +21,8 @@ bool isWithin(const Limits& inner, const Limits& outer) {
 }
 
 bool isWithin(const std::vector<std::string>& inner, const std::vector<std::string>& outer) {
-    return std::all_of(inner.begin(), inner.end(), [&](const auto& path) { return std::find(outer.begin(), outer.end(), path) != outer.end(); });
+    return std::all_of(inner.begin(), inner.end(),
+                       [&](const auto& path) { return std::find(outer.begin(), outer.end(), path) != outer.end(); });
 }
 
 }  // namespace
@@ -39,7 +42,8 @@ Result<Narrowed> narrowAll(SandboxSpec asked, const std::vector<const Policy*>& 
         auto narrowed = policy->narrow(result.sandbox);
         if (!narrowed) return forward(std::move(narrowed), "policy " + std::string(policy->name()));
         if (!isWithin(narrowed->sandbox, result.sandbox))
-            return fail(Errc::Denied, "policy " + std::string(policy->name()) + " gave more than was asked for; a policy may only take away");
+            return fail(Errc::Denied,
+                        "policy " + std::string(policy->name()) + " gave more than was asked for; a policy may only take away");
         result.sandbox = std::move(narrowed->sandbox);
         std::move(narrowed->taken.begin(), narrowed->taken.end(), std::back_inserter(result.taken));
     }

@@ -38,7 +38,8 @@ void limitTime(const RunRequest& request, RunPlan& plan) {
     if (request.timeout <= timeout)
         timeout = request.timeout;
     else
-        plan.narrowed.push_back({"capsule", "timeout: the caller's " + manifest::formatDuration(request.timeout) + " narrowed to " + manifest::formatDuration(timeout)});
+        plan.narrowed.push_back({"capsule", "timeout: the caller's " + manifest::formatDuration(request.timeout) + " narrowed to " +
+                                                manifest::formatDuration(timeout)});
 }
 
 }  // namespace
@@ -118,6 +119,8 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     return plan;
 }
 
-std::vector<std::string> CapsulePlanner::describe(const RunPlan& plan) const { return plan::describe(plan); }
+std::vector<std::string> CapsulePlanner::describe(const RunPlan& plan) const {
+    return plan::describe(plan);
+}
 
 }  // namespace recap::plan

@@ -26,7 +26,8 @@ PolicyFiles::Entry PolicyFiles::read(const std::string& name, const std::filesys
     if (!profile) {
         entry.info.problem = manifest::join(profile.diagnostics);
     } else if (profile.value->name != name) {
-        entry.info.problem = path.string() + ": profile.name is '" + profile.value->name + "'; a profile's file is called as it, with .toml";
+        entry.info.problem =
+            path.string() + ": profile.name is '" + profile.value->name + "'; a profile's file is called as it, with .toml";
     } else {
         entry.info.description = profile.value->description;
         auto policy = ProfilePolicy::make(std::move(*profile.value), table_);
@@ -68,7 +69,8 @@ std::vector<PolicyInfo> PolicyFiles::list() const {
 Result<std::shared_ptr<const ProfilePolicy>> PolicyFiles::find(std::string_view name) const {
     const auto found = entries_.find(name);
     if (found != entries_.end() && found->second.policy) return found->second.policy;
-    if (found != entries_.end()) return fail(Errc::InvalidArgument, "policy '" + std::string(name) + "' can't be read: " + found->second.info.problem);
+    if (found != entries_.end())
+        return fail(Errc::InvalidArgument, "policy '" + std::string(name) + "' can't be read: " + found->second.info.problem);
     std::vector<std::string> known;
     for (const auto& [other, entry] : entries_) known.push_back(other);
     return fail(Errc::NotFound, "no policy '" + std::string(name) + "'; there are: " + join(known));

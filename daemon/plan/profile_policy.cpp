@@ -14,7 +14,8 @@ namespace {
 // One narrowing of one sandbox: each step takes away from `to` and says so.
 class Taker {
 public:
-    Taker(const manifest::Profile& profile, const std::set<std::string>& syscalls, Narrowed& to) : profile_(profile), most_(syscalls), to_(to) {}
+    Taker(const manifest::Profile& profile, const std::set<std::string>& syscalls, Narrowed& to)
+        : profile_(profile), most_(syscalls), to_(to) {}
 
     void takeAll() {
         takeProcesses();
@@ -84,7 +85,9 @@ private:
     void takeViolation() {
         auto& action = sandbox().onViolation;
         const OnViolation before = action;
-        const auto allowed = [&](OnViolation one) { return one == OnViolation::Kill || (profile_.onViolation >> static_cast<unsigned>(one) & 1); };
+        const auto allowed = [&](OnViolation one) {
+            return one == OnViolation::Kill || (profile_.onViolation >> static_cast<unsigned>(one) & 1);
+        };
         if (!allowed(action)) action = action == OnViolation::Log && allowed(OnViolation::Errno) ? OnViolation::Errno : OnViolation::Kill;
         if (action != before) say("on-violation: " + std::string(word(before)) + " narrowed to " + std::string(word(action)));
     }
@@ -143,8 +146,9 @@ Result<void> checkUser(const manifest::Profile& profile, const SandboxSpec& aske
 }
 
 Limits limitsOf(const manifest::Limits& asked, const manifest::ProfileLimits& defaults) {
-    return {asked.memory.value_or(defaults.memory), asked.cpu ? static_cast<std::uint32_t>(std::lround(*asked.cpu * 1000)) : defaults.cpuMilli,
-            asked.pids.value_or(defaults.pids), asked.scratch.value_or(defaults.scratch), asked.timeout.value_or(defaults.timeout)};
+    return {asked.memory.value_or(defaults.memory),
+            asked.cpu ? static_cast<std::uint32_t>(std::lround(*asked.cpu * 1000)) : defaults.cpuMilli, asked.pids.value_or(defaults.pids),
+            asked.scratch.value_or(defaults.scratch), asked.timeout.value_or(defaults.timeout)};
 }
 
 }  // namespace

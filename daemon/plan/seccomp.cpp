@@ -27,9 +27,12 @@ using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
 std::uint32_t action(OnViolation onViolation) {
     switch (onViolation) {
-        case OnViolation::Kill: return SCMP_ACT_KILL_PROCESS;
-        case OnViolation::Log: return SCMP_ACT_LOG;
-        case OnViolation::Errno: break;
+        case OnViolation::Kill:
+            return SCMP_ACT_KILL_PROCESS;
+        case OnViolation::Log:
+            return SCMP_ACT_LOG;
+        case OnViolation::Errno:
+            break;
     }
     return SCMP_ACT_ERRNO(EPERM);
 }
@@ -71,7 +74,8 @@ private:
     }
 
     void allowClone(int number) {
-        constexpr scmp_datum_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+        constexpr scmp_datum_t kNamespaces =
+            CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
         check(seccomp_rule_add(context_.get(), SCMP_ACT_ALLOW, number, 1, SCMP_A0(SCMP_CMP_MASKED_EQ, kNamespaces, 0)), "clone");
     }
 
@@ -110,13 +114,15 @@ private:
     Result<Filter> exported() {
         const UniqueFd memory(::memfd_create("recap-filter", MFD_CLOEXEC));
         if (!memory) return failErrno("memfd_create");
-        if (const int status = seccomp_export_bpf(context_.get(), memory.get()); status < 0) return failErrno("exporting system calls", -status);
+        if (const int status = seccomp_export_bpf(context_.get(), memory.get()); status < 0)
+            return failErrno("exporting system calls", -status);
         struct stat file {};
         if (::fstat(memory.get(), &file) != 0) return failErrno("fstat");
         static_assert(sizeof(sock_filter) == sizeof(std::uint64_t));
         Filter filter(static_cast<std::size_t>(file.st_size) / sizeof(std::uint64_t));
         if (filter.empty() || filter.size() > kMaxInstructions)
-            return fail(Errc::LimitExceeded, "the system calls need a program of " + std::to_string(filter.size()) + " instructions; the kernel takes 1 to 4096");
+            return fail(Errc::LimitExceeded, "the system calls need a program of " + std::to_string(filter.size()) +
+                                                 " instructions; the kernel takes 1 to 4096");
         const std::size_t bytes = filter.size() * sizeof(std::uint64_t);
         if (::pread(memory.get(), filter.data(), bytes, 0) != static_cast<ssize_t>(bytes)) return failErrno("pread");
         return filter;
@@ -129,7 +135,9 @@ private:
 
 }  // namespace
 
-Result<Filter> compileFilter(const std::set<std::string>& syscalls, OnViolation onViolation) { return Builder(onViolation).build(syscalls); }
+Result<Filter> compileFilter(const std::set<std::string>& syscalls, OnViolation onViolation) {
+    return Builder(onViolation).build(syscalls);
+}
 
 Result<std::shared_ptr<const Filter>> FilterCache::get(const std::set<std::string>& syscalls, OnViolation onViolation) {
     std::string key(1, static_cast<char>('0' + static_cast<int>(onViolation)));

@@ -19,8 +19,8 @@ constexpr Group kGroups[] = {
 };
 
 // Beside @default: what ld.so and libc call before main().
-constexpr std::array kLaunch{"access", "close", "execve",     "execveat", "exit",     "exit_group",   "faccessat", "fstat",
-                             "lseek",  "mmap",  "newfstatat", "openat",   "pread64",  "read",         "readlink",  "rt_sigreturn"};
+constexpr std::array kLaunch{"access", "close", "execve",     "execveat", "exit",    "exit_group", "faccessat", "fstat",
+                             "lseek",  "mmap",  "newfstatat", "openat",   "pread64", "read",       "readlink",  "rt_sigreturn"};
 
 // As seen from libseccomp: here, elsewhere (a pseudo number), nowhere.
 enum class Home { Here, Elsewhere, Nowhere };
@@ -65,7 +65,8 @@ Result<void> SyscallTable::add(const std::vector<std::string>& names, std::set<s
         if (name.starts_with('@')) {
             const auto group = groups_.find(name);
             if (group == groups_.end())
-                return fail(Errc::InvalidArgument, "no group of system calls is called '" + name + "' here; 'systemd-analyze syscall-filter' lists them");
+                return fail(Errc::InvalidArgument,
+                            "no group of system calls is called '" + name + "' here; 'systemd-analyze syscall-filter' lists them");
             into.insert(group->second.begin(), group->second.end());
         } else if (const auto where = home(name); where == Home::Nowhere) {
             return fail(Errc::InvalidArgument, "no system call is called '" + name + "' here");

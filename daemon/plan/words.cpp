@@ -9,7 +9,8 @@ namespace {
 
 std::string describeProcesses(Processes processes) {
     if (processes == Processes::Observe) return "sees the target's processes, read-only; they can't see or signal it";
-    if (processes == Processes::Join) return "joins the target's processes, and can signal and trace them as far as its rights go; they can see it";
+    if (processes == Processes::Join)
+        return "joins the target's processes, and can signal and trace them as far as its rights go; they can see it";
     return "sees no process of the target";
 }
 
@@ -28,8 +29,9 @@ std::string describeSyscalls(const SandboxSpec& sandbox) {
 
 std::string describeLimits(const SandboxSpec& sandbox) {
     const auto& limits = sandbox.limits;
-    return "gets at most " + manifest::formatSize(limits.memory) + " of memory, " + formatCpu(limits.cpuMilli) + " CPUs, " + std::to_string(limits.pids) +
-           " processes, " + manifest::formatSize(limits.scratch) + " of scratch space and " + manifest::formatDuration(limits.timeout) + " of time";
+    return "gets at most " + manifest::formatSize(limits.memory) + " of memory, " + formatCpu(limits.cpuMilli) + " CPUs, " +
+           std::to_string(limits.pids) + " processes, " + manifest::formatSize(limits.scratch) + " of scratch space and " +
+           manifest::formatDuration(limits.timeout) + " of time";
 }
 
 }  // namespace
@@ -83,13 +85,15 @@ std::vector<std::string> describe(const RunPlan& plan) {
     result.push_back(joined.empty() ? "joins no namespace of the target" : "joins the target's namespaces: " + join(joined));
     result.push_back(describeProcesses(sandbox.processes));
     result.push_back(describeView(sandbox));
-    result.push_back("runs as uid " + std::to_string(plan.uid) + ", gid " + std::to_string(plan.gid) + " (user = " + describeUser(sandbox) + ")");
+    result.push_back("runs as uid " + std::to_string(plan.uid) + ", gid " + std::to_string(plan.gid) + " (user = " + describeUser(sandbox) +
+                     ")");
     const auto capabilities = manifest::capabilityNames(sandbox.capabilities);
     result.push_back(capabilities.empty() ? "holds no capability" : "holds " + join(capabilities));
     result.push_back(describeSyscalls(sandbox));
     result.push_back(describeLimits(sandbox));
     if (sandbox.freeze) result.push_back("freezes the target while it runs");
-    if (!plan.artifacts.empty()) result.push_back("leaves artifacts: up to " + manifest::formatSize(sandbox.artifactsMax) + " from " + plan.artifacts);
+    if (!plan.artifacts.empty())
+        result.push_back("leaves artifacts: up to " + manifest::formatSize(sandbox.artifactsMax) + " from " + plan.artifacts);
     for (const auto& taken : plan.narrowed) result.push_back("narrowed by " + taken.policy + ": " + taken.what);
     return result;
 }

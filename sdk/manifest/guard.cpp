@@ -25,7 +25,8 @@ private:
             segments_ = 1;
             return;
         }
-        if (c == '.' && ++segments_ > kMaxSegments) return refuse("more than " + std::to_string(kMaxSegments) + " dotted segments in one key");
+        if (c == '.' && ++segments_ > kMaxSegments)
+            return refuse("more than " + std::to_string(kMaxSegments) + " dotted segments in one key");
         if (c == '=' || c == ',') segments_ = 1;
         if (c == '[' || c == '{') {
             segments_ = 1;
@@ -90,7 +91,8 @@ private:
 
 std::optional<GuardFinding> guard(std::string_view text) {
     if (text.size() > kMaxText)
-        return GuardFinding{{}, "the file has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(kMaxText) + " are read"};
+        return GuardFinding{{},
+                            "the file has " + std::to_string(text.size()) + " bytes; at most " + std::to_string(kMaxText) + " are read"};
     return Scanner(text).scan();
 }
 

@@ -27,20 +27,20 @@ struct Profile {
     std::string name;
     std::string description;
     // [allow]: what is not listed is taken away
-    std::uint32_t namespaces = 0;  // bits of Namespace
-    std::uint32_t processes = 1;   // bit = value of Processes; none is always allowed
-    std::uint32_t views = 1;       // bit = value of View; none is always allowed
+    std::uint32_t namespaces = 0;     // bits of Namespace
+    std::uint32_t processes = 1;      // bit = value of Processes; none is always allowed
+    std::uint32_t views = 1;          // bit = value of View; none is always allowed
     std::vector<std::string> writes;  // for view = "write": these paths and what is below them
-    bool targetUser = false;       // users = ["target", "root", "ids"]
+    bool targetUser = false;          // users = ["target", "root", "ids"]
     bool rootUser = false;
     bool otherUsers = false;  // "ids": UID:GID, both other than 0
     std::uint64_t capabilities = 0;
     bool freeze = false;
-    std::uint32_t onViolation = 0;  // bit = value of OnViolation
-    Syscalls syscalls;              // [syscalls]: where the manifest has no groups
-    Syscalls most;                  // [syscalls.max]: the outer bound; absent: the same
-    ProfileLimits limits;           // [limits]
-    ProfileLimits max;              // [limits.max]; a missing key: the same as in [limits]
+    std::uint32_t onViolation = 0;   // bit = value of OnViolation
+    Syscalls syscalls;               // [syscalls]: where the manifest has no groups
+    Syscalls most;                   // [syscalls.max]: the outer bound; absent: the same
+    ProfileLimits limits;            // [limits]
+    ProfileLimits max;               // [limits.max]; a missing key: the same as in [limits]
     std::uint64_t maxArtifacts = 0;  // [limits.max] artifacts
 };
 

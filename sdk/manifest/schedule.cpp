@@ -12,7 +12,8 @@ void readPeriodic(TableReader table, std::optional<Periodic>& into) {
     table.text("calendar", periodic.calendar, checkNotEmpty);
     if (std::chrono::microseconds every{}; table.duration("every", every)) periodic.every = every;
     table.duration("randomized-delay", periodic.randomizedDelay);
-    if (table.has("calendar") == table.has("every")) table.noteAt(table.node().position, "calendar", "exactly one of calendar and every is needed here");
+    if (table.has("calendar") == table.has("every"))
+        table.noteAt(table.node().position, "calendar", "exactly one of calendar and every is needed here");
     table.finish();
     into = std::move(periodic);
 }
@@ -24,8 +25,8 @@ struct Owner {
     bool required;
 };
 constexpr std::array kOwners{
-    Owner{"resource", "pressure", true},   Owner{"stall", "pressure", true},        Owner{"window", "pressure", true},
-    Owner{"path", "file-changed", true},   Owner{"match", "dbus-signal", true},     Owner{"capsule", "run-finished", true},
+    Owner{"resource", "pressure", true},     Owner{"stall", "pressure", true},    Owner{"window", "pressure", true},
+    Owner{"path", "file-changed", true},     Owner{"match", "dbus-signal", true}, Owner{"capsule", "run-finished", true},
     Owner{"outcome", "run-finished", false},
 };
 
@@ -33,7 +34,8 @@ void checkOwners(TableReader& table, std::string_view event) {
     for (const auto& owner : kOwners) {
         const bool given = table.has(owner.key);
         if (given && owner.event != event) table.note(owner.key, "belongs to on = \"" + std::string(owner.event) + "\"");
-        if (!given && owner.required && owner.event == event) table.note(owner.key, "missing: on = \"" + std::string(event) + "\" needs it");
+        if (!given && owner.required && owner.event == event)
+            table.note(owner.key, "missing: on = \"" + std::string(event) + "\" needs it");
     }
 }
 

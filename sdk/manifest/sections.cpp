@@ -23,12 +23,15 @@ void readExpression(TableReader table, std::vector<SelectorExpression>& into) {
     SelectorExpression expression;
     for (const auto* key : {"key", "op"}) table.require(key);
     table.text("key", expression.key, checkLabelKey);
-    const bool known = table.choice("op", expression.op, {{"=", "="}, {"!=", "!="}, {"in", "in"}, {"notin", "notin"}, {"exists", "exists"}});
+    const bool known =
+        table.choice("op", expression.op, {{"=", "="}, {"!=", "!="}, {"in", "in"}, {"notin", "notin"}, {"exists", "exists"}});
     table.texts("values", expression.values);
     const std::size_t count = expression.values.size();
     if (known && expression.op == "exists" && count != 0) table.note("values", "'exists' takes no values");
-    if (known && (expression.op == "=" || expression.op == "!=") && count != 1) table.note("values", "'" + expression.op + "' takes one value");
-    if (known && (expression.op == "in" || expression.op == "notin") && count == 0) table.note("values", "'" + expression.op + "' takes at least one value");
+    if (known && (expression.op == "=" || expression.op == "!=") && count != 1)
+        table.note("values", "'" + expression.op + "' takes one value");
+    if (known && (expression.op == "in" || expression.op == "notin") && count == 0)
+        table.note("values", "'" + expression.op + "' takes at least one value");
     table.finish();
     into.push_back(std::move(expression));
 }
@@ -54,7 +57,8 @@ void readProcesses(TableReader& table, Sandbox& into) {
     std::vector<std::size_t> spaces;
     table.choices("namespaces", spaces, kNamespaceWords);
     for (const auto index : spaces) into.namespaces |= 1u << index;
-    const bool given = table.choice("processes", into.processes, {{"none", Processes::None}, {"observe", Processes::Observe}, {"join", Processes::Join}});
+    const bool given =
+        table.choice("processes", into.processes, {{"none", Processes::None}, {"observe", Processes::Observe}, {"join", Processes::Join}});
     const auto pid = static_cast<std::uint32_t>(Namespace::Pid);
     if (into.namespaces & pid) {
         if (given && into.processes != Processes::Join)
@@ -74,7 +78,8 @@ void readBuild(TableReader table, Manifest& into) {
     table.text("dockerfile", build.dockerfile, checkRelativePath);
     if (given != 1) table.noteAt(table.node().position, "packages", "exactly one of packages, binaries and dockerfile is needed here");
     for (const auto* key : {"packages", "binaries"})
-        if (table.has(key) && build.packages.empty() && build.binaries.empty() && given == 1) table.note(key, "an empty list makes no image");
+        if (table.has(key) && build.packages.empty() && build.binaries.empty() && given == 1)
+            table.note(key, "an empty list makes no image");
     table.finish();
     into.build = std::move(build);
 }
@@ -101,7 +106,8 @@ bool readCapabilities(TableReader& table, std::string_view key, std::uint64_t& m
 void readSyscallSet(TableReader& table, Syscalls& into) {
     table.texts("groups", into.groups, checkSyscallGroup);
     table.texts("allow", into.allow, checkSyscall);
-    table.texts("deny", into.deny, [](std::string_view text) { return text.starts_with('@') ? checkSyscallGroup(text) : checkSyscall(text); });
+    table.texts("deny", into.deny,
+                [](std::string_view text) { return text.starts_with('@') ? checkSyscallGroup(text) : checkSyscall(text); });
     OnViolation action{};
     if (table.choice("on-violation", action, {{"errno", OnViolation::Errno}, {"kill", OnViolation::Kill}, {"log", OnViolation::Log}}))
         into.onViolation = action;
@@ -109,7 +115,8 @@ void readSyscallSet(TableReader& table, Syscalls& into) {
 
 void readSandbox(TableReader table, Sandbox& into) {
     readProcesses(table, into);
-    table.choice("view", into.view, {{"none", View::None}, {"read-only", View::ReadOnly}, {"merged", View::Merged}, {"write", View::Write}});
+    table.choice("view", into.view,
+                 {{"none", View::None}, {"read-only", View::ReadOnly}, {"merged", View::Merged}, {"write", View::Write}});
     const bool writes = table.texts("writes", into.writes, checkPath);
     if (writes && !into.writes.empty() && into.view != View::Write) table.note("writes", "only view = \"write\" writes anything");
     if (into.view == View::Write && into.writes.empty() && !table.has("writes"))
@@ -143,8 +150,8 @@ void readLimits(TableReader table, Limits& into) {
 
 void readOutput(TableReader table, Output& into) {
     table.text("artifacts", into.artifacts, [](std::string_view text) {
-        if (text == "/" || text == "/proc" || text == "/dev" || text == "/target" || text.starts_with("/proc/") || text.starts_with("/dev/") ||
-            text.starts_with("/target/"))
+        if (text == "/" || text == "/proc" || text == "/dev" || text == "/target" || text.starts_with("/proc/") ||
+            text.starts_with("/dev/") || text.starts_with("/target/"))
             return printable(text) + " can't hold artifacts: /, /proc, /dev and /target are made by recap";
         return checkPath(text);
     });

@@ -28,7 +28,7 @@ struct PluginTable {
 struct TenantTarget {
     std::string tenant;
     std::string backend;
-    std::string cgroup;  // this one and what is below it
+    std::string cgroup;                    // this one and what is below it
     std::optional<std::uint32_t> rootUid;  // the host's uid that is root in the target's user namespace
 };
 
@@ -40,7 +40,7 @@ struct TenantCaller {  // one of user and group
 
 struct SettingsFile {
     std::map<std::string, PluginTable> plugins;
-    std::vector<std::string> policies;  // profiles that narrow every run, after the manifest's own
+    std::vector<std::string> policies;               // profiles that narrow every run, after the manifest's own
     std::optional<std::chrono::microseconds> grace;  // from the first TERM to KILL
     std::vector<TenantTarget> tenantTargets;
     std::vector<TenantCaller> tenantCallers;

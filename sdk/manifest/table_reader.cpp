@@ -53,7 +53,9 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
     return best;
 }
 
-std::string TableReader::full(std::string_view key) const { return path_.empty() ? std::string(key) : path_ + "." + std::string(key); }
+std::string TableReader::full(std::string_view key) const {
+    return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
+}
 
 const Entry* TableReader::find(std::string_view key) const {
     for (const auto& entry : table_->entries)
@@ -234,7 +236,8 @@ void TableReader::finish() {
         const auto near = nearest(entry.key, known_);
         std::string message = "unknown key";
         message += near.empty() ? "; known here: " + listed(known_) : "; did you mean '" + std::string(near) + "'?";
-        diagnostics_->push_back({std::string(file_), entry.position.line, entry.position.column, full(printableKey(entry.key)), std::move(message)});
+        diagnostics_->push_back(
+            {std::string(file_), entry.position.line, entry.position.column, full(printableKey(entry.key)), std::move(message)});
     }
 }
 

@@ -12,13 +12,22 @@
 namespace recap::manifest {
 namespace {
 
-bool isDigit(char c) { return c >= '0' && c <= '9'; }
-bool isLower(char c) { return c >= 'a' && c <= 'z'; }
-bool isAlpha(char c) { return isLower(c) || (c >= 'A' && c <= 'Z'); }
-bool isSpace(char c) { return c == ' ' || c == '\t'; }
+bool isDigit(char c) {
+    return c >= '0' && c <= '9';
+}
+bool isLower(char c) {
+    return c >= 'a' && c <= 'z';
+}
+bool isAlpha(char c) {
+    return isLower(c) || (c >= 'A' && c <= 'Z');
+}
+bool isSpace(char c) {
+    return c == ' ' || c == '\t';
+}
 
 bool only(std::string_view text, std::string_view extra) {
-    return std::all_of(text.begin(), text.end(), [&](char c) { return isAlpha(c) || isDigit(c) || extra.find(c) != std::string_view::npos; });
+    return std::all_of(text.begin(), text.end(),
+                       [&](char c) { return isAlpha(c) || isDigit(c) || extra.find(c) != std::string_view::npos; });
 }
 
 // The whole text as a decimal number without sign or leading zeros.
@@ -36,13 +45,37 @@ struct Unit {
 };
 constexpr double kSecond = 1e6;
 constexpr std::array kUnits{
-    Unit{"us", 1},          Unit{"usec", 1},          Unit{"µs", 1},         Unit{"μs", 1},           Unit{"ms", 1e3},
-    Unit{"msec", 1e3},      Unit{"", kSecond},        Unit{"s", kSecond},    Unit{"sec", kSecond},    Unit{"second", kSecond},
-    Unit{"seconds", kSecond}, Unit{"m", 60 * kSecond}, Unit{"min", 60 * kSecond}, Unit{"minute", 60 * kSecond}, Unit{"minutes", 60 * kSecond},
-    Unit{"h", 3600 * kSecond}, Unit{"hr", 3600 * kSecond}, Unit{"hour", 3600 * kSecond}, Unit{"hours", 3600 * kSecond},
-    Unit{"d", 86400 * kSecond}, Unit{"day", 86400 * kSecond}, Unit{"days", 86400 * kSecond}, Unit{"w", 604800 * kSecond},
-    Unit{"week", 604800 * kSecond}, Unit{"weeks", 604800 * kSecond}, Unit{"M", 2629800 * kSecond}, Unit{"month", 2629800 * kSecond},
-    Unit{"months", 2629800 * kSecond}, Unit{"y", 31557600 * kSecond}, Unit{"year", 31557600 * kSecond}, Unit{"years", 31557600 * kSecond},
+    Unit{"us", 1},
+    Unit{"usec", 1},
+    Unit{"µs", 1},
+    Unit{"μs", 1},
+    Unit{"ms", 1e3},
+    Unit{"msec", 1e3},
+    Unit{"", kSecond},
+    Unit{"s", kSecond},
+    Unit{"sec", kSecond},
+    Unit{"second", kSecond},
+    Unit{"seconds", kSecond},
+    Unit{"m", 60 * kSecond},
+    Unit{"min", 60 * kSecond},
+    Unit{"minute", 60 * kSecond},
+    Unit{"minutes", 60 * kSecond},
+    Unit{"h", 3600 * kSecond},
+    Unit{"hr", 3600 * kSecond},
+    Unit{"hour", 3600 * kSecond},
+    Unit{"hours", 3600 * kSecond},
+    Unit{"d", 86400 * kSecond},
+    Unit{"day", 86400 * kSecond},
+    Unit{"days", 86400 * kSecond},
+    Unit{"w", 604800 * kSecond},
+    Unit{"week", 604800 * kSecond},
+    Unit{"weeks", 604800 * kSecond},
+    Unit{"M", 2629800 * kSecond},
+    Unit{"month", 2629800 * kSecond},
+    Unit{"months", 2629800 * kSecond},
+    Unit{"y", 31557600 * kSecond},
+    Unit{"year", 31557600 * kSecond},
+    Unit{"years", 31557600 * kSecond},
 };
 
 // Takes "1.5 h" from the front of `text`; nothing: it is none.
@@ -94,7 +127,9 @@ std::vector<std::string_view> words(std::string_view text) {
 }  // namespace
 
 Result<std::uint64_t> parseSize(std::string_view text) {
-    const auto wrong = [&] { return fail(Errc::InvalidArgument, printable(text) + " is not a size: bytes, or a whole number with K, M, G or T, such as \"64M\""); };
+    const auto wrong = [&] {
+        return fail(Errc::InvalidArgument, printable(text) + " is not a size: bytes, or a whole number with K, M, G or T, such as \"64M\"");
+    };
     constexpr std::string_view suffixes = "KMGT";
     unsigned shift = 0;
     std::string_view digits = text;
@@ -133,7 +168,9 @@ Result<std::chrono::microseconds> parseDuration(std::string_view text) {
         total += *span;
         any = true;
     }
-    if (!any || total > 1e16) return fail(Errc::InvalidArgument, printable(whole) + " is not a duration: numbers with us, ms, s, min, h, d or w, such as \"1h 30min\"");
+    if (!any || total > 1e16)
+        return fail(Errc::InvalidArgument,
+                    printable(whole) + " is not a duration: numbers with us, ms, s, min, h, d or w, such as \"1h 30min\"");
     if (std::llround(total) == 0) return fail(Errc::InvalidArgument, "a duration of 0 is not allowed");
     return std::chrono::microseconds(std::llround(total));
 }
@@ -164,7 +201,8 @@ Result<User> parseUser(std::string_view text) {
         const auto uid = id(text.substr(0, colon)), gid = id(text.substr(colon + 1));
         if (uid && gid) return User{User::Kind::Ids, *uid, *gid};
     }
-    return fail(Errc::InvalidArgument, printable(text) + " is not a user: \"target\", \"root\" or \"UID:GID\" in decimal numbers below 4294967295");
+    return fail(Errc::InvalidArgument,
+                printable(text) + " is not a user: \"target\", \"root\" or \"UID:GID\" in decimal numbers below 4294967295");
 }
 
 std::string formatUser(const User& user) {
@@ -206,7 +244,9 @@ std::string printableKey(std::string_view text) {
     return text.size() > 64 ? result + "…" : result;
 }
 
-std::string printable(std::string_view text) { return "'" + printableKey(text) + "'"; }
+std::string printable(std::string_view text) {
+    return "'" + printableKey(text) + "'";
+}
 
 std::string checkName(std::string_view text) {
     const bool right = !text.empty() && text.size() <= 63 && text.front() != '-' &&
@@ -214,7 +254,9 @@ std::string checkName(std::string_view text) {
     return right ? "" : printable(text) + " is not a name: a-z, 0-9 and -, at most 63, not starting with -";
 }
 
-std::string checkNotEmpty(std::string_view text) { return text.empty() ? "an empty string is not allowed here" : ""; }
+std::string checkNotEmpty(std::string_view text) {
+    return text.empty() ? "an empty string is not allowed here" : "";
+}
 
 std::string checkRelativePath(std::string_view text) {
     if (text.empty() || text.size() > 4095) return "a path has 1 to 4095 characters";
@@ -243,13 +285,16 @@ std::string checkReference(std::string_view text) {
     const auto at = text.find('@');
     const auto name = text.substr(0, at);
     bool right = !name.empty() && text.size() <= 255 && (isAlpha(name.front()) || isDigit(name.front())) && only(name, "._-/:") &&
-                 name.find("..") == std::string_view::npos && name.find("//") == std::string_view::npos && name.back() != '/' && name.back() != ':';
+                 name.find("..") == std::string_view::npos && name.find("//") == std::string_view::npos && name.back() != '/' &&
+                 name.back() != ':';
     if (right && at != std::string_view::npos) {
         auto digest = text.substr(at + 1);
         right = digest.starts_with("sha256:") && digest.size() == 7 + 64 &&
                 std::all_of(digest.begin() + 7, digest.end(), [](char c) { return isDigit(c) || (c >= 'a' && c <= 'f'); });
     }
-    return right ? "" : printable(text) + " is not an image reference, such as \"recap/tcpdump:1.2.0\", with or without @sha256: and 64 hex digits";
+    return right ? ""
+                 : printable(text) +
+                       " is not an image reference, such as \"recap/tcpdump:1.2.0\", with or without @sha256: and 64 hex digits";
 }
 
 std::string checkEnvName(std::string_view text) {

@@ -217,7 +217,8 @@ class Stack:
         """Runs the command, and turns the loop until it has ended; its wait status."""
         environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=self.bus_address, RECAP_STACK=self.top, RECAP_PREFIX=self.top + "/usr",
                            RECAP_RUNTIME_DIR=self.runtime, RECAP_CONFIG_DIR=self.top + "/etc/recap", RECAP_STATE_DIR=self.state,
-                           RECAP_STORE_DIR=self.store, RECAP_ADMIT_SOCKET=self.admit_socket, RECAP_ADMIT=self.top + "/usr/libexec/recap/recap-admit", RECAP_CGROUP_ROOT=self.cgroup.path,
+                           RECAP_STORE_DIR=self.store, RECAP_ADMIT_SOCKET=self.admit_socket,
+                           RECAP_ADMIT=self.top + "/usr/libexec/recap/recap-admit", RECAP_CGROUP_ROOT=self.cgroup.path,
                            RECAP_JOURNAL=self.journal.text, RECAP_LOGS=self.logs, RECAP_PIDS=self.run + "/pids",
                            RECAP_LIBEXEC_DIR=self.top + "/usr/libexec/recap", RECAP_BUILD_DIR=self.options.build,
                            RECAP_POLKIT_RULES=self.top + "/etc/polkit-1/rules.d",
@@ -256,7 +257,7 @@ class Stack:
         self._look()
 
     def _look(self):
-        known = {self.runtime + "/" + name for name in ("plugins", "launcher", "ceiling.bin")}
+        known = {self.runtime + "/" + name for name in ("plugins", "ceiling.bin", "launcher", "launcher/lock", "launcher/dev")}
         processes = leftovers.left_processes(self.top)
         left = [text for _, text in processes] + leftovers.left_mounts(self.top) + leftovers.left_files(self.runtime, known)
         left += leftovers.left_files(os.path.join(self.store, "incoming"), set())

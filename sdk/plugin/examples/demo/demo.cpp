@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The smallest useful backend, and what a new one starts from: containers as small files in a folder. A file "web" that
-// holds "PID IMAGE" is a container named web.
+// holds "PID IMAGE KEY=VALUE…" is a container named web with these labels; files whose names begin with '.' are none.
 #include <recap/plugin.hpp>
 
 #include <filesystem>
@@ -52,12 +52,16 @@ private:
         std::vector<plugin::Target> found;
         for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
             plugin::Target target;
-            std::ifstream(entry.path()) >> target.pid >> target.image;
-            target.startTime = startTime(target.pid);
-            if (target.startTime == 0) continue;
             target.id = target.name = entry.path().filename();
             target.runtime = "demo";
-            target.labels["file"] = entry.path();
+            std::ifstream file(entry.path());
+            file >> target.pid >> target.image;
+            for (std::string label; file >> label;) {
+                const auto equals = std::min(label.find('='), label.size());
+                target.labels[label.substr(0, equals)] = label.substr(std::min(equals + 1, label.size()));
+            }
+            target.startTime = startTime(target.pid);
+            if (target.startTime == 0 || target.name.starts_with('.')) continue;
             found.push_back(std::move(target));
         }
         return found;

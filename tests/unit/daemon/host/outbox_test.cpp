@@ -67,11 +67,24 @@ TEST(Outbox, ALaterSnapshotIsToldAsItsDifferences) {
     tellSnapshot(outbox, {"a", "b"});
     listener.drain(outbox);
     tellSnapshot(outbox, {"b", "c"});
-    EXPECT_THAT(listener.drain(outbox), ElementsAre("+c", "-a", "ready"));
+    EXPECT_THAT(listener.drain(outbox), ElementsAre("+c", "-a"));
     outbox.added(record("b"));
     EXPECT_THAT(listener.drain(outbox), IsEmpty());
     outbox.added(record("b", 7));
     EXPECT_THAT(listener.drain(outbox), ElementsAre("~b"));
+}
+
+TEST(Outbox, AStateIsToldWhenItChanges) {
+    Outbox outbox;
+    Listener listener;
+    tellSnapshot(outbox, {});
+    listener.drain(outbox);
+    tellSnapshot(outbox, {});
+    EXPECT_THAT(listener.drain(outbox), IsEmpty());
+    outbox.state(BackendState::Waiting, "engine gone");
+    EXPECT_THAT(listener.drain(outbox), ElementsAre("waiting"));
+    tellSnapshot(outbox, {});
+    EXPECT_THAT(listener.drain(outbox), ElementsAre("ready"));
 }
 
 TEST(Outbox, AResyncTellsTheWholePictureOnce) {
@@ -81,7 +94,11 @@ TEST(Outbox, AResyncTellsTheWholePictureOnce) {
     listener.drain(outbox);
     outbox.added(record("b"));
     outbox.resync();
-    EXPECT_THAT(listener.drain(outbox), ElementsAre("begin", "=a", "=b", "end2"));
+    EXPECT_THAT(listener.drain(outbox), ElementsAre("begin", "=a", "=b", "end2", "ready"));
+    outbox.state(BackendState::Waiting, "engine gone");
+    listener.drain(outbox);
+    outbox.resync();
+    EXPECT_EQ(listener.drain(outbox).back(), "waiting");
 }
 
 TEST(Outbox, WhatComesAndGoesWhileRecapdIsSlowCostsNoMemory) {
@@ -94,7 +111,7 @@ TEST(Outbox, WhatComesAndGoesWhileRecapdIsSlowCostsNoMemory) {
         outbox.removed("x");
     }
     outbox.added(record("last"));
-    EXPECT_THAT(listener.drain(outbox), ElementsAre("begin", "=a", "=last", "end2"));
+    EXPECT_THAT(listener.drain(outbox), ElementsAre("begin", "=a", "=last", "end2", "ready"));
 }
 
 TEST(Outbox, AReplyComesAfterTheChangesBeforeIt) {

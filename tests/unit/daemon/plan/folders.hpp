@@ -17,7 +17,8 @@ public:
         std::string pattern = (std::filesystem::temp_directory_path() / "recap-plan-XXXXXX").string();
         top_ = ::mkdtemp(pattern.data());
         folders_ = {(top_ / "vendor").string(), (top_ / "state").string(), (top_ / "run").string(), (top_ / "etc").string()};
-        for (const auto* folder : {&folders_.vendor, &folders_.state, &folders_.runtime, &folders_.config}) std::filesystem::create_directories(*folder);
+        for (const auto* folder : {&folders_.vendor, &folders_.state, &folders_.runtime, &folders_.config})
+            std::filesystem::create_directories(*folder);
     }
     ~ScratchFolders() { std::filesystem::remove_all(top_); }
     ScratchFolders(const ScratchFolders&) = delete;
@@ -39,7 +40,8 @@ public:
         const auto shipped = std::filesystem::path(std::getenv("RECAP_SOURCE_DIR")) / "policies";
         std::filesystem::create_directories(path("vendor/policies"));
         for (const auto& entry : std::filesystem::directory_iterator(shipped))
-            if (entry.path().extension() == ".toml") std::filesystem::copy_file(entry.path(), path("vendor/policies") / entry.path().filename());
+            if (entry.path().extension() == ".toml")
+                std::filesystem::copy_file(entry.path(), path("vendor/policies") / entry.path().filename());
     }
 
 private:
@@ -48,7 +50,8 @@ private:
 };
 
 inline std::string capsuleText(const std::string& name, const std::string& more = "", const std::string& capsule = "") {
-    return "manifest = 1\n[capsule]\nname = \"" + name + "\"\nimage = \"recap/" + name + ":1\"\ncommand = [\"tool\", \"-v\"]\n" + capsule + "\n" + more + "\n";
+    return "manifest = 1\n[capsule]\nname = \"" + name + "\"\nimage = \"recap/" + name + ":1\"\ncommand = [\"tool\", \"-v\"]\n" + capsule +
+           "\n" + more + "\n";
 }
 
 }  // namespace recap::test

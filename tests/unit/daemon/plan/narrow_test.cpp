@@ -125,13 +125,14 @@ TEST(Narrow, TakesAwayWhatAProfileDoesNotAllowAndSaysSo) {
     EXPECT_EQ(s.limits, (Limits{128u << 20, 1500, 64, 32u << 20, 1h}));
     EXPECT_EQ(s.artifactsMax, 1u << 20);
     EXPECT_EQ(s.logMax, 2u << 20);
-    EXPECT_EQ(whats(*narrowed), (std::vector<std::string>{
-                                    "tight: processes: join narrowed to observe", "tight: namespaces: ipc, uts not joined", "tight: view: write narrowed to read-only",
-                                    "tight: capabilities: CAP_SYS_ADMIN not given", "tight: freeze: the target is not frozen",
-                                    "tight: on-violation: log narrowed to errno", "tight: syscalls: mount not allowed",
-                                    "tight: memory: 4 GiB narrowed to 128 MiB", "tight: cpu: 4 narrowed to 1.5", "tight: pids: 4096 narrowed to 64",
-                                    "tight: scratch: 1 GiB narrowed to 32 MiB", "tight: timeout: 2h narrowed to 1h",
-                                    "tight: artifacts: 4 GiB narrowed to 1 MiB", "tight: log: 64 MiB narrowed to 2 MiB"}));
+    EXPECT_EQ(whats(*narrowed),
+              (std::vector<std::string>{"tight: processes: join narrowed to observe", "tight: namespaces: ipc, uts not joined",
+                                        "tight: view: write narrowed to read-only", "tight: capabilities: CAP_SYS_ADMIN not given",
+                                        "tight: freeze: the target is not frozen", "tight: on-violation: log narrowed to errno",
+                                        "tight: syscalls: mount not allowed", "tight: memory: 4 GiB narrowed to 128 MiB",
+                                        "tight: cpu: 4 narrowed to 1.5", "tight: pids: 4096 narrowed to 64",
+                                        "tight: scratch: 1 GiB narrowed to 32 MiB", "tight: timeout: 2h narrowed to 1h",
+                                        "tight: artifacts: 4 GiB narrowed to 1 MiB", "tight: log: 64 MiB narrowed to 2 MiB"}));
 }
 
 TEST(Narrow, SaysNothingWhereNothingIsTaken) {
@@ -184,5 +185,6 @@ TEST(Narrow, FillsGapsFromTheProfile) {
     EXPECT_EQ(asked->logMax, 1u << 20);
     EXPECT_TRUE(asked->syscalls.contains("preadv"));
     manifest.sandbox.syscalls.groups = {"@nothing"};
-    EXPECT_THAT((*policy)->asked(manifest, table).error().message, HasSubstr("sandbox.syscalls: no group of system calls is called '@nothing'"));
+    EXPECT_THAT((*policy)->asked(manifest, table).error().message,
+                HasSubstr("sandbox.syscalls: no group of system calls is called '@nothing'"));
 }

@@ -94,14 +94,16 @@ protected:
 
 TEST_F(PlannerTest, DecidesEverything) {
     request_.args = {"-x", "a\nb"};
-    const auto planned = plan("[sandbox]\nnamespaces = [\"net\"]\nprocesses = \"observe\"\nview = \"read-only\"\n[output]\nartifacts = \"/out\"\nkeep = \"1d\"\n",
-                              "env = { LANG = \"de\", X = \"1\" }");
+    const auto planned = plan(
+        "[sandbox]\nnamespaces = [\"net\"]\nprocesses = \"observe\"\nview = \"read-only\"\n[output]\nartifacts = \"/out\"\nkeep = \"1d\"\n",
+        "env = { LANG = \"de\", X = \"1\" }");
     ASSERT_TRUE(planned) << planned.error().message;
     EXPECT_EQ(planned->id, "01J00000000000000000000000");
     EXPECT_EQ(planned->executable, "/bin/tool");
     EXPECT_THAT(planned->argv, ElementsAre("tool", "-v", "-x", "a\nb"));
-    EXPECT_THAT(planned->env, ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a", "RECAP_RUN_ID=01J00000000000000000000000",
-                                          "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web", "RECAP_TARGET_ROOT=/target", "X=1"));
+    EXPECT_THAT(planned->env,
+                ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a", "RECAP_RUN_ID=01J00000000000000000000000",
+                            "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web", "RECAP_TARGET_ROOT=/target", "X=1"));
     EXPECT_EQ(planned->workdir, "/work");
     EXPECT_EQ(planned->uid, 101u);
     EXPECT_EQ(planned->gid, 102u);
@@ -145,13 +147,17 @@ TEST_F(PlannerTest, RefusesWhatIsTooLongForAPlan) {
 
 TEST_F(PlannerTest, TakesOnlyTheTargetsThatTheManifestIsFor) {
     EXPECT_TRUE(plan("[target]\nselector = { app = \"nginx\" }\nbackends = [\"docker\"]"));
-    EXPECT_THAT(refusal("[target]\nselector = { app = \"redis\" }").message, HasSubstr("target docker:3f2a has label app = nginx; capsule 'a' is for targets with app = redis"));
+    EXPECT_THAT(refusal("[target]\nselector = { app = \"redis\" }").message,
+                HasSubstr("target docker:3f2a has label app = nginx; capsule 'a' is for targets with app = redis"));
     EXPECT_EQ(refusal("[target]\nselector = { x = \"y\" }").code, Errc::Denied);
-    EXPECT_THAT(refusal("[target]\nbackends = [\"containerd\"]").message, HasSubstr("is for targets of containerd (target.backends), not of docker"));
+    EXPECT_THAT(refusal("[target]\nbackends = [\"containerd\"]").message,
+                HasSubstr("is for targets of containerd (target.backends), not of docker"));
     const auto expression = [](const std::string& text) { return "[target]\nexpressions = [" + text + "]"; };
-    EXPECT_TRUE(plan(expression("{ key = \"tier\", op = \"in\", values = [\"front\", \"back\"] }, { key = \"x\", op = \"!=\", values = [\"y\"] }")));
-    for (const std::string wrong : {"{ key = \"tier\", op = \"notin\", values = [\"front\"] }", "{ key = \"x\", op = \"exists\" }",
-                                    "{ key = \"tier\", op = \"=\", values = [\"back\"] }", "{ key = \"tier\", op = \"!=\", values = [\"front\"] }"})
+    EXPECT_TRUE(plan(
+        expression("{ key = \"tier\", op = \"in\", values = [\"front\", \"back\"] }, { key = \"x\", op = \"!=\", values = [\"y\"] }")));
+    for (const std::string wrong :
+         {"{ key = \"tier\", op = \"notin\", values = [\"front\"] }", "{ key = \"x\", op = \"exists\" }",
+          "{ key = \"tier\", op = \"=\", values = [\"back\"] }", "{ key = \"tier\", op = \"!=\", values = [\"front\"] }"})
         EXPECT_EQ(refusal(expression(wrong)).code, Errc::Denied) << wrong;
 }
 
@@ -193,7 +199,8 @@ TEST_F(PlannerTest, RefusesAProgramThatTheImageLacks) {
 TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
     target_.facts->hostNamespaces = 2;
     EXPECT_TRUE(plan());
-    EXPECT_THAT(refusal("[sandbox]\nnamespaces = [\"net\", \"uts\"]").message, HasSubstr("target docker:3f2a has the host's net namespace: the run would join the host's"));
+    EXPECT_THAT(refusal("[sandbox]\nnamespaces = [\"net\", \"uts\"]").message,
+                HasSubstr("target docker:3f2a has the host's net namespace: the run would join the host's"));
     target_.facts->hostNamespaces = 1;
     EXPECT_TRUE(plan("[sandbox]\nnamespaces = [\"net\"]"));
     EXPECT_EQ(refusal("[sandbox]\nprocesses = \"observe\"").code, Errc::Denied);
@@ -202,8 +209,8 @@ TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
 }
 
 TEST_F(PlannerTest, NamesWhatThisVersionCannotDo) {
-    for (const std::string sandbox : {"processes = \"join\"", "view = \"merged\"", "view = \"write\"\nwrites = [\"/a\"]", "namespaces = [\"user\"]",
-                                      "namespaces = [\"cgroup\"]", "namespaces = [\"time\"]", "freeze = true"}) {
+    for (const std::string sandbox : {"processes = \"join\"", "view = \"merged\"", "view = \"write\"\nwrites = [\"/a\"]",
+                                      "namespaces = [\"user\"]", "namespaces = [\"cgroup\"]", "namespaces = [\"time\"]", "freeze = true"}) {
         const auto error = refusal("[sandbox]\npolicy = \"trusted\"\n" + sandbox);
         EXPECT_EQ(error.code, Errc::NotSupported) << sandbox;
         EXPECT_THAT(error.message, HasSubstr(sandbox.substr(0, sandbox.find(' ')))) << sandbox;
@@ -237,7 +244,9 @@ TEST_F(PlannerTest, EveryPolicyNarrowsAndIsNamed) {
     settings.policies = {"nonetwork"};
     settings.grace = 3s;
     planner_.configure(settings);
-    const auto planned = plan("[sandbox]\npolicy = \"network-debug\"\nnamespaces = [\"net\", \"uts\"]\ncapabilities = [\"CAP_NET_RAW\", \"CAP_SYS_ADMIN\"]\n[limits]\nmemory = \"8G\"");
+    const auto planned = plan(
+        "[sandbox]\npolicy = \"network-debug\"\nnamespaces = [\"net\", \"uts\"]\ncapabilities = [\"CAP_NET_RAW\", "
+        "\"CAP_SYS_ADMIN\"]\n[limits]\nmemory = \"8G\"");
     ASSERT_TRUE(planned) << planned.error().message;
     EXPECT_EQ(planned->sandbox.namespaces, 8u);
     EXPECT_EQ(planned->sandbox.capabilities, 0u);

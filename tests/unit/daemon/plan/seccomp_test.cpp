@@ -30,7 +30,8 @@ namespace {
 constexpr std::uint32_t kEperm = SECCOMP_RET_ERRNO | EPERM;
 constexpr std::uint32_t kEnosys = SECCOMP_RET_ERRNO | ENOSYS;
 
-std::uint32_t answer(const Filter& filter, int number, std::initializer_list<std::uint64_t> args = {}, std::uint32_t arch = AUDIT_ARCH_X86_64) {
+std::uint32_t answer(const Filter& filter, int number, std::initializer_list<std::uint64_t> args = {},
+                     std::uint32_t arch = AUDIT_ARCH_X86_64) {
     seccomp_data call{};
     call.nr = number;
     call.arch = arch;
@@ -90,8 +91,9 @@ TEST(Seccomp, AnswersAsTheSetSays) {
         ASSERT_TRUE(policy) << policy.error().message;
         const auto asked = (*policy)->asked(manifest::Manifest{}, table);
         ASSERT_TRUE(asked);
-        for (const auto& [onViolation, refused] : {std::pair{OnViolation::Errno, kEperm}, std::pair{OnViolation::Kill, std::uint32_t{SECCOMP_RET_KILL_PROCESS}},
-                                                  std::pair{OnViolation::Log, std::uint32_t{SECCOMP_RET_LOG}}}) {
+        for (const auto& [onViolation, refused] :
+             {std::pair{OnViolation::Errno, kEperm}, std::pair{OnViolation::Kill, std::uint32_t{SECCOMP_RET_KILL_PROCESS}},
+              std::pair{OnViolation::Log, std::uint32_t{SECCOMP_RET_LOG}}}) {
             const auto filter = compiled(asked->syscalls, onViolation);
             EXPECT_LE(filter.size(), 4096u);
             for (int number = 0; number < 512; ++number) {
@@ -172,7 +174,8 @@ TEST(Seccomp, ShippedProfilesRunRealPrograms) {
         const auto policy = ProfilePolicy::make(profile(name), table);
         const auto asked = (*policy)->asked(manifest::Manifest{}, table);
         const auto filter = compiled(asked->syscalls, asked->onViolation);
-        EXPECT_EQ(runUnder(filter, "ls -l / | grep -q etc && find /etc/passwd >/dev/null && test $(ps ax 2>/dev/null | wc -l) -gt 1"), 0) << name;
+        EXPECT_EQ(runUnder(filter, "ls -l / | grep -q etc && find /etc/passwd >/dev/null && test $(ps ax 2>/dev/null | wc -l) -gt 1"), 0)
+            << name;
         if (std::string_view(name) != "trace") {
             EXPECT_NE(runUnder(filter, "unshare --user true 2>/dev/null"), 0) << name;
         }
@@ -188,7 +191,8 @@ TEST(Seccomp, ADynamicProgramStartsUnderAnyGroups) {
 
 TEST(Seccomp, CompilesASetOnce) {
     FilterCache cache;
-    const auto first = cache.get({"read"}, OnViolation::Errno), again = cache.get({"read"}, OnViolation::Errno), other = cache.get({"read"}, OnViolation::Kill);
+    const auto first = cache.get({"read"}, OnViolation::Errno), again = cache.get({"read"}, OnViolation::Errno),
+               other = cache.get({"read"}, OnViolation::Kill);
     ASSERT_TRUE(first && again && other);
     EXPECT_EQ(*first, *again);
     EXPECT_NE(*first, *other);

@@ -114,8 +114,10 @@ TEST_F(Stores, InstallsDurablyAndRemoves) {
 
 TEST_F(Stores, InstallsNothingThatIsWrong) {
     EXPECT_THAT(capsules_.install("manifest = 1", false).error().message, HasSubstr("capsule.toml:1:1: capsule: missing"));
-    EXPECT_THAT(capsules_.install(capsuleText("a", "[sandbox]\npolicy = \"lax\""), false).error().message, HasSubstr("no policy 'lax'; there are: default, network-debug"));
-    EXPECT_THAT(capsules_.install(capsuleText("a", "[sandbox.syscalls]\nallow = [\"raed\"]"), false).error().message, HasSubstr("no system call is called 'raed'"));
+    EXPECT_THAT(capsules_.install(capsuleText("a", "[sandbox]\npolicy = \"lax\""), false).error().message,
+                HasSubstr("no policy 'lax'; there are: default, network-debug"));
+    EXPECT_THAT(capsules_.install(capsuleText("a", "[sandbox.syscalls]\nallow = [\"raed\"]"), false).error().message,
+                HasSubstr("no system call is called 'raed'"));
     EXPECT_EQ(capsules_.install(capsuleText("a", "[sandbox]\nuser = \"root\""), false).error().code, Errc::Denied);
     EXPECT_FALSE(std::filesystem::exists(scratch_.path("state/capsules/a.toml")));
 }
@@ -165,7 +167,8 @@ TEST_F(Stores, ABadPolicyKeepsTheOldOne) {
 TEST_F(Stores, SettingsMergeDropIns) {
     EXPECT_EQ(loadSettings(scratch_.folders())->plugins.at(0).name, "process");
     scratch_.write("vendor/recapd.toml", "[plugins.process]\n");
-    scratch_.write("etc/recapd.toml.d/10-podman.toml", "policies = [\"nonetwork\"]\n[plugins.podman]\nplugin = \"docker\"\nendpoint = \"unix:///x\"\n[runs]\ngrace = \"2s\"\n");
+    scratch_.write("etc/recapd.toml.d/10-podman.toml",
+                   "policies = [\"nonetwork\"]\n[plugins.podman]\nplugin = \"docker\"\nendpoint = \"unix:///x\"\n[runs]\ngrace = \"2s\"\n");
     const auto settings = loadSettings(scratch_.folders());
     ASSERT_TRUE(settings) << settings.error().message;
     ASSERT_EQ(settings->plugins.size(), 2u);
@@ -173,7 +176,8 @@ TEST_F(Stores, SettingsMergeDropIns) {
     EXPECT_EQ(settings->policies, std::vector<std::string>{"nonetwork"});
     EXPECT_EQ(settings->grace, std::chrono::seconds(2));
     scratch_.write("etc/recapd.toml.d/20-bad.toml", "polices = []\n");
-    EXPECT_THAT(loadSettings(scratch_.folders()).error().message, HasSubstr("20-bad.toml:1:1: polices: unknown key; did you mean 'policies'?"));
+    EXPECT_THAT(loadSettings(scratch_.folders()).error().message,
+                HasSubstr("20-bad.toml:1:1: polices: unknown key; did you mean 'policies'?"));
     scratch_.mask("run/recapd.toml.d/20-bad.toml");
     EXPECT_FALSE(loadSettings(scratch_.folders())) << "etc is stronger than run";
 }

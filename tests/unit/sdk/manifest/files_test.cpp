@@ -70,10 +70,13 @@ TEST(ProfileReader, ReadsAProfile) {
 }
 
 TEST(ProfileReader, SaysWhatIsWrong) {
-    EXPECT_THAT(texts(readProfile(replaced(kProfile, "namespaces", "namespace"), "p").diagnostics), ElementsAre(HasSubstr("p:4:1: allow.namespace: unknown key; did you mean 'namespaces'?")));
-    EXPECT_THAT(texts(readProfile(replaced(kProfile, "memory = \"2M\"", "memory = \"1K\""), "p").diagnostics), ElementsAre(HasSubstr("limits.max.memory: the most is less than")));
+    EXPECT_THAT(texts(readProfile(replaced(kProfile, "namespaces", "namespace"), "p").diagnostics),
+                ElementsAre(HasSubstr("p:4:1: allow.namespace: unknown key; did you mean 'namespaces'?")));
+    EXPECT_THAT(texts(readProfile(replaced(kProfile, "memory = \"2M\"", "memory = \"1K\""), "p").diagnostics),
+                ElementsAre(HasSubstr("limits.max.memory: the most is less than")));
     EXPECT_THAT(texts(readProfile(replaced(kProfile, "pids = 1\n", ""), "p").diagnostics), ElementsAre(HasSubstr("limits.pids: missing")));
-    EXPECT_THAT(texts(readProfile(replaced(kProfile, "[\"target\", \"ids\"]", "[]"), "p").diagnostics), ElementsAre(HasSubstr("allow.users: needs at least one of")));
+    EXPECT_THAT(texts(readProfile(replaced(kProfile, "[\"target\", \"ids\"]", "[]"), "p").diagnostics),
+                ElementsAre(HasSubstr("allow.users: needs at least one of")));
     EXPECT_EQ(readProfile("", "p").diagnostics.size(), 4u);
 }
 
@@ -89,17 +92,20 @@ TEST(CeilingReader, LeavesWhatIsMissing) {
 }
 
 TEST(SettingsReader, PassesAPluginsKeysOn) {
-    const auto read = readSettings({{"a.toml", "[plugins.podman]\nplugin = \"docker\"\nendpoint = \"unix:///a\"\nretries = 3\nslow = true\nratio = 0.5\nlist = [\"x\", \"y\"]\n"
-                                               "[plugins.podman.tls]\nca = \"/c\"\n"}});
+    const auto read = readSettings(
+        {{"a.toml",
+          "[plugins.podman]\nplugin = \"docker\"\nendpoint = \"unix:///a\"\nretries = 3\nslow = true\nratio = 0.5\nlist = [\"x\", \"y\"]\n"
+          "[plugins.podman.tls]\nca = \"/c\"\n"}});
     ASSERT_TRUE(read) << join(read.diagnostics);
     const auto& podman = read.value->plugins.at("podman");
     EXPECT_EQ(podman.plugin, "docker");
-    EXPECT_THAT(podman.pairs(), ElementsAre(Pair("endpoint", "unix:///a"), Pair("list", "x"), Pair("list", "y"), Pair("ratio", "0.5"), Pair("retries", "3"),
-                                            Pair("slow", "true"), Pair("tls.ca", "/c")));
+    EXPECT_THAT(podman.pairs(), ElementsAre(Pair("endpoint", "unix:///a"), Pair("list", "x"), Pair("list", "y"), Pair("ratio", "0.5"),
+                                            Pair("retries", "3"), Pair("slow", "true"), Pair("tls.ca", "/c")));
 }
 
 TEST(SettingsReader, LaterTextsReplaceKeys) {
-    const auto read = readSettings({{"a", "policies = [\"x\"]\n[plugins.d]\nendpoint = \"1\"\nother = \"2\"\n[runs]\ngrace = \"1s\"\n"}, {"b", "[plugins.d]\nendpoint = \"3\"\n[runs]\ngrace = \"2s\"\n"}});
+    const auto read = readSettings({{"a", "policies = [\"x\"]\n[plugins.d]\nendpoint = \"1\"\nother = \"2\"\n[runs]\ngrace = \"1s\"\n"},
+                                    {"b", "[plugins.d]\nendpoint = \"3\"\n[runs]\ngrace = \"2s\"\n"}});
     ASSERT_TRUE(read);
     EXPECT_THAT(read.value->plugins.at("d").pairs(), ElementsAre(Pair("endpoint", "3"), Pair("other", "2")));
     EXPECT_EQ(read.value->plugins.at("d").plugin, "d");
@@ -108,20 +114,26 @@ TEST(SettingsReader, LaterTextsReplaceKeys) {
 }
 
 TEST(SettingsReader, ReadsTenants) {
-    const auto read = readSettings({{"a",
-                                     "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\ncgroup = \"/shop.slice\"\nroot-uid = 100000\n"
-                                     "[[tenants.caller]]\ngroup = \"shop-admins\"\ntenants = [\"shop\"]\n"}});
+    const auto read =
+        readSettings({{"a",
+                       "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\ncgroup = \"/shop.slice\"\nroot-uid = 100000\n"
+                       "[[tenants.caller]]\ngroup = \"shop-admins\"\ntenants = [\"shop\"]\n"}});
     ASSERT_TRUE(read) << join(read.diagnostics);
     EXPECT_EQ(read.value->tenantTargets.at(0).rootUid, 100000u);
     EXPECT_EQ(read.value->tenantCallers.at(0).group, "shop-admins");
-    const auto wrong = readSettings({{"a", "[[tenants.target]]\ntenant = \"shop\"\n[[tenants.caller]]\nuser = \"a\"\ngroup = \"b\"\ntenants = []\n"}});
-    EXPECT_THAT(texts(wrong.diagnostics), ElementsAre(HasSubstr("needs at least one of backend, cgroup, root-uid"), HasSubstr("exactly one of user and group")));
+    const auto wrong =
+        readSettings({{"a", "[[tenants.target]]\ntenant = \"shop\"\n[[tenants.caller]]\nuser = \"a\"\ngroup = \"b\"\ntenants = []\n"}});
+    EXPECT_THAT(texts(wrong.diagnostics),
+                ElementsAre(HasSubstr("needs at least one of backend, cgroup, root-uid"), HasSubstr("exactly one of user and group")));
 }
 
 TEST(SettingsReader, NamesTheFileThatIsWrong) {
-    const auto read = readSettings({{"a", "[plugin.d]\n"}, {"b", "x\n"}, {"c", "[plugins.D]\n[plugins.e]\nwhen = 2020-01-01\nlist = [[1]]\ntext = \"a\\nb\"\n"}});
+    const auto read = readSettings(
+        {{"a", "[plugin.d]\n"}, {"b", "x\n"}, {"c", "[plugins.D]\n[plugins.e]\nwhen = 2020-01-01\nlist = [[1]]\ntext = \"a\\nb\"\n"}});
     EXPECT_FALSE(read);
-    EXPECT_THAT(texts(read.diagnostics), ElementsAre(HasSubstr("a:1:2: plugin: unknown key; did you mean 'plugins'?"), HasSubstr("b:"), HasSubstr("c:1:10: plugins.D: 'D' is not a name"),
-                                                     HasSubstr("plugins.e.when: expected a string, a number, or true or false, found a date or time"),
-                                                     HasSubstr("plugins.e.list"), HasSubstr("control character")));
+    EXPECT_THAT(texts(read.diagnostics),
+                ElementsAre(HasSubstr("a:1:2: plugin: unknown key; did you mean 'plugins'?"), HasSubstr("b:"),
+                            HasSubstr("c:1:10: plugins.D: 'D' is not a name"),
+                            HasSubstr("plugins.e.when: expected a string, a number, or true or false, found a date or time"),
+                            HasSubstr("plugins.e.list"), HasSubstr("control character")));
 }

@@ -77,8 +77,10 @@ TEST(Guard, SaysWhere) {
 
 // Whatever the bytes: the reader answers, and never with both a value and a diagnostic.
 TEST(Guard, ReaderOutlivesRandomText) {
-    constexpr std::string_view pieces[] = {"[", "]", "[[", "{", "}", "a", ".", "=", "\"", "'", "\"\"\"", "'''", "\\", "\n", "#", ",", " ", "1", "1.5",
-                                           "1979-05-27", "true", "[capsule]\n", "name=\"x\"\n", "\xff", "\x01", "inf", "\xc3\xa9", "&", "\r\n"};
+    constexpr std::string_view pieces[] = {
+        "[",      "]",           "[[",           "{",    "}",    "a",   ".",        "=", "\"",  "'",
+        "\"\"\"", "'''",         "\\",           "\n",   "#",    ",",   " ",        "1", "1.5", "1979-05-27",
+        "true",   "[capsule]\n", "name=\"x\"\n", "\xff", "\x01", "inf", "\xc3\xa9", "&", "\r\n"};
     std::mt19937 random(20240117);  // NOLINT: the same texts each time
     for (int round = 0; round < 30'000; ++round) {
         std::string text;

@@ -151,9 +151,11 @@ TEST(ManifestReader, HasTheContractsDefaults) {
 TEST(ManifestReader, NamesAnUnknownKeyWithItsPlaceAndTheNearestOne) {
     EXPECT_THAT(findings("manifest = 1\n[capsule]\nname = \"a\"\n  imgae = \"a:1\"\n"),
                 ElementsAre("c.toml:2:1: capsule.image: missing", "c.toml:4:3: capsule.imgae: unknown key; did you mean 'image'?"));
-    EXPECT_THAT(findings(with("namespace = [\"net\"]")), ElementsAre("c.toml:7:1: sandbox.namespace: unknown key; did you mean 'namespaces'?"));
+    EXPECT_THAT(findings(with("namespace = [\"net\"]")),
+                ElementsAre("c.toml:7:1: sandbox.namespace: unknown key; did you mean 'namespaces'?"));
     EXPECT_THAT(findings(with("", "[shedule]")), ElementsAre(HasSubstr("shedule: unknown key; did you mean 'schedule'?")));
-    EXPECT_THAT(findings(with("", "[output]\nquux = 1")), ElementsAre(HasSubstr("output.quux: unknown key; known here: artifacts, max-size")));
+    EXPECT_THAT(findings(with("", "[output]\nquux = 1")),
+                ElementsAre(HasSubstr("output.quux: unknown key; known here: artifacts, max-size")));
 }
 
 TEST(ManifestReader, FindsEverythingAtOnceInTheFilesOrder) {
@@ -180,15 +182,16 @@ TEST(ManifestReader, PidMeansJoinAndNothingElseBesideIt) {
     EXPECT_EQ(read.value->sandbox.processes, Processes::Join);
     EXPECT_TRUE(readManifest(with("namespaces = [\"pid\"]\nprocesses = \"join\""), "c.toml"));
     for (const std::string other : {"none", "observe"})
-        EXPECT_THAT(findings(with("namespaces = [\"pid\"]\nprocesses = \"" + other + "\"")), ElementsAre(HasSubstr("c.toml:8:13: sandbox.processes")));
+        EXPECT_THAT(findings(with("namespaces = [\"pid\"]\nprocesses = \"" + other + "\"")),
+                    ElementsAre(HasSubstr("c.toml:8:13: sandbox.processes")));
     read = readManifest(with("processes = \"join\""), "c.toml");
     ASSERT_TRUE(read);
     EXPECT_EQ(read.value->sandbox.namespaces, 1u);
 }
 
 TEST(ManifestReader, RefusesControlCharactersEverywhere) {
-    for (const std::string text : {"reason = \"a\\nb\"", "reason = \"\\u001b[2J\"", "writes = [\"/a\\u0000b\"]\nview = \"write\"", "policy = \"a\\tb\"",
-                                   "reason = \"\"\"a\nb\"\"\"", "reason = \"a\\u0085b\""})
+    for (const std::string text : {"reason = \"a\\nb\"", "reason = \"\\u001b[2J\"", "writes = [\"/a\\u0000b\"]\nview = \"write\"",
+                                   "policy = \"a\\tb\"", "reason = \"\"\"a\nb\"\"\"", "reason = \"a\\u0085b\""})
         EXPECT_THAT(findings(with(text)), ElementsAre(HasSubstr("a control character is not allowed here"))) << text;
     EXPECT_FALSE(findings(with("\"a\\u001b\" = 1")).front().find('\x1b') != std::string::npos) << "not echoed either";
     EXPECT_THAT(findings(with("", "[target.selector]\n\"a\\nb\" = \"x\"")), ElementsAre(HasSubstr("is not a label's key")));
@@ -205,8 +208,10 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
     EXPECT_THAT(findings(with("writes = [\"/a\"]")), ElementsAre(HasSubstr("only view = \"write\" writes anything")));
     EXPECT_THAT(findings(with("view = \"write\"")), ElementsAre(HasSubstr("needs 'writes'")));
     EXPECT_THAT(findings(with("", "[build]\npackages = [\"a1\"]\ndockerfile = \"D\"")), ElementsAre(HasSubstr("exactly one of")));
-    EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"daily\"\nevery = \"1h\"")), ElementsAre(HasSubstr("exactly one of calendar and every")));
-    EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"oom\"\npath = \"/a\"")), ElementsAre(HasSubstr("belongs to on = \"file-changed\"")));
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"daily\"\nevery = \"1h\"")),
+                ElementsAre(HasSubstr("exactly one of calendar and every")));
+    EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"oom\"\npath = \"/a\"")),
+                ElementsAre(HasSubstr("belongs to on = \"file-changed\"")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"")), ElementsAre(HasSubstr("schedule.event.match: missing")));
     EXPECT_THAT(findings(with("", "[schedule]\non-demand = false")), ElementsAre(HasSubstr("nothing can ever start this capsule")));
     EXPECT_THAT(findings(with("namespaces = [\"net\", \"net\"]")), ElementsAre(HasSubstr("listed twice")));
@@ -215,7 +220,8 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
 }
 
 TEST(ManifestReader, SaysWhatOtherSchemasAndVersionsNeed) {
-    EXPECT_THAT(findings("manifest = 2\nwhatever = 1\n"), ElementsAre("c.toml:1:12: manifest: schema 2 is not known; this recap knows schema 1"));
+    EXPECT_THAT(findings("manifest = 2\nwhatever = 1\n"),
+                ElementsAre("c.toml:1:12: manifest: schema 2 is not known; this recap knows schema 1"));
     EXPECT_THAT(findings("manifest = 1\nrequires = [\"recap >= 99\"]\n[capsule]\nname = \"a\"\nimage = \"a:1\"\n"),
                 ElementsAre(HasSubstr("requires: needs recap >= 99, this is recap ")));
     EXPECT_THAT(findings(""), ElementsAre(HasSubstr("manifest: missing"), HasSubstr("capsule: missing")));

@@ -12,7 +12,8 @@ TEST(Values, Sizes) {
     EXPECT_EQ(*parseSize("64M"), 64u << 20);
     EXPECT_EQ(*parseSize("1T"), 1ull << 40);
     EXPECT_EQ(*parseSize("4096"), 4096u);
-    for (const auto* wrong : {"", "M", "0", "0K", "-1", "1.5M", "64m", "64MB", "64 M", " 64M", "064M", "0x10", "99999999T", "18446744073709551616"})
+    for (const auto* wrong :
+         {"", "M", "0", "0K", "-1", "1.5M", "64m", "64MB", "64 M", " 64M", "064M", "0x10", "99999999T", "18446744073709551616"})
         EXPECT_FALSE(parseSize(wrong)) << wrong;
     EXPECT_EQ(formatSize(64u << 20), "64 MiB");
     EXPECT_EQ(formatSize(1000), "1000 bytes");
@@ -29,7 +30,8 @@ TEST(Values, DurationsAsSystemdReadsThem) {
     EXPECT_EQ(*parseDuration("100ms"), 100ms);
     EXPECT_EQ(*parseDuration("90"), 90s);
     EXPECT_EQ(*parseDuration("20µs"), 20us);
-    for (const auto* wrong : {"", " ", "s", "0", "0s", "-1s", "+1s", "1e3s", "infinity", "30x", "1h,2s", "0x10s", "99999999999y", "nan", "1..2s"})
+    for (const auto* wrong :
+         {"", " ", "s", "0", "0s", "-1s", "+1s", "1e3s", "infinity", "30x", "1h,2s", "0x10s", "99999999999y", "nan", "1..2s"})
         EXPECT_FALSE(parseDuration(wrong)) << wrong;
     EXPECT_EQ(formatDuration(90min), "1h 30min");
     EXPECT_EQ(formatDuration(1500ms), "1s 500ms");
@@ -42,8 +44,27 @@ TEST(Values, UsersAreNumbersOrTheTwoWords) {
     ASSERT_TRUE(ids);
     EXPECT_EQ(ids->uid, 1000u);
     EXPECT_EQ(ids->gid, 4294967294u);
-    for (const auto* wrong : {"", "0x0", "1:", ":1", "-1", "-1:0", " 0", "0 :0", "4294967296", "4294967295:0", "0:4294967296", "1000:a", "1000", "nobody",
-                              "nobody:nogroup", "01:1", "1:1:1", "1:1 ", "+1:1", "Root", "TARGET"})
+    for (const auto* wrong : {"",
+                              "0x0",
+                              "1:",
+                              ":1",
+                              "-1",
+                              "-1:0",
+                              " 0",
+                              "0 :0",
+                              "4294967296",
+                              "4294967295:0",
+                              "0:4294967296",
+                              "1000:a",
+                              "1000",
+                              "nobody",
+                              "nobody:nogroup",
+                              "01:1",
+                              "1:1:1",
+                              "1:1 ",
+                              "+1:1",
+                              "Root",
+                              "TARGET"})
         EXPECT_FALSE(parseUser(wrong)) << wrong;
 }
 
@@ -61,16 +82,19 @@ TEST(Values, Requirements) {
 TEST(Values, NamesPathsAndReferences) {
     EXPECT_EQ(checkName("tcp-dump2"), "");
     EXPECT_EQ(checkName(std::string(63, 'a')), "");
-    for (const auto& wrong : {std::string(), std::string(64, 'a'), std::string("Tcp"), std::string("a/b"), std::string("-a"), std::string("a.b"), std::string("..")})
+    for (const auto& wrong : {std::string(), std::string(64, 'a'), std::string("Tcp"), std::string("a/b"), std::string("-a"),
+                              std::string("a.b"), std::string("..")})
         EXPECT_NE(checkName(wrong), "") << wrong;
     EXPECT_EQ(checkPath("/"), "");
     EXPECT_EQ(checkPath("/var/log"), "");
     for (const auto* wrong : {"", "var", "/a/../b", "/..", "//a", "/a//b", "/a/", "/./a"}) EXPECT_NE(checkPath(wrong), "") << wrong;
     const std::string digest = "@sha256:" + std::string(64, 'a');
-    for (const auto& right : {std::string("recap/tcpdump:1.2.0"), "recap/tcpdump:1.2.0" + digest, std::string("host:5000/a/b"), "a" + digest})
+    for (const auto& right :
+         {std::string("recap/tcpdump:1.2.0"), "recap/tcpdump:1.2.0" + digest, std::string("host:5000/a/b"), "a" + digest})
         EXPECT_EQ(checkReference(right), "") << right;
-    for (const auto& wrong : {std::string(), std::string("a b"), std::string("../a"), std::string("a@sha256:12"), "a@" + std::string(64, 'a'), std::string("a:"),
-                              std::string("a//b"), "a@sha256:" + std::string(64, 'G'), digest})
+    for (const auto& wrong :
+         {std::string(), std::string("a b"), std::string("../a"), std::string("a@sha256:12"), "a@" + std::string(64, 'a'),
+          std::string("a:"), std::string("a//b"), "a@sha256:" + std::string(64, 'G'), digest})
         EXPECT_NE(checkReference(wrong), "") << wrong;
     EXPECT_NE(checkEnvName("RECAP_RUN_ID"), "");
     EXPECT_NE(checkEnvName("A=B"), "");

@@ -30,7 +30,8 @@ protected:
     int compile(const std::string& out = "") {
         const std::string program = std::string(std::getenv("RECAP_BIN_DIR")) + "/recap-compile-ceiling ";
         const std::string errors = (folder_ / "errors").string();
-        const int status = std::system((program + (folder_ / "in.toml").string() + " " + (out.empty() ? (folder_ / "out").string() : out) + " 2>" + errors).c_str());
+        const int status = std::system(
+            (program + (folder_ / "in.toml").string() + " " + (out.empty() ? (folder_ / "out").string() : out) + " 2>" + errors).c_str());
         errors_ = read("errors");
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     }
