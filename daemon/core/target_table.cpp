@@ -154,16 +154,27 @@ void TargetTable::launcherConnected() {
 void TargetTable::whenReady(const std::string& text, Ready ready) {
     const auto found = resolve(text);
     if (found) return this->ready((*found)->id, std::move(ready));
+    if (finder_ == nullptr || found.error().code != Errc::NotFound) return ready(tl::unexpected(found.error()));
     const auto colon = text.find(':');
-    const std::string id = colon == std::string::npos ? std::string() : text.substr(colon + 1);
-    const bool isPid = !id.empty() && id.find_first_not_of("0123456789") == std::string::npos;
-    if (finder_ == nullptr || !isPid || found.error().code != Errc::NotFound) return ready(tl::unexpected(found.error()));
-    const TargetId wanted{text.substr(0, colon), id};
-    finder_->find(wanted, [this, text, ready = std::move(ready)](Result<void> done) {
-        if (!done) return ready(tl::unexpected(done.error()));
+    std::vector<TargetId> wanted;
+    for (const auto& [name, status] : backends_)
+        if (status.state == BackendState::Ready && (colon == std::string::npos || text.substr(0, colon) == name))
+            wanted.push_back({name, colon == std::string::npos ? text : text.substr(colon + 1)});
+    search(text, std::move(wanted), found.error(), std::move(ready));
+}
+
+// What started a moment ago, and pids that no snapshot lists: the backends are asked one after the other. Several may have it, so
+// that what they told is resolved as any name is.
+void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, Error missing, Ready ready) {
+    if (wanted.empty()) {
         const auto now = resolve(text);
-        if (!now) return ready(tl::unexpected(now.error()));
-        this->ready((*now)->id, ready);
+        return now ? this->ready((*now)->id, std::move(ready)) : ready(tl::unexpected(now.error().code == Errc::NotFound ? missing : now.error()));
+    }
+    const TargetId next = wanted.back();
+    wanted.pop_back();
+    finder_->find(next, [this, text, wanted = std::move(wanted), missing = std::move(missing), ready = std::move(ready)](Result<void> done) {
+        const bool telling = !done && done.error().code != Errc::NotFound && done.error().code != Errc::NotSupported;
+        search(text, wanted, telling ? done.error() : missing, ready);
     });
 }
 

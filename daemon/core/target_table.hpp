@@ -68,6 +68,7 @@ private:
     void want(Entry& entry, bool urgent);
     void askNext();
     void inspected(const TargetId& id, const std::shared_ptr<UniqueFd>& pidfd, Result<TargetFacts> facts);
+    void search(const std::string& text, std::vector<TargetId> wanted, Error missing, Ready ready);
     void ready(const TargetId& id, Ready ready);
     static int onEnded(sd_event_source* source, int fd, std::uint32_t events, void* self);
 

@@ -89,6 +89,7 @@ Engine::Run* Engine::known(const RunId& id) {
 void Engine::begin(const RunId& id) {
     Run* run = known(id);
     if (run == nullptr || run->concluded) return;
+    if (const auto capsule = parts_.capsules.find(run->record.request.capsule); !capsule) return refuse(*run, capsule.error());
     parts_.targets.whenReady(run->record.request.target, [this, id](const Result<Target>& target) {
         if (Run* waiting = known(id); waiting != nullptr && !waiting->concluded) decide(*waiting, target);
     });

@@ -58,6 +58,7 @@ Result<RunPage> Engine::list(const RunFilter& filter) const {
 
 void Engine::plan(RunRequest request, Reply<RunPlan> reply) {
     if (auto checked = checkArguments(request); !checked) return reply(forward(std::move(checked)));
+    if (const auto capsule = parts_.capsules.find(request.capsule); !capsule) return reply(tl::unexpected(capsule.error()));
     const std::string target = request.target;
     parts_.targets.whenReady(target, [this, request = std::move(request), reply = std::move(reply)](const Result<Target>& ready) {
         if (!ready) return reply(tl::unexpected(ready.error()));

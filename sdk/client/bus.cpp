@@ -59,6 +59,7 @@ Error toError(int r, std::string_view what) {
     const int error = r < 0 ? -r : r;
     if (error == ECONNRESET || error == ENOTCONN || error == EPIPE || error == ESHUTDOWN)
         return {Errc::Unavailable, "the bus closed the connection"};
+    if (error == EINVAL) return {Errc::InvalidArgument, std::string(what) + ": an argument is not UTF-8, so the bus cannot carry it"};
     return {error == ETIMEDOUT ? Errc::Timeout : Errc::Io, std::string(what) + ": " + ::strerrordesc_np(error)};
 }
 

@@ -201,11 +201,14 @@ Result<bool> Client::pump() {
 }
 
 Result<void> Client::wait() {
+    bool any = false;
     for (;;) {
         auto more = pump();
         if (!more) return forward(std::move(more));
         if (!*more) break;
+        any = true;
     }
+    if (any) return {};  // the caller looks at what has changed before anybody waits
     if (const int r = sd_bus_wait(d_->bus.get(), UINT64_MAX); r < 0 && r != -EINTR) return tl::unexpected(toError(r, "the bus"));
     return {};
 }

@@ -149,9 +149,14 @@ std::vector<std::string> differences(const Picture& before, const Picture& after
     return found;
 }
 
-std::vector<std::string> leftAfter(const Outside& outside, const Picture& before) {
+std::vector<std::string> leftAfter(const Outside& outside, const Picture& before, const std::function<bool(const std::string&)>& expected) {
     std::vector<std::string> left;
-    waitUntil([&] { return (left = differences(before, outside.look())).empty(); }, Deadline{std::chrono::seconds(5)});
+    const auto nothing = [&] {
+        left = differences(before, outside.look());
+        std::erase_if(left, expected);
+        return left.empty();
+    };
+    waitUntil(nothing, Deadline{std::chrono::seconds(5)});
     return left;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <ostream>
 #include <string>
@@ -45,8 +46,9 @@ private:
 std::vector<std::string> differences(const Picture& before, const Picture& after);
 
 // Looks until nothing differs from `before` or patience ends (the last teardown steps come after the answer); returns
-// what is left then.
-std::vector<std::string> leftAfter(const Outside& outside, const Picture& before);
+// what is left then. Differences that `expected` says are meant to be do not count.
+std::vector<std::string> leftAfter(const Outside& outside, const Picture& before,
+                                   const std::function<bool(const std::string&)>& expected = [](const std::string&) { return false; });
 
 // Every process that shares a pid, net, ipc or uts namespace with the target, "kind" by kind.
 std::vector<pid_t> companionsOf(pid_t target);

@@ -27,7 +27,7 @@ namespace recap::client {
 struct RunRequest {
     std::string capsule;
     std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
-    Strings args;
+    Strings args{};
     int standardInput = -1;   // a pipe, socket, regular file or /dev/null; borrowed until run() returns; -1: no input
     int standardOutput = -1;  // the same; -1: kept by recapd for output()
     int standardError = -1;

@@ -56,7 +56,7 @@ public:
             if (signal == 0) continue;
             if (++asked_ == 1)
                 client_.stop(run_, kGrace);
-            else if (asked_ == 2)
+            else if (asked_ == 2 && run_.accepted())
                 client_.kill(run_);
             else
                 return signal;

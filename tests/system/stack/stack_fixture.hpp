@@ -28,10 +28,8 @@ protected:
 
     // A run's log and artifacts are its estate and stay in state/; nothing else may.
     std::vector<std::string> left() const {
-        std::vector<std::string> found = leftAfter(*outside_, before_);
-        const std::string state = Stack::get().folder("RECAP_STATE_DIR").string();
-        std::erase_if(found, [&](const std::string& one) { return one.rfind("appeared: file " + state, 0) == 0; });
-        return found;
+        const std::string estate = "appeared: file " + Stack::get().folder("RECAP_STATE_DIR").string();
+        return leftAfter(*outside_, before_, [&](const std::string& difference) { return difference.rfind(estate, 0) == 0; });
     }
     std::string target() const { return targetOf(*nginx_); }
     static void expectClean(const nlohmann::json& report) { EXPECT_EQ(report.value("escape", "?"), "clean") << report.dump(2); }

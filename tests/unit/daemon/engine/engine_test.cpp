@@ -89,6 +89,15 @@ TEST_F(EngineTest, AnUnknownTargetNamesTheBackend) {
     EXPECT_EQ(spine.notes.reports[0].detail, "docker: no container 'web-9'");
 }
 
+TEST_F(EngineTest, AnUnknownCapsuleIsToldBeforeItsTargetIsLookedFor) {
+    auto request = spine.request("docker:web-9");
+    request.capsule = "tcpdmup";
+    ASSERT_TRUE(spine.engine->submit(request));
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::NotStarted);
+    EXPECT_EQ(spine.notes.reports[0].detail, "no capsule 'tcpdmup'");
+}
+
 TEST_F(EngineTest, ARunWaitsForItsTargetsInspection) {
     spine.haveTarget("web-id", "web", false);
     ASSERT_TRUE(spine.engine->submit(spine.request()));
