@@ -110,7 +110,8 @@ int populateRoot(Attach& attach) {
 }
 
 // FUSE and network mounts are answered by a server that may not answer: no path of the view may cross one. They are found in the
-// capsule's own, private table, where the target can add none, and taken off without asking them (threat T16).
+// capsule's own, private table, where the target can add none, and taken off without asking them (threat T16). So is a procfs: its
+// links to the target's root would be a way around "read-only".
 int omitForeign(Attach& attach) {
     if (attach.plan.view == View::None) return 0;
     auto text = attach.prepared->procfs->readSelf("mountinfo", 8 << 20);
@@ -120,10 +121,10 @@ int omitForeign(Attach& attach) {
     }
     for (const auto& mount : parseMountinfo(*text)) {
         const bool shown = mount.path == "/target" || mount.path.starts_with("/target/");
-        if (!shown || !isForeign(mount.type)) continue;
+        if (!shown || !(isForeign(mount.type) || mount.type == "proc")) continue;
         // One below another that is gone already is gone with it.
         if (::umount2(mount.path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT) return -1;
-        attach.omitted.push_back(mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7)));
+        if (mount.type != "proc") attach.omitted.push_back(mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7)));
     }
     return 0;
 }
