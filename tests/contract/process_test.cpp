@@ -64,7 +64,7 @@ public:
     ~TestCgroup() {
         std::error_code ignored;
         waitUntil([&] { return fs::remove(path_, ignored); }, Deadline(kPatience));
-        fs::remove(path_.parent_path(), ignored);
+        for (auto folder = path_.parent_path(); folder != root_; folder = folder.parent_path()) fs::remove(folder, ignored);
     }
     void enter(pid_t pid) const { writeFile(path_ / "cgroup.procs", std::to_string(pid)); }
 

@@ -15,7 +15,8 @@ namespace {
 constexpr std::uint32_t kChunk = 1 << 20;
 
 Errc named(std::string_view error) {
-    for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(Errc::Internal); ++code)
+    error.remove_prefix(error.rfind('.') + 1);  // "org.recap1.Error.NotFound"
+    for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(kLastErrc); ++code)
         if (name(static_cast<Errc>(code)) == error) return static_cast<Errc>(code);
     return Errc::Internal;
 }
