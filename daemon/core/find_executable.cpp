@@ -81,9 +81,9 @@ Result<std::string> findExecutable(const Image& image, std::string_view command,
         }
     }
     const auto what = "command '" + std::string(command) + "': ";
-    if (!unusable.empty()) return fail(Errc::NotFound, what + unusable + " in image " + nameOf(image) + " is not an executable file");
-    if (command.find('/') != command.npos) return fail(Errc::NotFound, what + "image " + nameOf(image) + " has no such file");
-    return fail(Errc::NotFound, what + "not in image " + nameOf(image) + " (looked in " + std::string(searchPath) + ")");
+    if (!unusable.empty()) return fail(Errc::NotExecutable, what + unusable + " in image " + nameOf(image) + " is not an executable file");
+    if (command.find('/') != command.npos) return fail(Errc::NoCommand, what + "image " + nameOf(image) + " has no such file");
+    return fail(Errc::NoCommand, what + "not in image " + nameOf(image) + " (looked in " + std::string(searchPath) + ")");
 }
 
 }  // namespace recap

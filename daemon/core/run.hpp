@@ -77,6 +77,9 @@ constexpr std::string_view name(Outcome outcome) {
     return names[static_cast<std::size_t>(outcome)];
 }
 
+// What a shell would say of a command that it could not start; 0: nothing, it is not the command's fault.
+constexpr int shellStatus(Errc error) { return error == Errc::NoCommand ? 127 : error == Errc::NotExecutable ? 126 : 0; }
+
 // Microseconds of CLOCK_MONOTONIC; 0: not reached.
 struct Phases {
     std::uint64_t received = 0;

@@ -150,6 +150,7 @@ void Engine::refuse(Run& run, const Error& why) {
     RunReport report;
     report.outcome = outcomeOf(why.code);
     report.error = why.code;
+    report.exitCode = shellStatus(why.code);
     report.detail = why.message;
     report.phases.finished = report.phases.escaped = monotonicMicroseconds();
     conclude(run, std::move(report));

@@ -33,6 +33,12 @@ Outcome outcomeOf(const launcher::Report& report) {
     return Outcome::Lost;
 }
 
+// Of a run that did not start.
+Errc errorOf(const launcher::Report& report) {
+    if (report.step != "executable" && report.step != "exec") return Errc::Io;
+    return report.error == ENOENT ? Errc::NoCommand : Errc::NotExecutable;
+}
+
 std::string detailOf(const launcher::Report& report) {
     if (!report.message.empty()) return report.message;
     const char* reason = ::strerrordesc_np(report.error);
@@ -87,7 +93,8 @@ RunReport fromProtocol(const launcher::Report& wire) {
     report.id = wire.runId;
     report.outcome = outcomeOf(wire);
     report.exitCode = wire.end == launcher::End::Signalled ? 128 + wire.value : wire.value;
-    report.error = wire.end == launcher::End::NotStarted ? Errc::Io : Errc::None;
+    report.error = wire.end == launcher::End::NotStarted ? errorOf(wire) : Errc::None;
+    report.exitCode = wire.end == launcher::End::NotStarted ? shellStatus(report.error) : report.exitCode;
     report.detail = detailOf(wire);
     report.phases = {wire.received, 0, wire.attached, wire.executing, wire.finished, wire.escaped};
     report.left = wire.left;

@@ -287,7 +287,9 @@ void Supervisor::collect(Request request) {
         if (folder < 0 || !becomeCapsuleUser(plan)) return 126;
         return executeHelper(program, std::to_string(plan.artifactsMax), -1, write.get(), folder);
     }, [this, id = body->runId](TaskResult result) {
-        if (!result.ok()) journal_.write(Priority::Warning, kMessageEnd, "collecting the artifacts of run " + id + " failed: " + result.output);
+        constexpr int kIncomplete = 3 << 8;  // a valid tar, with something left out and named
+        if (!result.ok())
+            journal_.write(Priority::Warning, kMessageEnd, "collecting the artifacts of run " + id + (result.status == kIncomplete ? " left out: " : " failed: ") + result.output);
     });
     if (!started) return refuse(request, started.error());
     std::vector<UniqueFd> fds;

@@ -59,6 +59,21 @@ int ownProc() {
     return kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+// The target's procfs has no process of the capsule, so that its "self" leads nowhere; ps and others take that for no /proc at
+// all. The capsule's own procfs stands aside, and links to it lie over the two names.
+int showSelf(Attach& attach, int proc) {
+    UniqueFd own(ownProc());
+    if (!own || attachAt(attach, own.get(), "/.recap/proc") != 0) return -1;
+    UniqueFd aside(openMountpoint(attach.root.get(), "/.recap"));
+    if (!aside) return -1;
+    for (const char* name : {"self", "thread-self"}) {
+        if (::symlinkat((std::string("/.recap/proc/") + name).c_str(), aside.get(), name) != 0) return -1;
+        UniqueFd link(::open_tree(aside.get(), name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
+        if (!link || ::move_mount(link.get(), "", proc, name, MOVE_MOUNT_F_EMPTY_PATH) != 0) return -1;
+    }
+    return 0;
+}
+
 }  // namespace
 
 int cloneTarget(Attach& attach) {
@@ -101,8 +116,10 @@ int mountArtifacts(Attach& attach) {
 }
 
 int populateRoot(Attach& attach) {
-    UniqueFd proc(attach.proc ? attach.proc.release() : ownProc());
+    const bool observing = static_cast<bool>(attach.proc);
+    UniqueFd proc(observing ? attach.proc.release() : ownProc());
     if (!proc || attachAt(attach, proc.get(), "/proc") != 0) return -1;
+    if (observing && showSelf(attach, proc.get()) != 0) return -1;
     if (attachAt(attach, attach.devices.get(), "/dev") != 0) return -1;
     if (attach.tree && attachAt(attach, attach.tree.get(), "/target") != 0) return -1;
     if (attach.artifacts && attachAt(attach, attach.artifacts.get(), attach.plan.artifacts) != 0) return -1;
@@ -110,7 +127,8 @@ int populateRoot(Attach& attach) {
 }
 
 // FUSE and network mounts are answered by a server that may not answer: no path of the view may cross one. They are found in the
-// capsule's own, private table, where the target can add none, and taken off without asking them (threat T16).
+// capsule's own, private table, where the target can add none, and taken off without asking them (threat T16). So is a procfs: its
+// links to the target's root would be a way around "read-only".
 int omitForeign(Attach& attach) {
     if (attach.plan.view == View::None) return 0;
     auto text = attach.prepared->procfs->readSelf("mountinfo", 8 << 20);
@@ -120,10 +138,10 @@ int omitForeign(Attach& attach) {
     }
     for (const auto& mount : parseMountinfo(*text)) {
         const bool shown = mount.path == "/target" || mount.path.starts_with("/target/");
-        if (!shown || !isForeign(mount.type)) continue;
+        if (!shown || !(isForeign(mount.type) || mount.type == "proc")) continue;
         // One below another that is gone already is gone with it.
         if (::umount2(mount.path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT) return -1;
-        attach.omitted.push_back(mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7)));
+        if (mount.type != "proc") attach.omitted.push_back(mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7)));
     }
     return 0;
 }

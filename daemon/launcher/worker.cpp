@@ -16,13 +16,14 @@ namespace recap::launcher {
 
 namespace {
 
-// The target's procfs, read-only, seen from outside its pid namespace (observe).
+// The target's procfs, read-only, seen from outside its pid namespace (observe). Its links can be read and not followed: with the
+// target's own uid /proc/1/root would otherwise lead out of the capsule into the target's files, writable.
 int mountTargetProc(Attach& attach, pid_t pid) {
     auto pidNamespace = attach.prepared->procfs->open(pid, "ns/pid", O_RDONLY);
     UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
     if (!pidNamespace || !context) return -1;
     if (kernel::setFd(context.get(), "pidns", pidNamespace->get()) != 0) return -1;
-    attach.proc.reset(kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+    attach.proc.reset(kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW));
     return attach.proc ? 0 : -1;
 }
 

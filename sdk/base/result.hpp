@@ -33,13 +33,17 @@ enum class Errc : std::uint32_t {
     Timeout,
     Io,
     Internal,
+    NoCommand,      // the image has no such command: a shell's 127
+    NotExecutable,  // it has, but it is no program that can be run: a shell's 126
 };
+inline constexpr Errc kLastErrc = Errc::NotExecutable;
 
 // "InvalidArgument" for Errc::InvalidArgument: the last part of the D-Bus error name, and what --json prints.
 constexpr std::string_view name(Errc code) {
     constexpr std::string_view names[] = {"None",         "InvalidArgument", "NotFound", "Ambiguous",     "AlreadyExists", "AccessDenied",
                                           "Denied",       "NotAdmitted",     "NotSupported", "Unavailable", "Busy",        "LimitExceeded",
-                                          "TargetGone",   "Timeout",         "Io",       "Internal"};
+                                          "TargetGone",   "Timeout",         "Io",       "Internal",
+                                          "NoCommand",    "NotExecutable"};
     const auto index = static_cast<std::size_t>(code);
     return index < std::size(names) ? names[index] : "Internal";
 }

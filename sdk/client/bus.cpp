@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view kErrorPrefix = "org.recap1.Error.";
 
 Errc ownError(std::string_view suffix) {
-    for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(Errc::Internal); ++code)
+    for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(kLastErrc); ++code)
         if (name(static_cast<Errc>(code)) == suffix) return static_cast<Errc>(code);
     return Errc::Internal;
 }
@@ -31,8 +31,7 @@ constexpr Meaning kMeanings[] = {
     {SD_BUS_ERROR_TIMEOUT, Errc::Timeout, "recapd did not answer in time"},
     {"org.freedesktop.DBus.Error.TimedOut", Errc::Timeout, "recapd did not start in time"},
     {SD_BUS_ERROR_ACCESS_DENIED, Errc::AccessDenied, nullptr},
-    {SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, Errc::AccessDenied,
-     "not allowed without a password: run it as root, on a terminal with a polkit agent, or ask for a polkit rule for org.recap1"},
+    {SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED, Errc::AccessDenied, nullptr},
     {SD_BUS_ERROR_UNKNOWN_METHOD, Errc::NotSupported, nullptr},
     {SD_BUS_ERROR_UNKNOWN_INTERFACE, Errc::NotSupported, nullptr},
     {SD_BUS_ERROR_UNKNOWN_OBJECT, Errc::NotFound, nullptr},

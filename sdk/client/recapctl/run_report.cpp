@@ -16,8 +16,8 @@ constexpr std::uint32_t kChunk = 1 << 20;
 
 // By its D-Bus name or by the last part of it.
 Errc named(std::string_view error) {
-    error.remove_prefix(error.rfind('.') == std::string_view::npos ? 0 : error.rfind('.') + 1);
-    for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(Errc::Internal); ++code)
+    error.remove_prefix(error.rfind('.') + 1);  // "org.recap1.Error.NotFound"
+    for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(kLastErrc); ++code)
         if (name(static_cast<Errc>(code)) == error) return static_cast<Errc>(code);
     return Errc::Internal;
 }

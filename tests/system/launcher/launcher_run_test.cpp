@@ -147,6 +147,13 @@ TEST_F(LauncherRun, ObserveShowsTheTargetsProcessesExactly) {
     EXPECT_THAT(seen, UnorderedElementsAreArray(expected));
 }
 
+// What tools take for the sign of a mounted /proc; it is the payload's own, and not one of the target's.
+TEST_F(LauncherRun, ObserveHasTheCapsulesOwnSelf) {
+    EXPECT_THAT(payload({"cat", "/proc/self/comm"}).out, "payload\n");
+    EXPECT_THAT(payload({"cat", "/proc/thread-self/comm"}).out, "payload\n");
+    EXPECT_THAT(payload({"cat", "/proc/1/comm"}).out, "nginx\n");
+}
+
 TEST_F(LauncherRun, WithoutObserveNoProcessOfTheTargetIsSeen) {
     Plan asked = plan({"ls", "/proc"});
     asked.processes = Processes::None;
@@ -253,6 +260,32 @@ TEST_F(LauncherRun, WritesItsOwnRecordOfStartAndEnd) {
     const auto records = launcher_->journal();
     EXPECT_THAT(records, Contains(::testing::AllOf(HasSubstr(asked.runId), HasSubstr("START"))));
     EXPECT_THAT(records, Contains(::testing::AllOf(HasSubstr(asked.runId), HasSubstr("END"))));
+}
+
+// The target's own uid passes the kernel's ptrace checks, so that only the mounts keep its magic links from leading out.
+TEST_F(LauncherRun, DoesNotFollowTheTargetsProcessesIntoItsFiles) {
+    Plan observing = plan({"cat", "/proc/1/root/etc/passwd"});
+    observing.processes = Processes::Observe;
+    EXPECT_THAT(run(observing).out, Not(HasSubstr("nginx")));
+    observing = plan({"cat", "/proc/1/status"});
+    observing.processes = Processes::Observe;
+    EXPECT_THAT(run(observing).out, HasSubstr("nginx")) << "the process itself is to be seen";
+    Plan viewing = plan({"cat", "/target/proc/1/root/etc/passwd"});
+    viewing.processes = Processes::None;
+    viewing.view = View::ReadOnly;
+    EXPECT_THAT(run(viewing).out, Not(HasSubstr("nginx")));
+    viewing = plan({"cat", "/target/etc/passwd"});
+    viewing.processes = Processes::None;
+    viewing.view = View::ReadOnly;
+    EXPECT_THAT(run(viewing).out, HasSubstr("nginx")) << "the view itself is to be seen";
+}
+
+TEST_F(LauncherRun, BlocksAndIgnoresNoSignalOfThePayload) {
+    Plan asked = plan({"cat", "/proc/self/status"});
+    asked.processes = Processes::None;
+    const Finished finished = run(asked);
+    EXPECT_THAT(finished.out, HasSubstr("SigBlk:\t0000000000000000"));
+    EXPECT_THAT(finished.out, HasSubstr("SigIgn:\t0000000000000000"));
 }
 
 TEST_F(LauncherRun, RunsManyAtOnce) {

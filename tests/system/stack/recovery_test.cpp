@@ -18,7 +18,11 @@ protected:
         const UniqueFd pidfd = openPidfd(old);
         ::kill(old, SIGKILL);
         ASSERT_TRUE(waitForExit(pidfd.get(), Deadline{kPatience}));
-        ASSERT_TRUE(waitUntil([&] { return Stack::get().pid(unit) != old; }, Deadline{kPatience})) << unit << " is not started again";
+        const auto replaced = [&] {
+            const pid_t now = Stack::get().pid(unit);
+            return now != 0 && now != old;
+        };
+        ASSERT_TRUE(waitUntil(replaced, Deadline{kPatience})) << unit << " is not started again";
         ASSERT_TRUE(waitUntil([&] { return Stack::get().ctl({"backends"}).ok(); }, Deadline{kPatience})) << Stack::get().logs();
     }
     // A run that is up to something, and a pidfd of its payload.

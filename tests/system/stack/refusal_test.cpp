@@ -2,6 +2,8 @@
 // Every refusal comes before any side effect, and says what, which value, and what would allow it.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "tests/system/stack/stack_fixture.hpp"
 
 namespace recap::test {
@@ -41,14 +43,11 @@ TEST_F(Refusal, ANameThatTwoTargetsHave) {
     const MicroContainer one{{.name = name, .kind = "busybox", .runtimeRoot = kRuncRoot}};
     const TempDir elsewhere;
     const MicroContainer two{{.name = name, .kind = "busybox", .runtime = "crun", .runtimeRoot = "/run/crun"}, elsewhere.path()};
-    EXPECT_TRUE(waitUntil(
-        [&] {
-            std::size_t count = 0;
-            for (const json& row : Stack::get().ctlJson({"targets"}).at("targets")) count += row.value("name", "") == name;
-            return count == 2;
-        },
-        Deadline{kPatience}))
-        << Stack::get().ctl({"targets"}).all();
+    const auto both = [&] {
+        const json all = Stack::get().ctlJson({"targets"});
+        return std::ranges::count_if(all.at("targets"), [&](const json& row) { return row.value("name", "") == name; }) == 2;
+    };
+    EXPECT_TRUE(waitUntil(both, Deadline{kPatience})) << Stack::get().ctl({"targets"}).all();
     expectRefused("t-payload", name, {name, "process:"});
 }
 
@@ -101,9 +100,20 @@ TEST_F(Refusal, WhatTheCeilingDoesNotAllow) {
 }
 
 TEST_F(Refusal, WhatThePolicyDoesNotAllow) {
-    install("t-policy", "test/payload:1", "[\"/payload\"]",
-            "[sandbox]\ncapabilities = [\"CAP_NET_ADMIN\"]\npolicy = \"default\"\nreason = \"to be refused\"\n");
-    expectRefused("t-policy", target(), {"CAP_NET_ADMIN"});
+    install("t-policy", "test/payload:1", "[\"/payload\"]", "[sandbox]\nuser = \"1000:1000\"\npolicy = \"strict\"\n");
+    expectRefused("t-policy", target(), {"policy strict", "1000"});
+    install("t-elsewhere", "test/payload:1", "[\"/payload\"]", "[target]\nselector = { app = \"database\" }\n");
+    expectRefused("t-elsewhere", target(), {"t-elsewhere", "database"});
+}
+
+// A policy narrows what can be narrowed, and says so.
+TEST_F(Refusal, WhatAPolicyTakesAwayIsTakenAndTold) {
+    install("t-narrowed", "test/payload:1", "[\"/payload\"]",
+            "[sandbox]\ncapabilities = [\"CAP_NET_ADMIN\"]\npolicy = \"default\"\nreason = \"to be narrowed\"\n[limits]\nmemory = \"2G\"\n");
+    const CommandResult plan = Stack::get().ctl({"plan", "t-narrowed", target()});
+    EXPECT_THAT(plan.out, AllOf(HasSubstr("CAP_NET_ADMIN"), HasSubstr("default"))) << plan.all();
+    const json report = Stack::get().run("t-narrowed", target(), {"self"});
+    EXPECT_THAT(std::string(report.value("stdout", "")), HasSubstr("effective: 0\n")) << report.dump(2);
 }
 
 TEST_F(Refusal, WhatThisVersionDoesNotDoYet) {

@@ -66,14 +66,13 @@ TEST_F(Run, RunsAsTheTargetWithoutPrivileges) {
 
 TEST_F(Run, FindsATargetByTheNameAndLabelsThatItsRuntimeGaveIt) {
     json found;
-    EXPECT_TRUE(waitUntil(
-        [&] {
-            for (const json& row : Stack::get().ctlJson({"targets"}).at("targets"))
-                if (row.value("name", "") == nginx_->name()) found = row;
-            return !found.is_null();
-        },
-        Deadline{kPatience}))
-        << Stack::get().ctl({"targets"}).all();
+    const auto named = [&] {
+        const json all = Stack::get().ctlJson({"targets"});
+        for (const json& row : all.at("targets"))
+            if (row.value("name", "") == nginx_->name()) found = row;
+        return !found.is_null();
+    };
+    ASSERT_TRUE(waitUntil(named, Deadline{kPatience})) << Stack::get().ctl({"targets"}).all();
     EXPECT_EQ(found.value("pid", 0), nginx_->pid());
     EXPECT_EQ(found.value("runtime", ""), "runc");
     EXPECT_EQ(found.at("labels").value("app", ""), "nginx") << found.dump();

@@ -21,7 +21,11 @@ Stack& Stack::get() {
 
 fs::path Stack::folder(const char* name) const { return variable(name, "tests/support/with-stack"); }
 
-pid_t Stack::pid(const std::string& unit) const { return std::stoi(readFile(folder("RECAP_PIDS") / unit)); }
+pid_t Stack::pid(const std::string& unit) const {
+    const std::filesystem::path file = folder("RECAP_PIDS") / unit;
+    const std::string text = std::filesystem::exists(file) ? readFile(file) : "";
+    return text.empty() ? 0 : std::stoi(text);
+}
 
 std::string Stack::logs() const {
     std::string all;

@@ -29,7 +29,7 @@ public:
     static Stack& get();  // one a program; throws std::runtime_error outside of a stack
 
     std::filesystem::path folder(const char* variable) const;  // RECAP_STATE_DIR and the like
-    pid_t pid(const std::string& unit) const;                  // as it is now
+    pid_t pid(const std::string& unit) const;                  // as it is now; 0: not running
     std::string logs() const;                                  // of the daemons, for messages
 
     CommandResult ctl(std::vector<std::string> arguments, std::optional<std::uint32_t> uid = {}) const;

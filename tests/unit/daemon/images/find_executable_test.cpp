@@ -52,7 +52,7 @@ TEST(FindExecutable, NamesTheCommandAndTheImageItIsNotIn) {
     for (const auto* command : {"missing", "/bin/missing", "gone", "/usr/bin/tool/x", "loop"}) {
         const auto found = findExecutable(merged(), command, kPath);
         ASSERT_FALSE(found) << command;
-        EXPECT_EQ(found.error().code, Errc::NotFound);
+        EXPECT_EQ(found.error().code, Errc::NoCommand);
         EXPECT_THAT(found.error().message, HasSubstr(command));
         EXPECT_THAT(found.error().message, HasSubstr("recap/tool:1"));
     }
@@ -62,6 +62,7 @@ TEST(FindExecutable, TellsWhatIsThereButNotExecutable) {
     for (const auto* command : {"data", "/usr/bin/dev", "/usr/bin"}) {
         const auto found = findExecutable(merged(), command, kPath);
         ASSERT_FALSE(found) << command;
+        EXPECT_EQ(found.error().code, Errc::NotExecutable);
         EXPECT_THAT(found.error().message, HasSubstr("not an executable file"));
     }
 }
