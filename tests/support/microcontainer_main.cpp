@@ -74,6 +74,8 @@ int execute(Arguments arguments) {
     if (words.size() == 2 && words[0] == "stop") {
         if (!fs::exists(arguments.folder / words[1])) throw std::runtime_error("no container in " + (arguments.folder / words[1]).string());
         MicroContainer::end(arguments.folder / words[1]);
+        std::error_code othersAreThere;
+        fs::remove(arguments.folder, othersAreThere);
         return 0;
     }
     std::cerr << kUsage;
