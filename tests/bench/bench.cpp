@@ -46,7 +46,9 @@ struct Case {
     Times hot = {}, cold = {};
 };
 
-double number(const client::Dict& phases, const char* name) { return static_cast<double>(phases.number(name)); }
+double number(const client::Dict& phases, const char* name) {
+    return static_cast<double>(phases.number(name));
+}
 
 // Runs the no-op that says when its first instruction ran; keeps the phases of each run too.
 class FirstInstruction {
@@ -74,11 +76,13 @@ public:
 
 private:
     static std::string why(const client::Run& run) {
-        return run.failure() != nullptr ? run.failure()->message : run.end()->outcome + " " + std::string(run.end()->details.text("detail"));
+        return run.failure() != nullptr ? run.failure()->message
+                                        : run.end()->outcome + " " + std::string(run.end()->details.text("detail"));
     }
     void keep(const client::Dict& phases) {
         const char* order[] = {"received", "planned", "attached", "executing", "finished", "escaped"};
-        for (std::size_t i = 1; i < std::size(order); ++i) phases_[order[i]].add((number(phases, order[i]) - number(phases, order[i - 1])) / 1000);
+        for (std::size_t i = 1; i < std::size(order); ++i)
+            phases_[order[i]].add((number(phases, order[i]) - number(phases, order[i - 1])) / 1000);
         phases_["whole"].add((number(phases, "escaped") - number(phases, "received")) / 1000);
     }
     std::string target_;
@@ -93,7 +97,8 @@ std::vector<Case> cases(const MicroContainer& box, FirstInstruction& first) {
     const auto program = [](Program what) { return [what] { return timeOf(what); }; };
     return {
         {"recapctl", "recapctl run, root, limits best-effort on v2", program({recapctl})},
-        {"recapctl_enforced", "recapctl run, root, this host's limits enforced", program({recapctl, {{"DBUS_SYSTEM_BUS_ADDRESS", enforced}}})},
+        {"recapctl_enforced", "recapctl run, root, this host's limits enforced",
+         program({recapctl, {{"DBUS_SYSTEM_BUS_ADDRESS", enforced}}})},
         {"recapctl_user", "recapctl run, another user through polkit", program({recapctl, {}, kUser})},
         {"nsenter", "nsenter into net, ipc, uts and true", program({{"nsenter", "-t", pid, "-n", "-i", "-u", "/bin/true"}})},
         {"runc_exec", "runc exec true", program({{"runc", "--root", box.runtimeRoot().string(), "exec", box.name(), "/bin/true"}})},
@@ -155,17 +160,24 @@ json idle(int seconds) {
     return found;
 }
 
-double rounded(double ms) { return std::round(ms * 1000) / 1000; }
+double rounded(double ms) {
+    return std::round(ms * 1000) / 1000;
+}
 
 void print(const std::vector<Case>& all, FirstInstruction& first, const json& idle) {
-    const auto find = [&](const char* key) { return *std::find_if(all.begin(), all.end(), [&](const Case& one) { return one.key == key; }); };
+    const auto find = [&](const char* key) {
+        return *std::find_if(all.begin(), all.end(), [&](const Case& one) { return one.key == key; });
+    };
     std::printf("%-50s %9s %9s %9s %9s\n", "ms", "hot p50", "p99", "cold p50", "p99");
     for (const Case& one : all)
-        std::printf("%-50s %9.2f %9.2f %9.2f %9.2f\n", one.words.c_str(), one.hot.median(), one.hot.at(0.99), one.cold.median(), one.cold.at(0.99));
+        std::printf("%-50s %9.2f %9.2f %9.2f %9.2f\n", one.words.c_str(), one.hot.median(), one.hot.at(0.99), one.cold.median(),
+                    one.cold.at(0.99));
     const Case ours = find("recapctl"), nsenter = find("nsenter"), runc = find("runc_exec");
     std::printf("\n%-50s %9s %19s\n", "ratios of medians", "hot", "cold");
-    std::printf("%-50s %9.2f %19.2f\n", "recapctl / nsenter", ours.hot.median() / nsenter.hot.median(), ours.cold.median() / nsenter.cold.median());
-    std::printf("%-50s %9.2f %19.2f\n", "recapctl / runc exec", ours.hot.median() / runc.hot.median(), ours.cold.median() / runc.cold.median());
+    std::printf("%-50s %9.2f %19.2f\n", "recapctl / nsenter", ours.hot.median() / nsenter.hot.median(),
+                ours.cold.median() / nsenter.cold.median());
+    std::printf("%-50s %9.2f %19.2f\n", "recapctl / runc exec", ours.hot.median() / runc.hot.median(),
+                ours.cold.median() / runc.cold.median());
     std::printf("\n%-50s %9s %9s\n", "phases of a run, ms, all rounds", "p50", "p99");
     for (const char* phase : {"planned", "attached", "executing", "finished", "escaped", "whole"})
         std::printf("%-50s %9.2f %9.2f\n", phase, first.phases()[phase].median(), first.phases()[phase].at(0.99));
@@ -196,10 +208,14 @@ Options parse(int argc, char** argv) {
     for (int i = 1; i < argc; ++i) {
         const std::string word = argv[i];
         if (i + 1 == argc) throw std::runtime_error(word + " needs a value, or is not known");
-        if (word == "--json") options.json = argv[++i];
-        else if (word == "--rounds") options.rounds = std::stoi(argv[++i]);
-        else if (word == "--idle") options.idleSeconds = std::stoi(argv[++i]);
-        else throw std::runtime_error("unknown argument " + word);
+        if (word == "--json")
+            options.json = argv[++i];
+        else if (word == "--rounds")
+            options.rounds = std::stoi(argv[++i]);
+        else if (word == "--idle")
+            options.idleSeconds = std::stoi(argv[++i]);
+        else
+            throw std::runtime_error("unknown argument " + word);
     }
     return options;
 }

@@ -67,8 +67,9 @@ double timeOf(const Program& program) {
     if (pid == 0) {
         for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
         // raw calls: the C library's would change this process too, whose memory a vfork child shares
-        if (program.uid != 0 && (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, program.uid, program.uid, program.uid) != 0 ||
-                                 ::syscall(SYS_setresuid, program.uid, program.uid, program.uid) != 0))
+        if (program.uid != 0 &&
+            (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, program.uid, program.uid, program.uid) != 0 ||
+             ::syscall(SYS_setresuid, program.uid, program.uid, program.uid) != 0))
             ::_exit(126);
         ::execve(path.c_str(), argv.data(), envp.data());
         ::_exit(127);
@@ -87,7 +88,7 @@ double Times::at(double quantile) const {
     if (all_.empty()) return 0;
     std::vector<double> sorted = all_;
     std::sort(sorted.begin(), sorted.end());
-    const auto index = static_cast<std::size_t>(std::ceil(quantile * static_cast<double>(sorted.size()))) ;
+    const auto index = static_cast<std::size_t>(std::ceil(quantile * static_cast<double>(sorted.size())));
     return sorted[std::min(sorted.size() - 1, index == 0 ? 0 : index - 1)];
 }
 

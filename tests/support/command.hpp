@@ -23,8 +23,8 @@ struct Command {
     std::string input = {};                       // at most 64 KiB
     std::optional<std::uint32_t> uid = {};        // with gid = uid and no groups, unless gid is given
     std::optional<std::uint32_t> gid = {};
-    pid_t network = 0;                         // run in this process's network namespace
-    std::filesystem::path outputFile = {};     // stdout and stderr go there instead
+    pid_t network = 0;                      // run in this process's network namespace
+    std::filesystem::path outputFile = {};  // stdout and stderr go there instead
     std::chrono::milliseconds patience = std::chrono::seconds(60);
 };
 
@@ -49,7 +49,7 @@ public:
     int pidfd() const { return pidfd_.get(); }
     const std::string& out() const { return result_.out; }
     bool waitForOutput(const std::string& text, const Deadline& deadline);  // in stdout or stderr; false: ended or too late
-    CommandResult wait(const Deadline& deadline);                            // too late: killed, timedOut
+    CommandResult wait(const Deadline& deadline);                           // too late: killed, timedOut
     void signal(int number) const;
 
 private:

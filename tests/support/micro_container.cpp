@@ -42,8 +42,8 @@ std::vector<std::string> operator+(std::vector<std::string> head, const std::vec
 std::vector<std::string> runtimeCommand(const std::string& runtime, const fs::path& root) {
     const std::vector<std::string> command{runtime, "--root", root.string()};
     if (runtime != "crun" || !fs::exists("/sys/fs/cgroup/unified")) return command;
-    return std::vector<std::string>{"unshare", "-m", "--propagation", "private", "sh", "-c",
-                                    "umount /sys/fs/cgroup/unified && exec \"$@\"", "crun"} +
+    return std::vector<std::string>{"unshare", "-m", "--propagation", "private", "sh", "-c", "umount /sys/fs/cgroup/unified && exec \"$@\"",
+                                    "crun"} +
            command;
 }
 
@@ -75,20 +75,21 @@ void MicroContainer::start() {
     fill(root, options_.kind);
     for (const Volume& volume : options_.volumes) root.folder(volume.path);
     writeFile(folder_ / "config.json", ociSpec(options_, cgroup_));
-    writeFile(folder_ / "container.json", nlohmann::json{{"name", options_.name},
-                                                         {"runtime", options_.runtime},
-                                                         {"root", options_.runtimeRoot.string()}}
-                                              .dump());
+    writeFile(folder_ / "container.json",
+              nlohmann::json{{"name", options_.name}, {"runtime", options_.runtime}, {"root", options_.runtimeRoot.string()}}.dump());
     writeFile(folder_ / "log", "");
     ::chmod((folder_ / "log").c_str(), 0666);  // a container's user opens it anew by /dev/stdout
-    const auto command = runtimeCommand(options_.runtime, options_.runtimeRoot) +
-                         std::vector<std::string>{"run", "-d", "-b", folder_.string(), "--pid-file", (folder_ / "pid").string(), options_.name};
+    const auto command =
+        runtimeCommand(options_.runtime, options_.runtimeRoot) +
+        std::vector<std::string>{"run", "-d", "-b", folder_.string(), "--pid-file", (folder_ / "pid").string(), options_.name};
     const CommandResult started = run(Command{.argv = command, .outputFile = folder_ / "log"});
     if (!started.ok()) throw std::runtime_error("start container " + options_.name + ":\n" + log());
     pid_ = std::stoi(readFile(folder_ / "pid"));
     if (!options_.argv.empty()) return;  // a test's own program: the test knows when it is ready
-    if (options_.kind == "nginx") waitUntilServing();
-    else waitUntilAsleep();
+    if (options_.kind == "nginx")
+        waitUntilServing();
+    else
+        waitUntilAsleep();
 }
 
 // nginx writes its pid file once its sockets listen.
@@ -113,12 +114,17 @@ void MicroContainer::waitUntilAsleep() const {
     if (!waitUntil(ready, Deadline{kPatience})) throw std::runtime_error(options_.name + " does not come to rest:\n" + log());
 }
 
-std::string MicroContainer::log() const { return readFile(folder_ / "log"); }
+std::string MicroContainer::log() const {
+    return readFile(folder_ / "log");
+}
 
-HttpAnswer MicroContainer::get(const std::string& path) const { return httpGet(pid_, 8080, path); }
+HttpAnswer MicroContainer::get(const std::string& path) const {
+    return httpGet(pid_, 8080, path);
+}
 
 CommandResult MicroContainer::exec(const std::vector<std::string>& argv) const {
-    return run(Command{.argv = runtimeCommand(options_.runtime, options_.runtimeRoot) + std::vector<std::string>{"exec", options_.name} + argv});
+    return run(
+        Command{.argv = runtimeCommand(options_.runtime, options_.runtimeRoot) + std::vector<std::string>{"exec", options_.name} + argv});
 }
 
 void MicroContainer::kill() {
@@ -127,7 +133,9 @@ void MicroContainer::kill() {
     if (!waitForExit(pidfd.get(), Deadline{kPatience})) throw std::runtime_error("container " + options_.name + " does not end");
 }
 
-fs::path MicroContainer::detach() { return std::exchange(folder_, {}); }
+fs::path MicroContainer::detach() {
+    return std::exchange(folder_, {});
+}
 
 void MicroContainer::end(const fs::path& folder) {
     std::error_code ignored;

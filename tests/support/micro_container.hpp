@@ -28,7 +28,7 @@ public:
     const std::filesystem::path& runtimeRoot() const { return options_.runtimeRoot; }
     const std::string& cgroup() const { return cgroup_; }  // path from the cgroup root
     std::string log() const;
-    HttpAnswer get(const std::string& path = "/") const;            // from inside its network namespace, port 8080
+    HttpAnswer get(const std::string& path = "/") const;             // from inside its network namespace, port 8080
     CommandResult exec(const std::vector<std::string>& argv) const;  // the runtime's exec
     void kill();                                                     // its PID 1, and waits for the end
 

@@ -40,17 +40,25 @@ Arguments parse(int argc, char** argv) {
             if (++i == argc) throw std::runtime_error(word + " needs a value");
             return argv[i];
         };
-        if (word == "--folder") arguments.folder = value();
-        else if (word == "--runtime") arguments.container.runtime = value();
-        else if (word == "--runtime-root") arguments.container.runtimeRoot = value();
-        else if (word == "--uid") arguments.container.uid = arguments.container.gid = static_cast<std::uint32_t>(std::stoul(value()));
-        else if (word == "--label") arguments.container.labels.insert(split(value(), '='));
+        if (word == "--folder")
+            arguments.folder = value();
+        else if (word == "--runtime")
+            arguments.container.runtime = value();
+        else if (word == "--runtime-root")
+            arguments.container.runtimeRoot = value();
+        else if (word == "--uid")
+            arguments.container.uid = arguments.container.gid = static_cast<std::uint32_t>(std::stoul(value()));
+        else if (word == "--label")
+            arguments.container.labels.insert(split(value(), '='));
         else if (word == "--volume") {
             const auto [source, path] = split(value(), ':');
             arguments.container.volumes.push_back({source, path});
-        } else if (word == "--writable-root") arguments.container.readOnlyRoot = false;
-        else if (word.rfind("--", 0) == 0) throw std::runtime_error("unknown option " + word);
-        else arguments.words.push_back(word);
+        } else if (word == "--writable-root")
+            arguments.container.readOnlyRoot = false;
+        else if (word.rfind("--", 0) == 0)
+            throw std::runtime_error("unknown option " + word);
+        else
+            arguments.words.push_back(word);
     }
     return arguments;
 }

@@ -17,9 +17,9 @@ struct Volume {
 
 // What a test may choose of a container; the rest is as an engine would do it.
 struct ContainerOptions {
-    std::string name = {};                           // empty: one of its own
-    std::string kind = "nginx";                      // nginx | busybox | debian
-    std::vector<std::string> argv = {};              // empty: the kind's own
+    std::string name = {};               // empty: one of its own
+    std::string kind = "nginx";          // nginx | busybox | debian
+    std::vector<std::string> argv = {};  // empty: the kind's own
     std::uint32_t uid = 101;
     std::uint32_t gid = 101;
     std::vector<std::uint32_t> groups = {};
@@ -28,8 +28,8 @@ struct ContainerOptions {
     std::map<std::string, std::string> labels = {};  // OCI annotations
     std::string hostname = "micro";
     bool readOnlyRoot = true;
-    std::string runtime = "runc";                    // runc | crun
-    std::filesystem::path runtimeRoot = {};          // the runtime's state; empty: in the container's own folder
+    std::string runtime = "runc";            // runc | crun
+    std::filesystem::path runtimeRoot = {};  // the runtime's state; empty: in the container's own folder
 };
 
 // The text of config.json; `cgroup` is a path from the cgroup root, the container's alone.

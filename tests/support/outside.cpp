@@ -22,9 +22,13 @@ namespace {
 
 constexpr std::array kNamespaceKinds{"pid", "net", "ipc", "uts", "mnt", "user", "cgroup"};
 
-std::string describe(const Process& process) { return "process " + std::to_string(process.pid) + " '" + process.name + "'"; }
+std::string describe(const Process& process) {
+    return "process " + std::to_string(process.pid) + " '" + process.name + "'";
+}
 
-std::string pidText(pid_t pid) { return std::to_string(pid); }
+std::string pidText(pid_t pid) {
+    return std::to_string(pid);
+}
 
 std::uint64_t hashOf(const std::string& text) {
     std::uint64_t hash = 14695981039346656037ull;
@@ -46,7 +50,8 @@ std::string attributes(const fs::path& path, bool withContents) {
 void walk(Picture& picture, const fs::path& top, bool withContents) {
     std::error_code error;
     fs::recursive_directory_iterator entry(top, fs::directory_options::skip_permission_denied, error), end;
-    for (; !error && entry != end; entry.increment(error)) picture.items["file " + entry->path().string()] = attributes(entry->path(), withContents);
+    for (; !error && entry != end; entry.increment(error))
+        picture.items["file " + entry->path().string()] = attributes(entry->path(), withContents);
 }
 
 // Mount ids and peer groups are numbers that any other mount on the machine moves; what is mounted where is the rest.
@@ -81,20 +86,24 @@ void Outside::lookAtProcesses(Picture& picture) const {
     const auto all = allProcesses();
     for (const pid_t target : scope_.targets) {
         const auto self = processOf(target);
-        picture.items["target " + pidText(target)] = self && self->state != 'Z' ? "started at tick " + std::to_string(self->startTime) : "gone";
+        picture.items["target " + pidText(target)] =
+            self && self->state != 'Z' ? "started at tick " + std::to_string(self->startTime) : "gone";
         for (const char* kind : kNamespaceKinds) {
             const auto theirs = namespaceOf(target, kind);
             if (theirs == 0 || theirs == namespaceOf(1, kind) || theirs == namespaceOf(::getpid(), kind)) continue;
             for (const Process& process : all)
                 if (namespaceOf(process.pid, kind) == theirs)
-                    picture.items[describe(process) + " in the " + kind + " namespace of " + pidText(target)] = std::to_string(process.startTime);
+                    picture.items[describe(process) + " in the " + kind + " namespace of " + pidText(target)] =
+                        std::to_string(process.startTime);
         }
         for (const Process& process : all)
-            if (process.parent == target && process.state == 'Z') picture.items["zombie: " + describe(process)] = "under " + pidText(target);
+            if (process.parent == target && process.state == 'Z')
+                picture.items["zombie: " + describe(process)] = "under " + pidText(target);
     }
     for (const Process& process : all)
         if (std::find(scope_.daemons.begin(), scope_.daemons.end(), process.parent) != scope_.daemons.end())
-            picture.items["process " + pidText(process.pid) + ", a child of " + pidText(process.parent)] = process.state == 'Z' ? "zombie" : "alive";
+            picture.items["process " + pidText(process.pid) + ", a child of " + pidText(process.parent)] =
+                process.state == 'Z' ? "zombie" : "alive";
 }
 
 void Outside::lookAtMounts(Picture& picture) const {
@@ -141,8 +150,10 @@ std::vector<std::string> differences(const Picture& before, const Picture& after
     std::vector<std::string> found;
     for (const auto& [key, value] : after.items) {
         const auto old = before.items.find(key);
-        if (old == before.items.end()) found.push_back("appeared: " + key + " (" + value + ")");
-        else if (old->second != value) found.push_back("changed: " + key + ": " + old->second + " -> " + value);
+        if (old == before.items.end())
+            found.push_back("appeared: " + key + " (" + value + ")");
+        else if (old->second != value)
+            found.push_back("changed: " + key + ": " + old->second + " -> " + value);
     }
     for (const auto& [key, value] : before.items)
         if (!after.items.contains(key)) found.push_back("gone: " + key + " (" + value + ")");

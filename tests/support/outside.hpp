@@ -15,11 +15,11 @@
 namespace recap::test {
 
 struct OutsideScope {
-    std::vector<pid_t> targets = {};                     // whose namespaces, mounts, files and zombies are looked at
-    std::vector<pid_t> daemons = {};                     // whose open descriptors, children and mounts are looked at
-    std::vector<std::filesystem::path> cgroupRoots = {}; // folders below the cgroup mounts, of any hierarchy
-    std::vector<std::filesystem::path> folders = {};     // entries and sizes
-    std::vector<std::filesystem::path> contents = {};    // entries, sizes, owners and contents (a target's root)
+    std::vector<pid_t> targets = {};                      // whose namespaces, mounts, files and zombies are looked at
+    std::vector<pid_t> daemons = {};                      // whose open descriptors, children and mounts are looked at
+    std::vector<std::filesystem::path> cgroupRoots = {};  // folders below the cgroup mounts, of any hierarchy
+    std::vector<std::filesystem::path> folders = {};      // entries and sizes
+    std::vector<std::filesystem::path> contents = {};     // entries, sizes, owners and contents (a target's root)
 };
 
 // What was found, by where it is; the values are what must not change.
@@ -47,8 +47,9 @@ std::vector<std::string> differences(const Picture& before, const Picture& after
 
 // Looks until nothing differs from `before` or patience ends (the last teardown steps come after the answer); returns
 // what is left then. Differences that `expected` says are meant to be do not count.
-std::vector<std::string> leftAfter(const Outside& outside, const Picture& before,
-                                   const std::function<bool(const std::string&)>& expected = [](const std::string&) { return false; });
+std::vector<std::string> leftAfter(
+    const Outside& outside, const Picture& before,
+    const std::function<bool(const std::string&)>& expected = [](const std::string&) { return false; });
 
 // Every process that shares a pid, net, ipc or uts namespace with the target, "kind" by kind.
 std::vector<pid_t> companionsOf(pid_t target);

@@ -19,12 +19,18 @@ OutsideScope scopeOf(const json& words) {
     OutsideScope scope;
     for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
         const std::string option = words[i], value = words[i + 1];
-        if (option == "--target") scope.targets.push_back(std::stoi(value));
-        else if (option == "--daemon") scope.daemons.push_back(std::stoi(value));
-        else if (option == "--cgroups") scope.cgroupRoots.emplace_back(value);
-        else if (option == "--folder") scope.folders.emplace_back(value);
-        else if (option == "--contents") scope.contents.emplace_back(value);
-        else throw std::runtime_error("unknown option " + option);
+        if (option == "--target")
+            scope.targets.push_back(std::stoi(value));
+        else if (option == "--daemon")
+            scope.daemons.push_back(std::stoi(value));
+        else if (option == "--cgroups")
+            scope.cgroupRoots.emplace_back(value);
+        else if (option == "--folder")
+            scope.folders.emplace_back(value);
+        else if (option == "--contents")
+            scope.contents.emplace_back(value);
+        else
+            throw std::runtime_error("unknown option " + option);
     }
     return scope;
 }
@@ -32,7 +38,8 @@ OutsideScope scopeOf(const json& words) {
 int execute(const std::vector<std::string>& words) {
     if (words.size() >= 2 && words[0] == "save" && words.size() % 2 == 0) {
         const json scope(std::vector<std::string>(words.begin() + 2, words.end()));
-        writeFile(words[1], json{{"scope", scope}, {"items", Outside{scopeOf(scope)}.look().items}}.dump(-1, ' ', false, json::error_handler_t::replace));
+        writeFile(words[1], json{{"scope", scope}, {"items", Outside{scopeOf(scope)}.look().items}}.dump(-1, ' ', false,
+                                                                                                         json::error_handler_t::replace));
         return 0;
     }
     if (words.size() == 2 && words[0] == "compare") {

@@ -157,12 +157,13 @@ void OwnLauncher::start() {
     while (!receiveDatagram(notify_.get()).empty()) {
     }
     const fs::path at = folder_.path();
-    child_ = std::make_unique<Child>(Command{
-        .argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(), "--store",
-                 store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling", (at / "ceiling.bin").string(), "--peer-user",
-                 "root", "--libexec", (at / "libexec").string(), "--journal-socket", (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
-        .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
-        .outputFile = at / "output"});
+    child_ = std::make_unique<Child>(
+        Command{.argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(),
+                         "--store", store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling",
+                         (at / "ceiling.bin").string(), "--peer-user", "root", "--libexec", (at / "libexec").string(), "--journal-socket",
+                         (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
+                .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
+                .outputFile = at / "output"});
     const Deadline deadline{kPatience};
     for (std::string news; news.find("READY=1") == std::string::npos; news = receiveDatagram(notify_.get()))
         if (waitAny({notify_.get(), child_->pidfd()}, deadline) != notify_.get())
@@ -175,7 +176,9 @@ void OwnLauncher::killHard() {
     child_.reset();
 }
 
-std::string OwnLauncher::output() { return readFile(folder_.path() / "output"); }
+std::string OwnLauncher::output() {
+    return readFile(folder_.path() / "output");
+}
 
 std::vector<fs::path> OwnLauncher::cgroupRoots() const {
     std::vector<fs::path> roots;

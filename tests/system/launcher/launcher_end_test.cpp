@@ -117,10 +117,12 @@ TEST_F(LauncherEnd, ARunOutlivesTheClientThatAskedForIt) {
     ASSERT_TRUE(client_->ask<Hello>(Verb::Hello, Hello{}));
     // The payload may be heard before the launcher is told that it executes.
     Result<RunList> all;
-    ASSERT_TRUE(waitUntil([&] {
-        all = client_->ask<RunList>(Verb::List, RunRef{});
-        return !all || all->runs.size() != 1 || all->runs[0].phase == RunPhase::Executing;
-    }, Deadline{kPatience}));
+    ASSERT_TRUE(waitUntil(
+        [&] {
+            all = client_->ask<RunList>(Verb::List, RunRef{});
+            return !all || all->runs.size() != 1 || all->runs[0].phase == RunPhase::Executing;
+        },
+        Deadline{kPatience}));
     ASSERT_TRUE(all) << all.error().message;
     ASSERT_EQ(all->runs.size(), 1u);
     EXPECT_EQ(all->runs[0].report.runId, run);

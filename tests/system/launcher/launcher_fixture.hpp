@@ -48,7 +48,8 @@ protected:
         for (const auto& run : all ? all->runs : std::vector<launcher::RunState>{}) {
             const launcher::RunRef one{run.report.runId};
             static_cast<void>(client_->ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{one.runId, 1000}));
-            waitUntil([&] { return client_->ask<launcher::Empty>(launcher::Verb::Ack, one).has_value(); }, Deadline{std::chrono::seconds(3)});
+            waitUntil([&] { return client_->ask<launcher::Empty>(launcher::Verb::Ack, one).has_value(); },
+                      Deadline{std::chrono::seconds(3)});
         }
     }
 

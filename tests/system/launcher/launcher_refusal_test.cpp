@@ -143,10 +143,10 @@ TEST_F(LauncherRefusal, WhatIsMissing) {
         const char* words;
         void (*remove)(Plan&);
     } kCases[] = {
-        {"deadline", [](Plan& p) { p.timeoutUsec = 0; }},   {"limit", [](Plan& p) { p.limits.memory = 0; }},
-        {"limit", [](Plan& p) { p.limits.cpuMilli = 0; }},  {"limit", [](Plan& p) { p.limits.pids = 0; }},
-        {"limit", [](Plan& p) { p.limits.scratch = 0; }},   {"arguments", [](Plan& p) { p.argv = {}; }},
-        {"seccomp", [](Plan& p) { p.filter = {}; }},        {"log", [](Plan& p) { p.logMax = 0; }},
+        {"deadline", [](Plan& p) { p.timeoutUsec = 0; }},  {"limit", [](Plan& p) { p.limits.memory = 0; }},
+        {"limit", [](Plan& p) { p.limits.cpuMilli = 0; }}, {"limit", [](Plan& p) { p.limits.pids = 0; }},
+        {"limit", [](Plan& p) { p.limits.scratch = 0; }},  {"arguments", [](Plan& p) { p.argv = {}; }},
+        {"seccomp", [](Plan& p) { p.filter = {}; }},       {"log", [](Plan& p) { p.logMax = 0; }},
     };
     for (const auto& one : kCases) {
         Plan asked = good();
@@ -174,7 +174,8 @@ TEST_F(LauncherRefusal, PathsThatAreNotPlain) {
 }
 
 TEST_F(LauncherRefusal, ASeccompProgramThatReturnsMoreThanMayNarrow) {
-    for (const std::uint64_t value : {0x7ff00000ull, 0x7fc00000ull, 0x00030000ull, 0x00000000ull, 0x00050000ull}) {  // TRACE USER_NOTIF TRAP KILL_THREAD ERRNO 0
+    for (const std::uint64_t value :
+         {0x7ff00000ull, 0x7fc00000ull, 0x00030000ull, 0x00000000ull, 0x00050000ull}) {  // TRACE USER_NOTIF TRAP KILL_THREAD ERRNO 0
         Plan asked = good();
         asked.filter = {value << 32 | 6};
         expectRefused(asked, Errc::Denied, "returns something else");
@@ -189,8 +190,8 @@ TEST_F(LauncherRefusal, ASeccompProgramThatReturnsMoreThanMayNarrow) {
 TEST_F(LauncherRefusal, DescriptorsThatNoPayloadMayHave) {
     int master = -1, terminal = -1;
     ASSERT_EQ(::openpty(&master, &terminal, nullptr, nullptr, nullptr), 0);
-    const UniqueFd masterEnd{master}, terminalEnd{terminal}, folder{::open("/", O_RDONLY | O_DIRECTORY)}, path{::open("/etc/passwd", O_PATH)},
-        readOnly{::open("/etc/passwd", O_RDONLY)};
+    const UniqueFd masterEnd{master}, terminalEnd{terminal}, folder{::open("/", O_RDONLY | O_DIRECTORY)},
+        path{::open("/etc/passwd", O_PATH)}, readOnly{::open("/etc/passwd", O_RDONLY)};
     const UniqueFd pidfd = openPidfd(nginx_->pid());
     Plan asked = good();
     asked.stdio = {Stdio::Null, Stdio::Given, Stdio::Null};
@@ -214,9 +215,18 @@ TEST_F(LauncherRefusal, WhatThisVersionDoesNotDoYet) {
         {"join", [](Plan& p) { p.processes = Processes::Join; }},
         {"join", [](Plan& p) { p.namespaces |= kNsPid; }},
         {"merged", [](Plan& p) { p.view = View::Merged; }},
-        {"write", [](Plan& p) { p.view = View::Write; p.writes = {"/tmp"}; }},
+        {"write",
+         [](Plan& p) {
+             p.view = View::Write;
+             p.writes = {"/tmp"};
+         }},
         {"namespace", [](Plan& p) { p.namespaces |= kNsUser; }},
-        {"disk", [](Plan& p) { p.artifacts = "/out"; p.artifactsMax = 4096; p.artifactsStorage = Storage::Disk; }},
+        {"disk",
+         [](Plan& p) {
+             p.artifacts = "/out";
+             p.artifactsMax = 4096;
+             p.artifactsStorage = Storage::Disk;
+         }},
     };
     for (const auto& one : kCases) {
         Plan asked = good();
@@ -275,7 +285,8 @@ TEST_F(LauncherRefusal, RunsThatDoNotExist) {
 // Bytes that are no message: refused or hung up on, and the launcher goes on.
 TEST_F(LauncherRefusal, BytesThatAreNoMessage) {
     const std::string real = encode(Verb::Start, 1, good());
-    std::vector<std::string> wrong{std::string(1, 'x'), real.substr(0, 10), real.substr(0, real.size() - 1), real + "x", std::string(70000, '\xff')};
+    std::vector<std::string> wrong{std::string(1, 'x'), real.substr(0, 10), real.substr(0, real.size() - 1), real + "x",
+                                   std::string(70000, '\xff')};
     for (const std::size_t at : {0u, 4u, 6u, 8u, 16u, 20u}) {
         wrong.push_back(real);
         wrong.back()[at] = static_cast<char>(wrong.back()[at] ^ 0x7f);
@@ -298,19 +309,21 @@ TEST_F(LauncherRefusal, BytesThatAreNoMessage) {
 
 TEST_F(LauncherRefusal, AnotherUserThanTheDaemons) {
     ASSERT_EQ(::chmod(launcher_->socket().c_str(), 0666), 0);  // were the socket's mode not enough
-    const CommandResult asked = test::run(Command{
-        .argv = {"python3", "-c",
-                 "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\ns.settimeout(20)\n"
-                 "try:\n s.connect(sys.argv[1]); s.send(bytes.fromhex(sys.argv[2])); r=s.recv(4096)\nexcept OSError as e:\n print('refused'); sys.exit()\n"
-                 "print('refused' if not r or r[16:20]!=bytes(4) else 'answered')",
-                 launcher_->socket().string(), "52435031010001001000000001000000"},
-        .uid = 65534});
+    const CommandResult asked =
+        test::run(Command{.argv = {"python3", "-c",
+                                   "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\ns.settimeout(20)\n"
+                                   "try:\n s.connect(sys.argv[1]); s.send(bytes.fromhex(sys.argv[2])); r=s.recv(4096)\nexcept OSError as "
+                                   "e:\n print('refused'); sys.exit()\n"
+                                   "print('refused' if not r or r[16:20]!=bytes(4) else 'answered')",
+                                   launcher_->socket().string(), "52435031010001001000000001000000"},
+                          .uid = 65534});
     ASSERT_EQ(::chmod(launcher_->socket().c_str(), 0600), 0);
     EXPECT_EQ(asked.out, "refused\n") << asked.all();
 }
 
 TEST_F(LauncherRefusal, CallsThatNoPayloadMayMake) {
-    const long kForbidden[] = {SYS_mount, SYS_setns, SYS_unshare, SYS_bpf, SYS_open_by_handle_at, SYS_init_module, SYS_keyctl, SYS_io_uring_setup, SYS_userfaultfd};
+    const long kForbidden[] = {SYS_mount,       SYS_setns,  SYS_unshare,        SYS_bpf,        SYS_open_by_handle_at,
+                               SYS_init_module, SYS_keyctl, SYS_io_uring_setup, SYS_userfaultfd};
     for (const long number : kForbidden) {
         const Finished finished = payload({"call", std::to_string(number)});
         EXPECT_EQ(finished.report.end, End::Signalled) << number << finished.out;

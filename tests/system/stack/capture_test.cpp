@@ -19,7 +19,8 @@ protected:
         StackTest::SetUpTestSuite();
         const std::string manifest = readFile(sourceDir() / "sdk/capsules/tcpdump/capsule.toml");
         std::smatch image;
-        if (!std::regex_search(manifest, image, std::regex{"\\nimage *= *\"([^\"]+)\""})) throw std::runtime_error("no image in " + manifest);
+        if (!std::regex_search(manifest, image, std::regex{"\\nimage *= *\"([^\"]+)\""}))
+            throw std::runtime_error("no image in " + manifest);
         const TempDir folder;
         Rootfs root{folder.path() / "root"};
         root.program("/usr/bin/tcpdump");
@@ -31,8 +32,8 @@ protected:
 
     // Captures while `count` requests are made; ends by itself when it has as many SYNs. The pcap's folder.
     void capture(int count, const TempDir& folder) {
-        Child tcpdump{Command{.argv = {"recapctl", "run", "--output", folder.path().string(), "tcpdump", target(), "--", "-c", std::to_string(count),
-                                       "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn"}}};
+        Child tcpdump{Command{.argv = {"recapctl", "run", "--output", folder.path().string(), "tcpdump", target(), "--", "-c",
+                                       std::to_string(count), "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn"}}};
         ASSERT_TRUE(tcpdump.waitForOutput("listening on", Deadline{kPatience})) << Stack::get().logs();
         for (int i = 0; i < count; ++i) EXPECT_EQ(nginx_->get("/?" + std::to_string(i)).status, 200);
         const CommandResult ended = tcpdump.wait(Deadline{kPatience});

@@ -22,8 +22,10 @@ protected:
         Stack& stack = Stack::get();
         stack.importImage("test/debian:1", filesOf(root.path()));
         const std::string limits = "[limits]\ntimeout = \"20s\"\n";
-        stack.install(manifestOf("e-ps", "test/debian:1", "[\"/usr/bin/busybox\", \"ps\"]", "[sandbox]\nprocesses = \"observe\"\n" + limits));
-        stack.install(manifestOf("e-ip", "test/debian:1", "[\"/usr/bin/ip\"]", "[sandbox]\nnamespaces = [\"net\"]\n[sandbox.syscalls]\nallow = [\"capset\"]\n" + limits));
+        stack.install(
+            manifestOf("e-ps", "test/debian:1", "[\"/usr/bin/busybox\", \"ps\"]", "[sandbox]\nprocesses = \"observe\"\n" + limits));
+        stack.install(manifestOf("e-ip", "test/debian:1", "[\"/usr/bin/ip\"]",
+                                 "[sandbox]\nnamespaces = [\"net\"]\n[sandbox.syscalls]\nallow = [\"capset\"]\n" + limits));
         stack.install(manifestOf("e-hostname", "test/debian:1", "[\"/usr/bin/hostname\"]", "[sandbox]\nnamespaces = [\"uts\"]\n" + limits));
         stack.install(manifestOf("e-ls", "test/debian:1", "[\"/usr/bin/ls\"]", "[sandbox]\nview = \"read-only\"\n" + limits));
         stack.install(manifestOf("e-packages", "test/debian:1", "[\"/usr/bin/dpkg-query\"]", "[sandbox]\nview = \"read-only\"\n" + limits));
@@ -60,7 +62,9 @@ TEST_F(Equality, NetworkInterfacesAndAddressesAreTheSame) {
     EXPECT_EQ(capsule("e-ip", {"-s", "link"}).substr(0, 20), inside({"/usr/bin/ip", "-s", "link"}).substr(0, 20));
 }
 
-TEST_F(Equality, TheHostnameIsTheSame) { EXPECT_EQ(capsule("e-hostname", {}), inside({"/usr/bin/hostname"})); }
+TEST_F(Equality, TheHostnameIsTheSame) {
+    EXPECT_EQ(capsule("e-hostname", {}), inside({"/usr/bin/hostname"}));
+}
 
 TEST_F(Equality, FilesAreTheSame) {
     const std::string list = capsule("e-ls", {"-lRn", "--time-style=full-iso", "/target/etc"});
@@ -74,7 +78,8 @@ TEST_F(Equality, FilesAreTheSame) {
 TEST_F(Equality, A8_ThePackageListIsTheSame) {
     const std::string expected = inside({"/usr/bin/dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture} ${db:Status-Status}\n"});
     EXPECT_THAT(lines(expected), testing::Not(IsEmpty()));
-    EXPECT_EQ(capsule("e-packages", {"--admindir=/target/var/lib/dpkg", "-W", "-f", "${Package} ${Version} ${Architecture} ${db:Status-Status}\n"}),
+    EXPECT_EQ(capsule("e-packages",
+                      {"--admindir=/target/var/lib/dpkg", "-W", "-f", "${Package} ${Version} ${Architecture} ${db:Status-Status}\n"}),
               expected);
 }
 

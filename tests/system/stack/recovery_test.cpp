@@ -35,7 +35,11 @@ protected:
     }
     static bool alive(const UniqueFd& pidfd) { return !waitForExit(pidfd.get(), Deadline{std::chrono::milliseconds(0)}); }
     void expectRunsWork() {
-        EXPECT_TRUE(waitUntil([&] { return Stack::get().ctl({"run", "t-payload", target(), "--", "exit", "6"}).status == 6; }, Deadline{kPatience}))
+        EXPECT_TRUE(waitUntil(
+            [&] {
+                return Stack::get().ctl({"run", "t-payload", target(), "--", "exit", "6"}).status == 6;
+            },
+            Deadline{kPatience}))
             << Stack::get().logs();
     }
 };

@@ -30,7 +30,9 @@ protected:
     }
 };
 
-TEST_F(Refusal, AnUnknownCapsule) { expectRefused("t-absent", target(), {"t-absent"}); }
+TEST_F(Refusal, AnUnknownCapsule) {
+    expectRefused("t-absent", target(), {"t-absent"});
+}
 
 TEST_F(Refusal, ATargetThatIsNotThere) {
     expectRefused("t-payload", "process:999999999", {"999999999"});
@@ -95,7 +97,8 @@ TEST_F(Refusal, ACommandThatTheImageDoesNotHave) {
 }
 
 TEST_F(Refusal, WhatTheCeilingDoesNotAllow) {
-    install("t-ceiling", "test/payload:1", "[\"/payload\"]", "[sandbox]\nuser = \"0:0\"\npolicy = \"trusted\"\nreason = \"to be refused\"\n");
+    install("t-ceiling", "test/payload:1", "[\"/payload\"]",
+            "[sandbox]\nuser = \"0:0\"\npolicy = \"trusted\"\nreason = \"to be refused\"\n");
     expectRefused("t-ceiling", target(), {"root"});
 }
 
@@ -113,8 +116,9 @@ TEST_F(Refusal, WhatThePolicyDoesNotAllow) {
 
 // A policy narrows what can be narrowed, and says so.
 TEST_F(Refusal, WhatAPolicyTakesAwayIsTakenAndTold) {
-    install("t-narrowed", "test/payload:1", "[\"/payload\"]",
-            "[sandbox]\ncapabilities = [\"CAP_NET_ADMIN\"]\npolicy = \"default\"\nreason = \"to be narrowed\"\n[limits]\nmemory = \"2G\"\n");
+    install(
+        "t-narrowed", "test/payload:1", "[\"/payload\"]",
+        "[sandbox]\ncapabilities = [\"CAP_NET_ADMIN\"]\npolicy = \"default\"\nreason = \"to be narrowed\"\n[limits]\nmemory = \"2G\"\n");
     const CommandResult plan = Stack::get().ctl({"plan", "t-narrowed", target()});
     EXPECT_THAT(plan.out, AllOf(HasSubstr("CAP_NET_ADMIN"), HasSubstr("default"))) << plan.all();
     const json report = Stack::get().run("t-narrowed", target(), {"self"});
@@ -128,7 +132,8 @@ TEST_F(Refusal, WhatThisVersionDoesNotDoYet) {
 
 TEST_F(Refusal, AManifestWithATypoByLineAndNearestKey) {
     const TempDir folder;
-    writeFile(folder.path() / "capsule.toml", manifestOf("t-typo", "test/payload:1", "[\"/payload\"]", "[sandbox]\nnamespace = [\"net\"]\n"));
+    writeFile(folder.path() / "capsule.toml",
+              manifestOf("t-typo", "test/payload:1", "[\"/payload\"]", "[sandbox]\nnamespace = [\"net\"]\n"));
     const CommandResult installed = Stack::get().ctl({"capsule", "install", (folder.path() / "capsule.toml").string()});
     EXPECT_EQ(installed.status, 125);
     EXPECT_THAT(installed.err, AllOf(HasSubstr("9"), HasSubstr("namespace"), HasSubstr("namespaces"))) << installed.all();

@@ -47,13 +47,15 @@ TEST_F(Rights, AUserWithoutARuleIsDeniedByTheActionsName) {
 
 TEST_F(Rights, AUserWithARuleMayJustThat) {
     const Rule rule{"\"org.recap1.run\""};
-    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience})) << asNobody({"run", "t-payload", target(), "--", "exit"}).all();
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}))
+        << asNobody({"run", "t-payload", target(), "--", "exit"}).all();
     const TempDir folder;
     writeFile(folder.path() / "capsule.toml", manifestOf("t-theirs", "test/payload:1", "[\"/payload\"]", ""));
     EXPECT_EQ(asNobody({"capsule", "install", (folder.path() / "capsule.toml").string()}).status, 125);
     EXPECT_EQ(asNobody({"image", "remove", "test/payload:1"}).status, 125);
-    Stack::get().install(manifestOf("t-privileged", "test/payload:1", "[\"/payload\"]",
-                                    "[sandbox]\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\npolicy = \"network-debug\"\nreason = \"a test\"\n"));
+    Stack::get().install(manifestOf(
+        "t-privileged", "test/payload:1", "[\"/payload\"]",
+        "[sandbox]\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\npolicy = \"network-debug\"\nreason = \"a test\"\n"));
     const CommandResult privileged = asNobody({"run", "t-privileged", target(), "--", "exit"});
     EXPECT_EQ(privileged.status, 125) << privileged.all();
     EXPECT_THAT(privileged.err, HasSubstr("org.recap1.run-privileged"));
@@ -68,9 +70,10 @@ TEST_F(Rights, OutputOfAnothersRunIsNotForEverybody) {
 }
 
 TEST_F(Rights, AdmissionIsRootsOwnAndNeverThroughTheDaemon) {
-    const CommandResult admitted = test::run(Command{.argv = {(Stack::get().folder("RECAP_LIBEXEC_DIR") / "recap-admit").string(), "--socket",
-                                                              Stack::get().folder("RECAP_ADMIT_SOCKET").string(), std::string(64, 'a')},
-                                                     .uid = kNobody});
+    const CommandResult admitted =
+        test::run(Command{.argv = {(Stack::get().folder("RECAP_LIBEXEC_DIR") / "recap-admit").string(), "--socket",
+                                   Stack::get().folder("RECAP_ADMIT_SOCKET").string(), std::string(64, 'a')},
+                          .uid = kNobody});
     EXPECT_NE(admitted.status, 0);
 }
 

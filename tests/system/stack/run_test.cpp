@@ -110,7 +110,8 @@ TEST_F(Run, StopEndsARun) {
 
 // A20: double-forks, ignores TERM, hits the deadline; nothing left, no zombie under the target's PID 1.
 TEST_F(Run, A20_WhatResistsItsEndIsGoneAfterDeadlineAndGrace) {
-    for (const std::vector<std::string>& deed : std::vector<std::vector<std::string>>{{"ignore"}, {"double-fork", "stay"}, {"fork-bomb"}, {"spin"}}) {
+    for (const std::vector<std::string>& deed :
+         std::vector<std::vector<std::string>>{{"ignore"}, {"double-fork", "stay"}, {"fork-bomb"}, {"spin"}}) {
         SCOPED_TRACE(deed[0]);
         const json report = Stack::get().run("t-short", target(), deed);
         EXPECT_EQ(report.at("outcome"), "timed-out") << report.dump(2);
@@ -165,7 +166,8 @@ TEST_F(Run, TenAtOnceDoNotDisturbEachOther) {
 
 TEST_F(Run, TheRecordOfARunIsInTheLaunchersOwnJournal) {
     const json report = Stack::get().run("t-payload", target(), {"exit"});
-    EXPECT_TRUE(waitUntil([&] { return readFile(Stack::get().folder("RECAP_JOURNAL")).find(report.at("id")) != std::string::npos; }, Deadline{kPatience}));
+    EXPECT_TRUE(waitUntil([&] { return readFile(Stack::get().folder("RECAP_JOURNAL")).find(report.at("id")) != std::string::npos; },
+                          Deadline{kPatience}));
 }
 
 // A target that ends takes its capsules with it, and the report says so.

@@ -19,7 +19,9 @@ Stack& Stack::get() {
     return stack;
 }
 
-fs::path Stack::folder(const char* name) const { return variable(name, "tests/support/with-stack"); }
+fs::path Stack::folder(const char* name) const {
+    return variable(name, "tests/support/with-stack");
+}
 
 pid_t Stack::pid(const std::string& unit) const {
     const std::filesystem::path file = folder("RECAP_PIDS") / unit;
@@ -93,7 +95,8 @@ void Stack::importImage(const std::string& reference, image::FileList files, boo
     if (auto written = image::writeLayoutFolder(spec, layout); !written) throw std::runtime_error(written.error().message);
     std::vector<std::string> arguments{"image", "import", layout};
     if (!admit) arguments.push_back("--no-admit");
-    if (const CommandResult result = ctl(arguments); !result.ok()) throw std::runtime_error("import " + reference + ": " + result.all() + logs());
+    if (const CommandResult result = ctl(arguments); !result.ok())
+        throw std::runtime_error("import " + reference + ": " + result.all() + logs());
     imported_.push_back(reference);
 }
 
@@ -113,7 +116,8 @@ Outside Stack::outside(std::vector<pid_t> targets, std::vector<fs::path> content
     if (relative.native().rfind("..", 0) != 0)
         for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup"))
             if (hierarchy.path() / relative != unified) scope.cgroupRoots.push_back(hierarchy.path() / relative);
-    scope.folders = {folder("RECAP_STORE_DIR"), folder("RECAP_RUNTIME_DIR"), folder("RECAP_STATE_DIR") / "logs", folder("RECAP_STATE_DIR") / "artifacts"};
+    scope.folders = {folder("RECAP_STORE_DIR"), folder("RECAP_RUNTIME_DIR"), folder("RECAP_STATE_DIR") / "logs",
+                     folder("RECAP_STATE_DIR") / "artifacts"};
     return Outside{std::move(scope)};
 }
 
@@ -151,6 +155,8 @@ std::string manifestOf(const std::string& name, const std::string& image, const 
            "\"\ncommand = " + command + "\n" + rest;
 }
 
-std::string targetOf(const MicroContainer& container) { return "process:" + std::to_string(container.pid()); }
+std::string targetOf(const MicroContainer& container) {
+    return "process:" + std::to_string(container.pid());
+}
 
 }  // namespace recap::test

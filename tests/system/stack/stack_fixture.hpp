@@ -13,9 +13,12 @@ protected:
         Stack& stack = Stack::get();
         stack.importImage("test/payload:1", payloadFiles());
         stack.install(manifestOf("t-payload", "test/payload:1", "[\"/payload\"]", kJoined));
-        stack.install(manifestOf("t-view", "test/payload:1", "[\"/payload\"]", "[sandbox]\nview = \"read-only\"\n[limits]\ntimeout = \"20s\"\n"));
-        stack.install(manifestOf("t-short", "test/payload:1", "[\"/payload\"]", "[sandbox]\nprocesses = \"observe\"\n[limits]\ntimeout = \"500ms\"\n"));
-        stack.install(manifestOf("t-out", "test/payload:1", "[\"/payload\"]", "[limits]\ntimeout = \"20s\"\n[output]\nartifacts = \"/out\"\n"));
+        stack.install(
+            manifestOf("t-view", "test/payload:1", "[\"/payload\"]", "[sandbox]\nview = \"read-only\"\n[limits]\ntimeout = \"20s\"\n"));
+        stack.install(manifestOf("t-short", "test/payload:1", "[\"/payload\"]",
+                                 "[sandbox]\nprocesses = \"observe\"\n[limits]\ntimeout = \"500ms\"\n"));
+        stack.install(
+            manifestOf("t-out", "test/payload:1", "[\"/payload\"]", "[limits]\ntimeout = \"20s\"\n[output]\nartifacts = \"/out\"\n"));
         nginx_ = std::make_unique<MicroContainer>(ContainerOptions{.labels = {{"app", "nginx"}}, .runtimeRoot = kRuncRoot});
         stack.run("t-payload", targetOf(*nginx_), {"exit"});  // from now on the daemons know it
     }
