@@ -22,9 +22,9 @@ Result<MessagePtr> onRun(sd_bus* bus, bool interactive, const std::string& run, 
     auto path = runPath(run);
     if (!path) return forward(std::move(path));
     auto reply = call(bus, {path->c_str(), kRun, member, kAskTimeout, interactive}, args...);
-    if (!reply && (reply.error().code == Errc::NotFound || reply.error().code == Errc::NotSupported) &&
-        !reply.error().message.starts_with("no "))
-        reply.error().message = "no run '" + run + "' at hand (" + reply.error().message + ")";
+    // sd-bus's words, not recapd's: there is no such object.
+    if (!reply && reply.error().message.starts_with("Unknown "))
+        reply.error() = {Errc::NotFound, "no run '" + run + "' at hand: runs are, from their start until ten minutes after their end"};
     return reply;
 }
 

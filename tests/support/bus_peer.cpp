@@ -90,9 +90,12 @@ void PeerRun::live() {
     const int patience = timeout == options_.end() ? -1 : static_cast<int>(timeout->second.get<uint64_t>() / 1000);
     const pid_t pid = spawn();
     if (pid < 0) return finish("not-started", 0, "posix_spawn failed");
-    pid_ = pid;
-    if (stopped_) ::kill(pid, SIGKILL);  // asked before there was anything to signal
-    options_.clear();                    // the descriptors with it: their ends must show
+    {
+        const std::lock_guard guard(lock_);
+        pid_ = pid;
+        if (asked_ != 0) ::kill(pid, asked_);  // before there was anything to signal
+    }
+    options_.clear();  // the descriptors with it: their ends must show
     const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     pollfd waiting{pidfd.get(), POLLIN, 0};
     const bool late = ::poll(&waiting, 1, patience) == 0;
@@ -101,7 +104,7 @@ void PeerRun::live() {
     ::waitpid(pid, &status, 0);
     const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     if (late) return finish("timed-out", code, "");
-    finish(stopped_ || WIFSIGNALED(status) ? "killed" : code == 0 ? "succeeded" : "failed", code, "");
+    finish(asked_ != 0 || WIFSIGNALED(status) ? "killed" : code == 0 ? "succeeded" : "failed", code, "");
 }
 
 void PeerRun::finish(const std::string& outcome, int code, const std::string& detail) {
@@ -133,14 +136,18 @@ Options PeerRun::row() const {
     return row;
 }
 
+void PeerRun::ask(int signal) {
+    const std::lock_guard guard(lock_);
+    asked_ = signal;
+    if (pid_ > 0 && !ended_) ::kill(pid_, signal);
+}
+
 void PeerRun::Stop(sdbus::Result<>&& result, uint32_t, Options) {
-    stopped_ = true;
-    if (const pid_t pid = pid_; pid > 0) ::kill(pid, SIGTERM);
+    ask(SIGTERM);
     result.returnResults();
 }
 void PeerRun::Kill(sdbus::Result<>&& result, Options) {
-    stopped_ = true;
-    if (const pid_t pid = pid_; pid > 0) ::kill(pid, SIGKILL);
+    ask(SIGKILL);
     result.returnResults();
 }
 void PeerRun::Signal(sdbus::Result<>&& result, int32_t, Options) {

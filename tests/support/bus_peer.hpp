@@ -40,6 +40,7 @@ public:
 private:
     void live();
     pid_t spawn();
+    void ask(int signal);
     void finish(const std::string& outcome, int code, const std::string& detail);
 
     void Stop(sdbus::Result<>&& result, uint32_t grace, Options options) override;
@@ -68,7 +69,8 @@ private:
     Options options_;
     UniqueFd log_;  // stdout, where it was not given
     std::atomic<pid_t> pid_{0};
-    std::atomic<bool> stopped_{false}, ended_{false};
+    std::atomic<int> asked_{0};  // the last signal that Stop or Kill asked for
+    std::atomic<bool> ended_{false};
     mutable std::mutex lock_;
     std::string outcome_, detail_;
     int code_ = 0;

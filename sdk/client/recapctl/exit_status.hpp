@@ -16,7 +16,8 @@ inline constexpr int kNotFound = 127;       // as a shell: no such command in th
 inline int exitStatus(const recap::client::RunEnd& end) {
     if (end.outcome == "succeeded") return kSuccess;
     if (end.outcome == "failed") return end.exitCode > 0 && end.exitCode < 256 ? end.exitCode : kFindings;
-    if (end.outcome == "killed") return end.exitCode > 128 && end.exitCode < 256 ? end.exitCode : 128 + 9;
+    // Cut short is no success, even where the capsule took TERM for a good reason to exit with 0.
+    if (end.outcome == "killed") return end.exitCode > 0 && end.exitCode < 256 ? end.exitCode : 128 + 15;
     if (end.outcome == "timed-out") return kTimedOut;
     if (end.outcome == "not-started" && (end.exitCode == kNotExecutable || end.exitCode == kNotFound)) return end.exitCode;
     return kOwnFailure;

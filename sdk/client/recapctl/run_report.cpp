@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::uint32_t kChunk = 1 << 20;
 
+// By its D-Bus name or by the last part of it.
 Errc named(std::string_view error) {
     error.remove_prefix(error.rfind('.') + 1);  // "org.recap1.Error.NotFound"
     for (auto code = static_cast<std::uint32_t>(Errc::InvalidArgument); code <= static_cast<std::uint32_t>(kLastErrc); ++code)

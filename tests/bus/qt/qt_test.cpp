@@ -11,6 +11,7 @@
 #include "sdk/qt/error.hpp"
 #include "sdk/qt/manager.hpp"
 #include "sdk/qt/run.hpp"
+#include "tests/bus/client/recapd.hpp"
 #include "tests/support/environment.hpp"
 #include "tests/support/private_bus.hpp"
 
@@ -108,6 +109,28 @@ TEST_F(Qt, NoticesThatRecapdGoes) {
     peer.signal(SIGKILL);
     ASSERT_TRUE(until([&] { return gone; }));
     EXPECT_FALSE(manager.isAvailable());
+}
+
+TEST(QtWithRecapd, ListsAndErrors) {
+    int argc = 1;
+    char name[] = "test";
+    char* argv[] = {name, nullptr};
+    const QCoreApplication application(argc, argv);
+    const Recapd recapd;
+    ASSERT_TRUE(recapd.ready());
+    {
+        Recap::Manager manager(
+            QDBusConnection::connectToBus(QString::fromStdString(recapd.bus().address()), QStringLiteral("recap-test-recapd")));
+        for (auto reply :
+             {manager.targets(), manager.capsules(), manager.images(), manager.backends(), manager.policies(), manager.doctor()}) {
+            reply.waitForFinished();
+            EXPECT_TRUE(reply.isValid()) << reply.error().message().toStdString();
+        }
+        auto removed = manager.removeCapsule(QStringLiteral("nope"));
+        removed.waitForFinished();
+        EXPECT_EQ(Recap::errorCode(removed.error()), QStringLiteral("NotFound"));
+    }
+    QDBusConnection::disconnectFromBus(QStringLiteral("recap-test-recapd"));
 }
 
 }  // namespace

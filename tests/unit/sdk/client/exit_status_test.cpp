@@ -17,6 +17,7 @@ TEST(ExitStatus, IsTheCapsulesOwn) {
     EXPECT_EQ(statusOf("failed", 7), 7);
     EXPECT_EQ(statusOf("failed", 125), 125);
     EXPECT_EQ(statusOf("killed", 128 + 15), 143);
+    EXPECT_EQ(statusOf("killed", 3), 3) << "it was asked to stop, and chose its status";
 }
 
 TEST(ExitStatus, IsNeverSuccessWhereTheRunWasNone) {

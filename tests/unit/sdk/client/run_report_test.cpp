@@ -71,6 +71,8 @@ TEST(RunJson, HasTheErrorOfARunThatWasNone) {
     const auto json = toJson(reportOf("not-started", 0, Dict{{"error", "NotAdmitted"}, {"detail", "image a is not admitted"}}));
     EXPECT_EQ(json.at("error"), (Json{{"code", "NotAdmitted"}, {"message", "image a is not admitted"}}));
     EXPECT_EQ(json.at("exit_status"), 125);
+    const auto whole = toJson(reportOf("not-started", 0, Dict{{"error", "org.recap1.Error.NotFound"}}));
+    EXPECT_EQ(whole.at("error").at("code"), "NotFound");
 }
 
 }  // namespace
