@@ -59,8 +59,8 @@ int ownProc() {
     return kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
-// The target's procfs has no process of the capsule, so that its "self" leads nowhere; ps and others take that for no /proc at
-// all. The capsule's own procfs stands aside, and links to it lie over the two names.
+// The target's procfs has no process of the capsule, so that its "self" leads nowhere, and with it /dev/fd and /dev/stdout. The
+// capsule's own procfs stands aside, and links to it lie over the two names.
 int showSelf(Attach& attach, int proc) {
     UniqueFd own(ownProc());
     if (!own || attachAt(attach, own.get(), "/.recap/proc") != 0) return -1;

@@ -142,6 +142,7 @@ void fillBusybox(Rootfs& root) {
 
 void fillDebian(Rootfs& root) {
     root.debianPackages({"dpkg", "coreutils", "procps", "iproute2", "hostname", "dash", "findutils", "libc-bin", "base-files"});
+    root.copy("/usr/bin/busybox", "/usr/bin/busybox");
     root.text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\napp:x:1000:1000:app:/:/bin/sh\n");
     root.text("/etc/group", "root:x:0:\napp:x:1000:\n");
     root.mountpoints();

@@ -33,6 +33,6 @@ private:
 
 void fillNginx(Rootfs& root);    // nginx, its libraries, its configuration, one page; no shell
 void fillBusybox(Rootfs& root);  // busybox and its applets
-void fillDebian(Rootfs& root);   // dpkg, coreutils, procps, iproute2, hostname, a shell: for comparing outputs
+void fillDebian(Rootfs& root);   // dpkg, coreutils, procps, iproute2, hostname, busybox, a shell: for comparing outputs
 
 }  // namespace recap::test

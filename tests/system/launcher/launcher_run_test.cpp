@@ -147,7 +147,7 @@ TEST_F(LauncherRun, ObserveShowsTheTargetsProcessesExactly) {
     EXPECT_THAT(seen, UnorderedElementsAreArray(expected));
 }
 
-// What tools take for the sign of a mounted /proc; it is the payload's own, and not one of the target's.
+// What /dev/fd, /dev/stdout and many a tool need; it is the payload's own, and not one of the target's.
 TEST_F(LauncherRun, ObserveHasTheCapsulesOwnSelf) {
     EXPECT_THAT(payload({"cat", "/proc/self/comm"}).out, "payload\n");
     EXPECT_THAT(payload({"cat", "/proc/thread-self/comm"}).out, "payload\n");

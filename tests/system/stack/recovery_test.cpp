@@ -48,7 +48,7 @@ TEST_F(Recovery, ARunOutlivesItsDaemonAndIsAdopted) {
     EXPECT_TRUE(waitUntil(
         [&] {
             details = Stack::get().ctlJson({"show", run});
-            return details.value("state", "") == "executing";
+            return details.value("state", "") == "running";
         },
         Deadline{kPatience}))
         << details.dump();

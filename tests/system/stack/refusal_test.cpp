@@ -100,8 +100,13 @@ TEST_F(Refusal, WhatTheCeilingDoesNotAllow) {
 }
 
 TEST_F(Refusal, WhatThePolicyDoesNotAllow) {
-    install("t-policy", "test/payload:1", "[\"/payload\"]", "[sandbox]\nuser = \"1000:1000\"\npolicy = \"strict\"\n");
-    expectRefused("t-policy", target(), {"policy strict", "1000"});
+    const TempDir folder;
+    writeFile(folder.path() / "capsule.toml",
+              manifestOf("t-policy", "test/payload:1", "[\"/payload\"]", "[sandbox]\nuser = \"1000:1000\"\npolicy = \"strict\"\n"));
+    const CommandResult installed = Stack::get().ctl({"capsule", "install", (folder.path() / "capsule.toml").string()});
+    EXPECT_EQ(installed.status, 125);
+    EXPECT_THAT(installed.err, AllOf(HasSubstr("policy strict"), HasSubstr("1000"), HasSubstr("target")));
+    expectRefused("t-policy", target(), {"t-policy"});
     install("t-elsewhere", "test/payload:1", "[\"/payload\"]", "[target]\nselector = { app = \"database\" }\n");
     expectRefused("t-elsewhere", target(), {"t-elsewhere", "database"});
 }
