@@ -172,8 +172,10 @@ void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, 
     }
     const TargetId next = wanted.back();
     wanted.pop_back();
-    finder_->find(next, [this, text, wanted = std::move(wanted), missing = std::move(missing), ready = std::move(ready)](Result<void> done) {
-        const bool telling = !done && done.error().code != Errc::NotFound && done.error().code != Errc::NotSupported;
+    // Of the one backend that was named, its own words are the better ones.
+    const bool named = text.starts_with(next.backend + ":");
+    finder_->find(next, [this, text, named, wanted = std::move(wanted), missing = std::move(missing), ready = std::move(ready)](Result<void> done) {
+        const bool telling = !done && done.error().code != Errc::NotSupported && (named || done.error().code != Errc::NotFound);
         search(text, wanted, telling ? done.error() : missing, ready);
     });
 }
