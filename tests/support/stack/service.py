@@ -76,9 +76,12 @@ class Service:
         self.ready, self.status = False, ""
         if self.cgroup:
             self.cgroup.make()
+        # a signal for the child waits until it acts on it as a daemon would, not as this loop does
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self.pid = os.fork()
         if self.pid == 0:
             self._become()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with open(self.pid_path(), "w", encoding="ascii") as stream:
             stream.write(f"{self.pid}\n")
         self._feed_watchdog()
@@ -181,7 +184,8 @@ class Service:
         """Asks it to end, and waits; KILL after TimeoutStopSec=, which is a problem."""
         self.stopping = True
         if self.pid is not None:
-            for pid in (self.cgroup.processes() if self.cgroup else [self.pid]):  # KillMode=control-group
+            # KillMode=control-group; the main process may not have entered its cgroup yet
+            for pid in {self.pid} | set(self.cgroup.processes() if self.cgroup else ()):
                 try:
                     os.kill(pid, signal.SIGTERM)
                 except ProcessLookupError:
