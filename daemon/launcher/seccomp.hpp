@@ -13,7 +13,8 @@
 
 namespace recap::launcher {
 
-// The ceiling filter: KILL_PROCESS for another architecture, for x32, and for the system calls of kForbidden; else ALLOW.
+// The ceiling filter: KILL_PROCESS for another architecture, for x32, and for the system calls of kForbidden; EPERM for a clone(2)
+// into new namespaces, ENOSYS for clone3(2); else ALLOW.
 std::vector<sock_filter> ceilingFilter();
 
 // The plan's program, from its wire form. Errc::Denied unless every return is ALLOW, LOG, KILL_PROCESS or ERRNO 1 to 4095.
