@@ -33,8 +33,8 @@ struct Attach {
     Plan plan;
     UniqueFd target;                 // pidfd
     UniqueFd targetRoot;             // O_PATH of the target's root
-    std::vector<UniqueFd> layers;    // lowest first
     UniqueFd proc;                   // observe: the target's procfs, detached
+    UniqueFd root;                   // the capsule's root: overlay, detached, later "/"
     UniqueFd report;                 // to the supervisor
     std::array<UniqueFd, 3> stdio;
     std::vector<UniqueFd> v1Procs;
@@ -44,7 +44,6 @@ struct Attach {
     // made by the steps
     UniqueFd tree;                   // detached clone of the target's files
     UniqueFd devices;                // detached clone of the /dev template
-    UniqueFd root;                   // the capsule's root: overlay, detached, later "/"
     UniqueFd artifacts;              // detached tmpfs, later at plan.artifacts
     UniqueFd executable;
     UniqueFd workdir;
@@ -80,7 +79,6 @@ int verifyNamespaces(Attach& attach);
 
 // view.cpp
 int cloneTarget(Attach& attach);
-int mountRoot(Attach& attach);
 int mountArtifacts(Attach& attach);
 int populateRoot(Attach& attach);    // dev, proc, target, artifacts
 int omitForeign(Attach& attach);

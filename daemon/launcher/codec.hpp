@@ -3,6 +3,7 @@
 // Reading is strict: counts before memory, enumerations within their range, not a byte left over.
 #pragma once
 
+#include <bit>
 #include <concepts>
 #include <cstring>
 #include <string>
@@ -15,6 +16,7 @@
 namespace recap::launcher {
 
 inline constexpr std::size_t kHeaderSize = 16;
+static_assert(std::endian::native == std::endian::little, "numbers travel as they lie in memory");
 
 // The last value of each enumeration that travels.
 constexpr auto last(Processes) { return Processes::Join; }
@@ -37,7 +39,7 @@ public:
 private:
     template <std::integral T>
     void put(T value) {
-        for (std::size_t i = 0; i < sizeof(T); ++i) bytes_.push_back(static_cast<char>(static_cast<std::uint64_t>(value) >> (8 * i)));
+        bytes_.append(reinterpret_cast<const char*>(&value), sizeof(T));
     }
     template <class E>
         requires std::is_enum_v<E>
@@ -51,7 +53,12 @@ private:
     template <class T>
     void put(const std::vector<T>& list) {
         put(static_cast<std::uint32_t>(list.size()));
-        for (const auto& item : list) put(item);
+        if (list.empty()) return;
+        if constexpr (std::integral<T>) {
+            bytes_.append(reinterpret_cast<const char*>(list.data()), list.size() * sizeof(T));
+        } else {
+            for (const auto& item : list) put(item);
+        }
     }
     template <class T, std::size_t N>
     void put(const std::array<T, N>& list) {
@@ -81,12 +88,12 @@ private:
     template <std::integral T>
     void get(T& value) {
         if (rest_.size() < sizeof(T)) return fail();
-        std::uint64_t raw = 0;
-        for (std::size_t i = 0; i < sizeof(T); ++i) raw |= static_cast<std::uint64_t>(static_cast<unsigned char>(rest_[i])) << (8 * i);
         if constexpr (std::same_as<T, bool>) {
-            if (raw > 1) return fail();
+            if (static_cast<unsigned char>(rest_[0]) > 1) return fail();
+            value = rest_[0] == 1;
+        } else {
+            std::memcpy(&value, rest_.data(), sizeof(T));
         }
-        value = static_cast<T>(raw);
         rest_.remove_prefix(sizeof(T));
     }
     template <class E>
@@ -112,7 +119,15 @@ private:
         constexpr std::size_t cap = std::is_same_v<T, std::uint64_t> ? kMaxFilter : kMaxStrings;
         if (!ok_ || count > cap || count > rest_.size()) return fail();
         list.clear();
-        for (std::uint32_t i = 0; i < count && ok_; ++i) get(list.emplace_back());
+        if (count == 0) return;
+        if constexpr (std::integral<T>) {
+            if (rest_.size() < count * sizeof(T)) return fail();
+            list.resize(count);
+            std::memcpy(list.data(), rest_.data(), count * sizeof(T));
+            rest_.remove_prefix(count * sizeof(T));
+        } else {
+            for (std::uint32_t i = 0; i < count && ok_; ++i) get(list.emplace_back());
+        }
     }
     template <class T, std::size_t N>
     void get(std::array<T, N>& list) {

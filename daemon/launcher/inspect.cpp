@@ -58,7 +58,7 @@ Result<void> readRoot(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
 }
 
 Result<void> readMounts(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
-    auto text = procfs.read(pid, "mountinfo", 8 << 20);
+    auto text = procfs.read(pid, "mountinfo", Procfs::kMaxMountinfo);
     if (!text) return forward(std::move(text));
     for (const auto& mount : parseMountinfo(*text))
         if (isForeign(mount.type) && facts.foreignMounts.size() < kMaxStrings) facts.foreignMounts.push_back(mount.type + " " + mount.path);

@@ -23,13 +23,12 @@ void appendField(std::string& record, std::string_view key, std::string_view val
 
 namespace {
 
-bool sendTo(const std::string& path, const std::string& record) {
+bool sendTo(int socket, const std::string& path, const std::string& record) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path.empty() || path.size() >= sizeof(address.sun_path)) return false;
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    const ssize_t sent = ::sendto(socket.get(), record.data(), record.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    const ssize_t sent = ::sendto(socket, record.data(), record.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     return sent == static_cast<ssize_t>(record.size());
 }
 
@@ -42,6 +41,9 @@ std::string printable(std::string_view text) {
 
 }  // namespace
 
+// Not connected: journald may come back with another socket at the same path.
+Journal::Journal(std::string socketPath) : path_(std::move(socketPath)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
+
 void Journal::write(Priority priority, std::string_view messageId, std::string_view message, std::initializer_list<Field> fields) const {
     std::string record;
     appendField(record, "PRIORITY", std::to_string(static_cast<int>(priority)));
@@ -49,7 +51,7 @@ void Journal::write(Priority priority, std::string_view messageId, std::string_v
     appendField(record, "MESSAGE_ID", messageId);
     appendField(record, "MESSAGE", message);
     for (const auto& [key, value] : fields) appendField(record, key, value);
-    if (sendTo(path_, record)) return;
+    if (sendTo(socket_.get(), path_, record)) return;
     const std::string line = "recap-launcher: " + printable(message) + "\n";
     static_cast<void>(::write(2, line.data(), line.size()) + 1);
 }

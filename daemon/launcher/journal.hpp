@@ -26,11 +26,12 @@ class Journal {
 public:
     using Field = std::pair<std::string_view, std::string_view>;
 
-    explicit Journal(std::string socketPath) : path_(std::move(socketPath)) {}
+    explicit Journal(std::string socketPath);
     void write(Priority priority, std::string_view messageId, std::string_view message, std::initializer_list<Field> fields = {}) const;
 
 private:
     std::string path_;
+    UniqueFd socket_;
 };
 
 // One field in the native protocol's form; a value with control characters in the length-prefixed one. Exposed for its test.

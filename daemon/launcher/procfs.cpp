@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/launcher/procfs.hpp"
 
+#include <poll.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -122,9 +123,9 @@ Result<std::string> Procfs::readAt(const char* path, std::size_t cap) const {
     UniqueFd file(::openat(root_.get(), path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
     if (!file) return failErrno(std::string("open /proc/") + path);
     std::string text;
-    while (text.size() < cap) {
+    for (std::size_t step = 2048; text.size() < cap; step = std::min<std::size_t>(step * 2, 65536)) {
         const std::size_t have = text.size();
-        text.resize(std::min(cap, have + 16384));
+        text.resize(std::min(cap, have + step));
         const ssize_t got = ::read(file.get(), text.data() + have, text.size() - have);
         if (got < 0) return failErrno(std::string("read /proc/") + path);
         text.resize(have + static_cast<std::size_t>(got));
@@ -171,6 +172,24 @@ Result<pid_t> Procfs::pidOf(int pidfd) const {
     if (line.empty() || !number(line, pid)) return fail(Errc::InvalidArgument, "not a pidfd");
     if (pid <= 0) return fail(Errc::TargetGone, "the target has ended");
     return pid;
+}
+
+Result<OwnMounts> OwnMounts::watch(const Procfs& procfs) {
+    OwnMounts mounts;
+    mounts.mountinfo_.reset(::openat(procfs.fd(), "self/mountinfo", O_RDONLY | O_CLOEXEC));
+    if (!mounts.mountinfo_) return failErrno("open /proc/self/mountinfo");
+    auto text = procfs.readSelf("mountinfo", Procfs::kMaxMountinfo);
+    if (!text) return forward(std::move(text));
+    mounts.lines_ = parseMountinfo(*text).size();
+    return mounts;
+}
+
+bool OwnMounts::unchanged(const Procfs& procfs) {
+    pollfd change{mountinfo_.get(), POLLPRI, 0};
+    if (::poll(&change, 1, 0) == 0) return same_;
+    auto text = procfs.readSelf("mountinfo", Procfs::kMaxMountinfo);
+    same_ = text && parseMountinfo(*text).size() == lines_;
+    return same_;
 }
 
 }  // namespace recap::launcher

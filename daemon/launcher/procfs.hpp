@@ -46,6 +46,7 @@ std::string_view statusLine(std::string_view status, std::string_view key);
 class Procfs {
 public:
     static Result<Procfs> mount();
+    static constexpr std::size_t kMaxMountinfo = 8 << 20;
 
     int fd() const { return root_.get(); }
     // Reads a whole small file, e.g. read(1, "stat") or readSelf("mountinfo"). At most `cap` bytes.
@@ -63,6 +64,18 @@ public:
 private:
     Result<std::string> readAt(const char* path, std::size_t cap) const;
     UniqueFd root_;
+};
+
+// Whether this process's mount namespace is still what it was: nothing is ever mounted there. Costs a poll(2) while that is so.
+class OwnMounts {
+public:
+    static Result<OwnMounts> watch(const Procfs& procfs);
+    bool unchanged(const Procfs& procfs);
+
+private:
+    UniqueFd mountinfo_;  // is readable "exceptionally" once after each change: proc(5)
+    std::size_t lines_ = 0;
+    bool same_ = true;
 };
 
 }  // namespace recap::launcher

@@ -250,8 +250,7 @@ std::vector<std::string> Run::whatIsLeft() {
     std::vector<std::string> left;
     if (host_.cgroups.exists(plan_.runId)) left.push_back((cgroup_.populated() ? "process in cgroup " : "cgroup ") + plan_.runId);
     if (init_ && kernel::signalPidfd(init_.get(), 0) == 0) left.emplace_back("capsule-init");
-    auto mounts = host_.procfs.readSelf("mountinfo", 8 << 20);
-    if (mounts && parseMountinfo(*mounts).size() != host_.ownMounts) left.emplace_back("mount in the launcher's namespace");
+    if (!host_.ownMounts.unchanged(host_.procfs)) left.emplace_back("mount in the launcher's namespace");
     if (!alive(target_.get())) return left;
     auto pid = host_.procfs.pidOf(target_.get());
     auto stat = pid ? host_.procfs.stat(*pid) : Result<ProcessStat>(fail(Errc::TargetGone, {}));

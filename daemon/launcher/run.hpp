@@ -21,7 +21,7 @@ struct RunHost {
     Loop& loop;
     const Procfs& procfs;
     const CgroupTree& cgroups;
-    std::size_t ownMounts;                                       // lines of the launcher's mount table at start
+    OwnMounts ownMounts;
     std::function<void(const RunEvent&)> publish;                // attached, executing, finished
     std::function<void(const std::string& runId)> ended;         // once, after the Finished event
 };

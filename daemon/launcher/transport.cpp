@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cstring>
+#include <memory>
 
 namespace recap::launcher {
 
@@ -51,8 +52,9 @@ void takeFds(msghdr& message, std::vector<UniqueFd>& fds) {
 
 Result<Message> receiveMessage(int socket) {
     // The socket's own queue bounds what one peer can make us hold; a message's size is known only by reading it.
-    thread_local std::string buffer(kMaxMessage, '\0');
-    iovec part{buffer.data(), buffer.size()};
+    // Not filled: what no message has needed yet costs no memory, neither here nor in what is forked from here.
+    thread_local const std::unique_ptr<char[]> buffer(new char[kMaxMessage]);
+    iovec part{buffer.get(), kMaxMessage};
     alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * (kTransportFds))];
     msghdr message{};
     message.msg_iov = &part;
@@ -72,7 +74,7 @@ Result<Message> receiveMessage(int socket) {
     if (size == 0) return fail(Errc::Unavailable, "the peer is gone");
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
         return fail(Errc::InvalidArgument, "message longer than " + std::to_string(kMaxMessage) + " bytes or with too many descriptors");
-    received.bytes.assign(buffer.data(), static_cast<std::size_t>(size));
+    received.bytes.assign(buffer.get(), static_cast<std::size_t>(size));
     return received;
 }
 

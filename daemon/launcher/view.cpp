@@ -10,41 +10,13 @@
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/roots.hpp"
 
 namespace recap::launcher {
 
 namespace {
 
 constexpr std::uint64_t kInRoot = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-constexpr unsigned kNodesPerMegabyte = 256;
-
-// A tmpfs of its own gives a size limit, and dies with its last user.
-int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid) {
-    UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
-    if (!context) return -1;
-    const std::uint64_t nodes = std::max<std::uint64_t>(1024, (size >> 20) * kNodesPerMegabyte);
-    const int fd = context.get();
-    if (kernel::setKey(fd, "size", std::to_string(size).c_str()) != 0 || kernel::setKey(fd, "nr_inodes", std::to_string(nodes).c_str()) != 0 ||
-        kernel::setKey(fd, "mode", mode) != 0 || kernel::setKey(fd, "uid", std::to_string(uid).c_str()) != 0 ||
-        kernel::setKey(fd, "gid", std::to_string(gid).c_str()) != 0)
-        return -1;
-    return kernel::createMount(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-}
-
-// Opens a folder below the capsule's root, making what is missing (in the copy-on-write layer). A symbolic link in its way, or
-// anything else that is no folder, is the image's doing and fails.
-int openMountpoint(int root, const std::string& path) {
-    UniqueFd at(::openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    std::size_t begin = 1;
-    while (at && begin < path.size()) {
-        const auto end = std::min(path.find('/', begin), path.size());
-        const std::string part = path.substr(begin, end - begin);
-        if (::mkdirat(at.get(), part.c_str(), 0755) != 0 && errno != EEXIST) return -1;
-        at.reset(kernel::openat2(at.get(), part.c_str(), O_PATH | O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
-        begin = end + 1;
-    }
-    return at.release();
-}
 
 int attachAt(Attach& attach, int mount, const std::string& path) {
     UniqueFd point(openMountpoint(attach.root.get(), path));
@@ -66,8 +38,8 @@ int showSelf(Attach& attach, int proc) {
     if (!own || attachAt(attach, own.get(), "/.recap/proc") != 0) return -1;
     UniqueFd aside(openMountpoint(attach.root.get(), "/.recap"));
     if (!aside) return -1;
-    for (const char* name : {"self", "thread-self"}) {
-        if (::symlinkat((std::string("/.recap/proc/") + name).c_str(), aside.get(), name) != 0) return -1;
+    for (const char* name : kSelfLinks) {
+        if (::symlinkat((std::string("/.recap/proc/") + name).c_str(), aside.get(), name) != 0 && errno != EEXIST) return -1;
         UniqueFd link(::open_tree(aside.get(), name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW));
         if (!link || ::move_mount(link.get(), "", proc, name, MOVE_MOUNT_F_EMPTY_PATH) != 0) return -1;
     }
@@ -89,24 +61,6 @@ int cloneTarget(Attach& attach) {
     attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     attributes.propagation = MS_PRIVATE;
     return ::mount_setattr(attach.tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
-}
-
-int mountRoot(Attach& attach) {
-    UniqueFd upper(makeTmpfs(attach.plan.limits.scratch, "755", 0, 0));
-    if (!upper) return -1;
-    if (::mkdirat(upper.get(), "upper", 0755) != 0 || ::mkdirat(upper.get(), "work", 0700) != 0) return -1;
-    UniqueFd upperDir(::openat(upper.get(), "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    UniqueFd workDir(::openat(upper.get(), "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
-    if (!upperDir || !workDir || !context) return -1;
-    const int fd = context.get();
-    for (std::size_t i = attach.layers.size(); i-- > 0;)  // overlay wants the uppermost first
-        if (kernel::setFd(fd, "lowerdir+", attach.layers[i].get()) != 0) return -1;
-    if (kernel::setFd(fd, "upperdir", upperDir.get()) != 0 || kernel::setFd(fd, "workdir", workDir.get()) != 0) return -1;
-    if (kernel::setFlag(fd, "userxattr") != 0 || kernel::setFlag(fd, "volatile") != 0) return -1;
-    if (kernel::setKey(fd, "xino", "off") != 0 || kernel::setKey(fd, "index", "off") != 0) return -1;
-    attach.root.reset(kernel::createMount(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
-    return attach.root ? 0 : -1;
 }
 
 int mountArtifacts(Attach& attach) {
@@ -131,7 +85,7 @@ int populateRoot(Attach& attach) {
 // links to the target's root would be a way around "read-only".
 int omitForeign(Attach& attach) {
     if (attach.plan.view == View::None) return 0;
-    auto text = attach.prepared->procfs->readSelf("mountinfo", 8 << 20);
+    auto text = attach.prepared->procfs->readSelf("mountinfo", Procfs::kMaxMountinfo);
     if (!text) {
         errno = EIO;
         return -1;

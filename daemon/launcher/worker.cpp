@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/launcher/worker.hpp"
 
+#include <poll.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/roots.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/transport.hpp"
 
@@ -45,13 +47,15 @@ const char* openTarget(Attach& attach) {
     return "target";
 }
 
-const char* openLayers(Attach& attach, const Store& store) {
+const char* openRoot(Attach& attach, const Store& store, Roots& roots) {
+    std::vector<UniqueFd> layers;
     for (const auto& id : attach.plan.layers) {
         auto layer = store.openLayer(id);
         if (!layer) return "layers";
-        attach.layers.push_back(std::move(*layer));
+        layers.push_back(std::move(*layer));
     }
-    return nullptr;
+    attach.root = roots.take(attach.plan, layers);
+    return attach.root ? nullptr : "root";
 }
 
 void fillVectors(Attach& attach) {
@@ -87,7 +91,7 @@ struct Spawned {
     UniqueFd pidfd;
 };
 
-Spawned spawn(Message& request, const Prepared& prepared, const Store& store, Plan plan) {
+Spawned spawn(Message& request, const Prepared& prepared, const Store& store, Roots& roots, Plan plan) {
     Attach attach;
     attach.prepared = &prepared;
     attach.plan = std::move(plan);
@@ -102,7 +106,7 @@ Spawned spawn(Message& request, const Prepared& prepared, const Store& store, Pl
     Spawned spawned;
     errno = 0;
     spawned.step = openTarget(attach);
-    if (spawned.step == nullptr) spawned.step = openLayers(attach, store);
+    if (spawned.step == nullptr) spawned.step = openRoot(attach, store, roots);
     if (spawned.step == nullptr) {
         int pidfd = -1;
         spawned.pid = cloneInit(attach, fds[kCgroupFd].get(), pidfd);
@@ -141,13 +145,16 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::prctl(PR_SET_NAME, "recap-spawn", 0, 0, 0);
     kernel::resetSignals();
+    Roots roots;
     for (;;) {
+        pollfd waiting{socket, POLLIN, 0};
+        if (roots.lacksNext() && ::poll(&waiting, 1, 0) == 0) roots.makeNext();
         auto request = receiveMessage(socket);
         if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
         auto plan = decode<Plan>(request->bytes);
         if (!plan || request->fds.size() < kV1Fds) ::_exit(1);
         const std::string runId = plan->runId;
-        const Spawned spawned = spawn(*request, prepared, store, std::move(*plan));
+        const Spawned spawned = spawn(*request, prepared, store, roots, std::move(*plan));
         answer(socket, runId, spawned);
     }
 }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/roots.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/kernel.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+constexpr const char* kAside = "/.recap";
+constexpr unsigned kNodesPerMegabyte = 256;
+
+UniqueFd makeRoot(std::uint64_t scratch, std::span<const UniqueFd> layers) {
+    UniqueFd upper(makeTmpfs(scratch, "755", 0, 0));
+    if (!upper) return {};
+    if (::mkdirat(upper.get(), "upper", 0755) != 0 || ::mkdirat(upper.get(), "work", 0700) != 0) return {};
+    UniqueFd upperDir(::openat(upper.get(), "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    UniqueFd workDir(::openat(upper.get(), "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
+    if (!upperDir || !workDir || !context) return {};
+    const int fd = context.get();
+    for (std::size_t i = layers.size(); i-- > 0;)  // overlay wants the uppermost first
+        if (kernel::setFd(fd, "lowerdir+", layers[i].get()) != 0) return {};
+    if (kernel::setFd(fd, "upperdir", upperDir.get()) != 0 || kernel::setFd(fd, "workdir", workDir.get()) != 0) return {};
+    if (kernel::setFlag(fd, "userxattr") != 0 || kernel::setFlag(fd, "volatile") != 0) return {};
+    if (kernel::setKey(fd, "xino", "off") != 0 || kernel::setKey(fd, "index", "off") != 0) return {};
+    return UniqueFd(kernel::createMount(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+}
+
+// With its mountpoints, as far as the image lets them be made: what is in the way is found, and told, when it is mounted on.
+UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers) {
+    UniqueFd root = makeRoot(kind.scratch, layers);
+    if (!root) return root;
+    for (const auto& path : kind.mountpoints) UniqueFd(openMountpoint(root.get(), path));
+    if (std::ranges::find(kind.mountpoints, std::string(kAside) + "/proc") == kind.mountpoints.end()) return root;
+    const UniqueFd aside(openMountpoint(root.get(), kAside));
+    for (const char* name : kSelfLinks) static_cast<void>(::symlinkat((std::string(kAside) + "/proc/" + name).c_str(), aside.get(), name) + 1);
+    return root;
+}
+
+}  // namespace
+
+int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid) {
+    UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
+    if (!context) return -1;
+    const std::uint64_t nodes = std::max<std::uint64_t>(1024, (size >> 20) * kNodesPerMegabyte);
+    const int fd = context.get();
+    if (kernel::setKey(fd, "size", std::to_string(size).c_str()) != 0 || kernel::setKey(fd, "nr_inodes", std::to_string(nodes).c_str()) != 0 ||
+        kernel::setKey(fd, "mode", mode) != 0 || kernel::setKey(fd, "uid", std::to_string(uid).c_str()) != 0 ||
+        kernel::setKey(fd, "gid", std::to_string(gid).c_str()) != 0)
+        return -1;
+    return kernel::createMount(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+}
+
+std::vector<std::string> mountpointsOf(const Plan& plan) {
+    std::vector<std::string> paths{"/proc", "/dev"};
+    if (plan.processes == Processes::Observe) paths.push_back(std::string(kAside) + "/proc");
+    if (plan.view != View::None) paths.emplace_back("/target");
+    if (!plan.artifacts.empty()) paths.push_back(plan.artifacts);
+    return paths;
+}
+
+int openMountpoint(int root, const std::string& path) {
+    constexpr std::uint64_t kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    const int whole = kernel::openat2(root, path.c_str() + 1, O_PATH | O_DIRECTORY, kBelow);
+    if (whole >= 0 || errno != ENOENT) return whole;
+    UniqueFd at(::openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    for (std::size_t begin = 1; at && begin < path.size();) {
+        const auto end = std::min(path.find('/', begin), path.size());
+        const std::string part = path.substr(begin, end - begin);
+        if (::mkdirat(at.get(), part.c_str(), 0755) != 0 && errno != EEXIST) return -1;
+        at.reset(kernel::openat2(at.get(), part.c_str(), O_PATH | O_DIRECTORY, kBelow));
+        begin = end + 1;
+    }
+    return at.release();
+}
+
+UniqueFd Roots::take(const Plan& plan, std::span<const UniqueFd> layers) {
+    RootKind kind{{}, plan.limits.scratch, mountpointsOf(plan)};
+    Next next;
+    for (const auto& layer : layers) {
+        struct stat info{};
+        if (::fstat(layer.get(), &info) != 0) return {};
+        kind.layers.emplace_back(info.st_dev, info.st_ino);
+        next.layers.emplace_back(::fcntl(layer.get(), F_DUPFD_CLOEXEC, 3));
+    }
+    const auto found = std::ranges::find(ready_, kind, &Ready::kind);
+    UniqueFd root;
+    if (found != ready_.end()) {
+        root = std::move(found->root);
+        ready_.erase(found);
+    } else {
+        root = makeKind(kind, layers);
+    }
+    next.kind = std::move(kind);
+    if (root) next_ = std::move(next);
+    return root;
+}
+
+void Roots::makeNext() {
+    const Next next = std::move(next_);
+    next_ = {};
+    UniqueFd root = makeKind(next.kind, next.layers);
+    if (!root) return;  // the run that needs it tries again, and says why
+    if (ready_.size() >= kMost) ready_.pop_front();
+    ready_.push_back({next.kind, std::move(root)});
+}
+
+}  // namespace recap::launcher

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Capsules' roots: an image's layers with a copy-on-write layer on a tmpfs of its own over them. Mounting one is the largest part
+// of an attach, so a worker makes the next one of the same kind while it has nothing else to do. Each root serves one run.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/launcher/protocol.hpp"
+#include "sdk/base/unique_fd.hpp"
+
+namespace recap::launcher {
+
+// What two runs must have in common to be served by the same kind of root.
+struct RootKind {
+    // The layers' folders, lowest first. A root that was made ahead holds them, so that their numbers are not used again while
+    // it lives, and an image that was removed and imported anew is another one.
+    std::vector<std::pair<dev_t, ino_t>> layers;
+    std::uint64_t scratch = 0;
+    std::vector<std::string> mountpoints;
+    bool operator==(const RootKind&) const = default;
+};
+
+// What stands below /.recap while a capsule observes: its own procfs, and links into that.
+inline constexpr const char* kSelfLinks[] = {"self", "thread-self"};
+
+// The folders that populateRoot() mounts on, in the order of mounting.
+std::vector<std::string> mountpointsOf(const Plan& plan);
+
+// A tmpfs of its own gives a size limit, and dies with its last user: a detached mount, or -1 with errno.
+int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid);
+
+// Opens a folder below `root`, making what is missing (in the copy-on-write layer). A symbolic link in its way, or anything else
+// that is no folder, is the image's doing and fails. -1 with errno.
+int openMountpoint(int root, const std::string& path);
+
+class Roots {
+public:
+    // A detached mount for this plan; `layers`: its layers' folders, lowest first. Empty, with errno, where it can't be made.
+    UniqueFd take(const Plan& plan, std::span<const UniqueFd> layers);
+    // Whether a root should be made ahead; then makeNext() does so. To be called when nobody waits.
+    bool lacksNext() const { return !next_.layers.empty(); }
+    void makeNext();
+
+private:
+    static constexpr std::size_t kMost = 4;
+    struct Ready {
+        RootKind kind;
+        UniqueFd root;
+    };
+    struct Next {
+        RootKind kind;
+        std::vector<UniqueFd> layers;
+    };
+    std::deque<Ready> ready_;  // the last used is the last
+    Next next_;
+};
+
+}  // namespace recap::launcher
