@@ -133,7 +133,7 @@ const CgroupTree::V1Root* CgroupTree::v1(std::string_view controller) const {
 }
 
 Result<CgroupTree> CgroupTree::open(const Procfs& procfs, std::string_view root, bool useV1) {
-    auto text = procfs.readSelf("mountinfo", 8 << 20);
+    auto text = procfs.readSelf("mountinfo", Procfs::kMaxMountinfo);
     if (!text) return forward(std::move(text));
     const auto mounts = parseMountinfo(*text);
     const auto unified = std::ranges::find_if(mounts, [](const MountLine& mount) { return mount.type == "cgroup2"; });
@@ -190,7 +190,16 @@ Result<void> CgroupTree::openV1(const std::vector<MountLine>& mounts, const std:
     return {};
 }
 
-Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits, LimitsMode mode) const {
+Result<void> CgroupTree::checkLimits(LimitsMode mode) const {
+    if (mode == LimitsMode::BestEffort) return {};
+    for (const char* controller : kControllers)
+        if (!unified(controller) && v1(controller) == nullptr)
+            return fail(Errc::NotSupported, std::string("the ") + controller + " limit can't be enforced: no " + controller +
+                                                " controller here; limits = \"best-effort\" in /etc/recap/ceiling.toml would run without it");
+    return {};
+}
+
+Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
     for (const char* controller : kControllers) {
         if (unified(controller)) {
             if (!limitUnified(cgroup.unified_.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
@@ -204,20 +213,17 @@ Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits, LimitsMode 
             cgroup.v1_.push_back(std::move(one));
             continue;
         }
-        if (mode == LimitsMode::Enforced)
-            return fail(Errc::NotSupported, std::string("the ") + controller + " limit can't be enforced: no " + controller +
-                                                " controller here; limits = \"best-effort\" in /etc/recap/ceiling.toml would run without it");
         cgroup.unenforced_.emplace_back(controller);
     }
     return {};
 }
 
-Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits, LimitsMode mode) const {
+Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits) const {
     Cgroup cgroup;
     cgroup.id_ = id;
     if (::mkdirat(capsules_.get(), id.c_str(), 0755) != 0) return failErrno("create cgroup " + path_ + "/c/" + id);
     cgroup.unified_.reset(openDir(capsules_.get(), id.c_str()));
-    auto limited = limit(cgroup, limits, mode);
+    auto limited = limit(cgroup, limits);
     if (!limited) {
         static_cast<void>(remove(cgroup));
         return forward(std::move(limited));
@@ -238,6 +244,14 @@ bool CgroupTree::exists(const std::string& id) const {
     struct stat info{};
     if (::fstatat(capsules_.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) return true;
     return std::ranges::any_of(v1_, [&](const V1Root& root) { return ::fstatat(root.dir.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0; });
+}
+
+bool CgroupTree::removeLate(const std::string& id) const {
+    UniqueFd dir(openDir(capsules_.get(), id.c_str()));
+    if (dir) writeFile(dir.get(), "cgroup.kill", "1");
+    ::unlinkat(capsules_.get(), id.c_str(), AT_REMOVEDIR);
+    for (const auto& root : v1_) ::unlinkat(root.dir.get(), id.c_str(), AT_REMOVEDIR);
+    return !exists(id);
 }
 
 Result<unsigned> CgroupTree::sweep() const {

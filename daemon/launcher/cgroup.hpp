@@ -52,13 +52,17 @@ public:
     // `root`: a folder on the unified hierarchy ("": below the launcher's own cgroup). `useV1`: hybrid controllers too.
     static Result<CgroupTree> open(const Procfs& procfs, std::string_view root, bool useV1);
 
-    // A limit whose controller is missing refuses by name, unless `mode` is best effort; then it is listed in unenforced().
-    Result<Cgroup> create(const std::string& id, const Limits& limits, LimitsMode mode) const;
+    // Before anything happens: a limit whose controller is missing refuses by name, unless `mode` is best effort.
+    Result<void> checkLimits(LimitsMode mode) const;
+    // A limit whose controller is missing is listed in unenforced().
+    Result<Cgroup> create(const std::string& id, const Limits& limits) const;
     // True when nothing of it is left; Errc::Busy when a process is still in it.
     Result<void> remove(const Cgroup& cgroup) const;
     bool exists(const std::string& id) const;
     // Kills and removes what an earlier launcher left. The number of cgroups removed.
     Result<unsigned> sweep() const;
+    // What an earlier remove() could not: kills what is still in it and tries again. Whether nothing is left.
+    bool removeLate(const std::string& id) const;
     const std::string& path() const { return path_; }
     // As /proc/PID/cgroup shows a capsule's: starts with this.
     std::string capsulesPrefix() const { return "/" + relative_ + "/c/"; }
@@ -72,7 +76,7 @@ private:
     Result<void> openV1(const std::vector<MountLine>& mounts, const std::string& relative);
     const V1Root* v1(std::string_view controller) const;
     bool unified(std::string_view controller) const;
-    Result<void> limit(Cgroup& cgroup, const Limits& limits, LimitsMode mode) const;
+    Result<void> limit(Cgroup& cgroup, const Limits& limits) const;
 
     std::string path_;
     std::string relative_;  // path_ from the hierarchy's mount point

@@ -2,10 +2,12 @@
 #include "daemon/launcher/checks.hpp"
 
 #include <fcntl.h>
+#include <sys/capability.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <array>
 
 #include "daemon/launcher/seccomp.hpp"
 
@@ -14,7 +16,6 @@ namespace recap::launcher {
 namespace {
 
 tl::unexpected<Error> malformed(std::string what) { return fail(Errc::InvalidArgument, "plan: " + std::move(what)); }
-tl::unexpected<Error> denied(std::string what) { return fail(Errc::Denied, "ceiling: " + std::move(what)); }
 tl::unexpected<Error> later(std::string what) { return fail(Errc::NotSupported, std::move(what) + " is not supported by this version"); }
 
 bool clean(const std::vector<std::string>& list) {
@@ -53,9 +54,12 @@ Result<void> checkNumbers(const Plan& plan) {
     return {};
 }
 
-std::string over(std::string_view key, std::uint64_t asked, std::uint64_t most) {
-    return std::string(key) + ": " + std::to_string(asked) + " is over the ceiling's " + std::to_string(most);
+// What a ceiling refuses, and what would allow it: root's word in one file.
+tl::unexpected<Error> denied(std::string_view key, const std::string& what) {
+    return fail(Errc::Denied, "ceiling: " + std::string(key) + ": " + what + "; " + std::string(key) + " in /etc/recap/ceiling.toml would have to allow it");
 }
+
+std::string over(std::uint64_t asked, std::uint64_t most) { return std::to_string(asked) + " is more than " + std::to_string(most); }
 
 Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
     const struct {
@@ -68,7 +72,7 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
                   {"max.artifacts", plan.artifactsMax, ceiling.maxArtifacts},  {"max.log", plan.logMax, ceiling.maxLog},
                   {"max.open-files", plan.noFile, ceiling.noFile}};
     for (const auto& one : maxima)
-        if (one.asked > one.most) return denied(over(one.key, one.asked, one.most));
+        if (one.asked > one.most) return denied(one.key, over(one.asked, one.most));
     return {};
 }
 
@@ -76,18 +80,33 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
 Result<void> checkIdentity(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
     if (ceiling.rootUser) return {};
     const bool zeroGroup = std::ranges::find(plan.groups, 0u) != plan.groups.end() && std::ranges::find(facts.groups, 0u) == facts.groups.end();
-    if (plan.uid == 0 && facts.uid != 0) return denied("root-user: uid 0 where the target runs as uid " + std::to_string(facts.uid));
-    if ((plan.gid == 0 || zeroGroup) && facts.gid != 0) return denied("root-user: gid 0 where the target runs as gid " + std::to_string(facts.gid));
+    if (plan.uid == 0 && facts.uid != 0) return denied("root-user", "uid 0 where the target runs as uid " + std::to_string(facts.uid));
+    if ((plan.gid == 0 || zeroGroup) && facts.gid != 0) return denied("root-user", "gid 0 where the target runs as gid " + std::to_string(facts.gid));
     constexpr std::uint64_t kSetIds = (1ull << 6) | (1ull << 7);
     if ((plan.capabilities & kSetIds) != 0 && facts.uid != 0)
-        return denied("root-user: CAP_SETUID or CAP_SETGID where the target runs as uid " + std::to_string(facts.uid));
+        return denied("root-user", "CAP_SETUID or CAP_SETGID where the target runs as uid " + std::to_string(facts.uid));
     return {};
 }
 
-std::string bits(std::uint64_t mask) {
+constexpr std::array kProcesses{"none", "observe", "join"};
+constexpr std::array kViews{"none", "read-only", "merged", "write"};
+
+std::string namespaceNames(std::uint32_t mask) {
     std::string text;
-    for (unsigned i = 0; i < 64; ++i)
-        if ((mask >> i & 1) != 0) text += (text.empty() ? "" : ", ") + std::to_string(i);
+    for (std::size_t i = 0; i < kNamespaces; ++i)
+        if ((mask >> i & 1) != 0) text += (text.empty() ? "" : ", ") + std::string(kNamespaceNames[i]);
+    return text;
+}
+
+std::string capabilityNames(std::uint64_t mask) {
+    std::string text;
+    for (cap_value_t value = 0; value < 64; ++value) {
+        if ((mask >> value & 1) == 0) continue;
+        char* name = ::cap_to_name(value);  // a number where it has no name
+        text += (text.empty() ? "" : ", ") + std::string(name != nullptr ? name : "?");
+        ::cap_free(name);
+    }
+    for (char& byte : text) byte = static_cast<char>(byte >= 'a' && byte <= 'z' ? byte - 'a' + 'A' : byte);
     return text;
 }
 
@@ -128,11 +147,11 @@ Result<void> checkShape(const Plan& plan) {
 }
 
 Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
-    if (const auto beyond = plan.namespaces & ~ceiling.namespaces; beyond != 0) return denied("namespaces: bits " + bits(beyond) + " are not allowed");
-    if ((ceiling.processes >> static_cast<unsigned>(plan.processes) & 1) == 0) return denied("processes: mode " + std::to_string(static_cast<unsigned>(plan.processes)));
-    if ((ceiling.views >> static_cast<unsigned>(plan.view) & 1) == 0) return denied("views: view " + std::to_string(static_cast<unsigned>(plan.view)));
+    if (const auto beyond = plan.namespaces & ~ceiling.namespaces; beyond != 0) return denied("namespaces", namespaceNames(beyond));
+    if ((ceiling.processes >> static_cast<unsigned>(plan.processes) & 1) == 0) return denied("processes", kProcesses[static_cast<std::size_t>(plan.processes)]);
+    if ((ceiling.views >> static_cast<unsigned>(plan.view) & 1) == 0) return denied("views", kViews[static_cast<std::size_t>(plan.view)]);
     if (const auto beyond = plan.capabilities & ~ceiling.capabilities; beyond != 0)
-        return denied("capabilities: number " + bits(beyond) + " is not allowed by /etc/recap/ceiling.toml");
+        return denied("capabilities", capabilityNames(beyond));
     if (auto checked = checkIdentity(plan, ceiling, facts); !checked) return checked;
     return checkMaxima(plan, ceiling);
 }

@@ -19,7 +19,7 @@ constexpr std::size_t kMaxWaiting = 64 << 20;  // bytes of replies and events th
 Supervisor::Supervisor(SupervisorSetup setup)
     : setup_(std::move(setup)),
       journal_(setup_.journalSocket),
-      runHost_{loop_, setup_.procfs, setup_.cgroups, 0, [this](const RunEvent& event) { publish(event); }, [this](const std::string& id) { onEnded(id); }},
+      runHost_{loop_, setup_.procfs, setup_.cgroups, {}, [this](const RunEvent& event) { publish(event); }, [this](const std::string& id) { onEnded(id); }},
       workers_(loop_, setup_.prepared, setup_.store, [this](SpawnResult result) {
           const auto found = runs_.find(result.runId);
           if (found == runs_.end()) return;
@@ -35,9 +35,9 @@ Supervisor::~Supervisor() {
 }
 
 Result<void> Supervisor::start(unsigned workers) {
-    auto mounts = setup_.procfs.readSelf("mountinfo", 8 << 20);
+    auto mounts = OwnMounts::watch(setup_.procfs);
     if (!mounts) return forward(std::move(mounts));
-    runHost_.ownMounts = parseMountinfo(*mounts).size();
+    runHost_.ownMounts = std::move(*mounts);
     auto swept = setup_.cgroups.sweep();
     if (!swept) return forward(std::move(swept), "sweep");
     setup_.store.sweep();

@@ -97,6 +97,7 @@ private:
     void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
     void onEnded(const std::string& runId);
     void boundEstate();
+    void retryLeft();
     void discard(const std::string& folder);
 
     SupervisorSetup setup_;
@@ -107,6 +108,8 @@ private:
     std::vector<UniqueFd> listeners_;
     std::map<int, Client> clients_;
     std::map<std::string, std::unique_ptr<Run>> runs_;  // by id: in the order of their time
+    std::set<std::string> left_;  // runs whose cgroup would not go, tried again until it does
+    std::uint64_t leftWaitUsec_ = 0;
     std::size_t alive_ = 0;
     bool stopping_ = false;
 };

@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::uint64_t kImportTimeoutUsec = 600ull * 1000000;
 constexpr std::uint64_t kCollectTimeoutUsec = 600ull * 1000000;
+constexpr std::uint64_t kFirstRetryUsec = 250000;  // for what a capsule left; doubled up to
+constexpr std::uint64_t kLastRetryUsec = 60000000;
 
 // A read-only descriptor of the same file: what is handed out must not be written through.
 UniqueFd reopenReadOnly(const Procfs& procfs, int fd) {
@@ -85,13 +87,15 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
     if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
     if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
-    if (alive_ >= setup_.ceiling.maxRuns) return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(alive_) + " capsules are alive");
+    if (alive_ >= setup_.ceiling.maxRuns) return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(alive_) + " of " + std::to_string(setup_.ceiling.maxRuns) +
+                                             " capsules are alive; try again when one has ended");
+    if (auto enforceable = setup_.cgroups.checkLimits(setup_.ceiling.limits); !enforceable) return forward(std::move(enforceable));
     if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
     return plan;
 }
 
 Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
-    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits, setup_.ceiling.limits);
+    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits);
     if (!cgroup) return forward(std::move(cgroup));
     std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
     const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
@@ -189,8 +193,24 @@ void Supervisor::onEnded(const std::string& runId) {
         recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", kept->second->plan(), "past estate-keep");
         runs_.erase(kept);
     });
+    if (setup_.cgroups.exists(runId) && left_.insert(runId).second && left_.size() == 1) {
+        leftWaitUsec_ = kFirstRetryUsec;
+        loop_.at(monotonicUsec() + leftWaitUsec_, [this] { retryLeft(); });
+    }
     boundEstate();
     if (stopping_ && alive_ == 0) loop_.stop();
+}
+
+void Supervisor::retryLeft() {
+    std::erase_if(left_, [this](const std::string& id) {
+        if (!setup_.cgroups.removeLate(id)) return false;
+        journal_.write(Priority::Notice, kMessageEnd, "what was left of run " + id + " is gone now; still left of other runs: " + std::to_string(left_.size() - 1),
+                       {{"RECAP_RUN_ID", id}, {"RECAP_RECORD", "LEFT-GONE"}, {"RECAP_LEFT", std::to_string(left_.size() - 1)}});
+        return true;
+    });
+    if (left_.empty()) return;
+    leftWaitUsec_ = std::min(leftWaitUsec_ * 2, kLastRetryUsec);
+    loop_.at(monotonicUsec() + leftWaitUsec_, [this] { retryLeft(); });
 }
 
 // Oldest first, until all unread logs and artifacts together are within the ceiling's estate-max. Not the run that ended in this
