@@ -2,6 +2,7 @@
 // What recap-launcher refuses, from a client that it trusts no further than its ceiling: each before any side effect.
 #include <elf.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <pty.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -74,20 +75,25 @@ TEST_F(LauncherRefusal, TheHostsFilesThroughAMountNamespaceOfTheTargetsOwn) {
     expectRefused(asked, host.pid(), Errc::Denied, "host");
 }
 
-TEST_F(LauncherRefusal, AKernelThreadOrTheLauncherItself) {
-    for (const pid_t target : {launcher_->pid(), 2}) {
-        if (!processOf(target)) continue;
-        const UniqueFd pidfd = openPidfd(target);
-        Plan asked = good();
-        asked.namespaces = 0;
-        asked.processes = Processes::None;
-        const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
-        if (facts) {
-            asked.startTime = facts->startTime;
-            asked.cgroup = facts->cgroup;
-        }
-        EXPECT_FALSE(client_->ask<Started>(Verb::Start, asked, {pidfd.get()})) << target;
-    }
+TEST_F(LauncherRefusal, TheLauncherItself) {
+    const UniqueFd pidfd = openPidfd(launcher_->pid());
+    const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
+    ASSERT_TRUE(facts) << facts.error().message;
+    Plan asked = good();
+    asked.namespaces = 0;
+    asked.processes = Processes::None;
+    asked.startTime = facts->startTime;
+    asked.cgroup = facts->cgroup;
+    expectRefused(asked, launcher_->pid(), Errc::Denied, "RECap's own");
+}
+
+TEST_F(LauncherRefusal, AKernelThread) {
+    if (!processOf(2) || processOf(2)->name != "kthreadd") return;  // a pid namespace below the host's has none
+    const UniqueFd pidfd = openPidfd(2);
+    const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
+    ASSERT_FALSE(facts);
+    EXPECT_THAT(facts.error().message, HasSubstr("kernel thread"));
+    expectRefused(good(), 2, Errc::Denied, "kernel thread");
 }
 
 TEST_F(LauncherRefusal, AnImageThatIsUnknownNotAdmittedForeignOrNotMadeOfTheseLayers) {
@@ -307,18 +313,27 @@ TEST_F(LauncherRefusal, BytesThatAreNoMessage) {
     EXPECT_EQ(payload({"exit", "5"}).report.value, 5);
 }
 
-TEST_F(LauncherRefusal, AnotherUserThanTheDaemons) {
-    ASSERT_EQ(::chmod(launcher_->socket().c_str(), 0666), 0);  // were the socket's mode not enough
+// A whole HELLO, so that only who says it can be why it is not answered.
+std::string helloAs(const std::filesystem::path& socket, std::uint32_t uid) {
+    std::string hex;
+    for (const unsigned char byte : encode(Verb::Hello, 1, Hello{})) hex += fmt::format("{:02x}", byte);
     const CommandResult asked =
         test::run(Command{.argv = {"python3", "-c",
                                    "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\ns.settimeout(20)\n"
                                    "try:\n s.connect(sys.argv[1]); s.send(bytes.fromhex(sys.argv[2])); r=s.recv(4096)\nexcept OSError as "
                                    "e:\n print('refused'); sys.exit()\n"
                                    "print('refused' if not r or r[16:20]!=bytes(4) else 'answered')",
-                                   launcher_->socket().string(), "52435031010001001000000001000000"},
-                          .uid = 65534});
+                                   socket.string(), hex},
+                          .uid = uid});
+    return asked.out;
+}
+
+TEST_F(LauncherRefusal, AnotherUserThanTheDaemons) {
+    ASSERT_EQ(::chmod(launcher_->socket().c_str(), 0666), 0);  // were the socket's mode not enough
+    const std::string stranger = helloAs(launcher_->socket(), 65534), own = helloAs(launcher_->socket(), 0);
     ASSERT_EQ(::chmod(launcher_->socket().c_str(), 0600), 0);
-    EXPECT_EQ(asked.out, "refused\n") << asked.all();
+    EXPECT_EQ(stranger, "refused\n");
+    EXPECT_EQ(own, "answered\n") << "the test's own launcher serves root";
 }
 
 TEST_F(LauncherRefusal, CallsThatNoPayloadMayMake) {

@@ -59,7 +59,7 @@ TEST_F(Equality, A12_ProcessesAreTheContainersExactly) {
 
 TEST_F(Equality, NetworkInterfacesAndAddressesAreTheSame) {
     EXPECT_EQ(capsule("e-ip", {"address"}), inside({"/usr/bin/ip", "address"}));
-    EXPECT_EQ(capsule("e-ip", {"-s", "link"}).substr(0, 20), inside({"/usr/bin/ip", "-s", "link"}).substr(0, 20));
+    EXPECT_EQ(capsule("e-ip", {"-s", "link"}), inside({"/usr/bin/ip", "-s", "link"})) << "a loopback that nobody uses counts nothing";
 }
 
 TEST_F(Equality, TheHostnameIsTheSame) {

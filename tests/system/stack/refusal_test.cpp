@@ -26,7 +26,7 @@ protected:
         EXPECT_EQ(refused.status, status) << refused.all();
         EXPECT_EQ(refused.out, "");
         for (const std::string& word : words) EXPECT_THAT(refused.err, HasSubstr(word)) << refused.all() << Stack::get().logs();
-        EXPECT_THAT(left(), IsEmpty());
+        EXPECT_THAT(leftAfter(*outside_, before_), IsEmpty()) << "no log and no artifact either";
     }
 };
 

@@ -70,11 +70,27 @@ TEST_F(Rights, OutputOfAnothersRunIsNotForEverybody) {
 }
 
 TEST_F(Rights, AdmissionIsRootsOwnAndNeverThroughTheDaemon) {
-    const CommandResult admitted =
-        test::run(Command{.argv = {(Stack::get().folder("RECAP_LIBEXEC_DIR") / "recap-admit").string(), "--socket",
-                                   Stack::get().folder("RECAP_ADMIT_SOCKET").string(), std::string(64, 'a')},
-                          .uid = kNobody});
-    EXPECT_NE(admitted.status, 0);
+    Stack& stack = Stack::get();
+    image::FileList files = payloadFiles();
+    files["unadmitted"].data = "an image of its own";
+    stack.importImage("test/unadmitted:1", files, false);
+    const auto digest = [&](bool admitted) {
+        for (const json& row : stack.ctlJson({"image", "list"}).at("images"))
+            if (row.dump().find("test/unadmitted:1") != std::string::npos && row.at("state") == (admitted ? "admitted" : "imported")) return row.at("digest").get<std::string>();
+        return std::string();
+    };
+    const std::string imported = digest(false);
+    ASSERT_NE(imported, "") << stack.ctl({"image", "list"}).all();
+    const auto admitAs = [&](std::optional<std::uint32_t> uid) {
+        return test::run(Command{.argv = {(stack.folder("RECAP_LIBEXEC_DIR") / "recap-admit").string(), "--socket",
+                                          stack.folder("RECAP_ADMIT_SOCKET").string(), imported},
+                                 .uid = uid});
+    };
+    EXPECT_NE(admitAs(kNobody).status, 0);
+    EXPECT_EQ(digest(false), imported);
+    const CommandResult admitted = admitAs({});
+    EXPECT_EQ(admitted.status, 0) << admitted.all();
+    EXPECT_EQ(digest(true), imported);
 }
 
 }  // namespace
