@@ -48,12 +48,17 @@ function(recap_library name)
   add_library(recap::${name} ALIAS recap_${name})
 endfunction()
 
-# recap_program(NAME DESTINATION libexec/recap SOURCES … LINKS …): an installed program, built into bin/.
+# recap_program(NAME DESTINATION libexec/recap SOURCES … LINKS … [UNREADABLE]): an installed program, built into bin/. UNREADABLE: it
+# is started with the rights of a container's user, and who cannot read a program cannot look into its process either (execve(2)).
 function(recap_program name)
-  cmake_parse_arguments(arg "" "DESTINATION" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "UNREADABLE" "DESTINATION" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE recap_options ${arg_LINKS})
-  install(TARGETS ${name} RUNTIME DESTINATION ${arg_DESTINATION})
+  set(permissions)
+  if(arg_UNREADABLE)
+    set(permissions PERMISSIONS OWNER_EXECUTE GROUP_EXECUTE WORLD_EXECUTE)
+  endif()
+  install(TARGETS ${name} RUNTIME DESTINATION ${arg_DESTINATION} ${permissions})
 endfunction()
 
 # What a test finds the build by, in its environment.

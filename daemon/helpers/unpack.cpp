@@ -121,10 +121,11 @@ const char* limitResources(const image::Limits& limits) {
 // The order matters: what needs a capability comes before they go, the filter last.
 const char* enterJail(const image::Limits& limits) {
     ::umask(0);
+    // first: with no more capabilities than a container's root it would be traceable by one
+    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return "dumpable";
     if (const char* failed = confineFiles()) return failed;
     if (const char* failed = limitResources(limits)) return failed;
     if (const char* failed = helpers::keepCapabilities(kKept)) return failed;
-    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return "dumpable";
     return helpers::allowOnly(kCalls);
 }
 

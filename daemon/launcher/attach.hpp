@@ -17,6 +17,9 @@
 
 namespace recap::launcher {
 
+// FUSE and network mounts that one report or reply names; what is more is counted as such.
+inline constexpr std::size_t kMostNoted = 64;
+
 // What every attach of this launcher uses, made once at start.
 struct Prepared {
     const Procfs* procfs = nullptr;

@@ -9,6 +9,9 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <set>
+
+#include "daemon/launcher/attach.hpp"
 
 namespace recap::launcher {
 
@@ -70,11 +73,11 @@ Result<UniqueFd> makePath(int dir, std::string_view relative, const std::string&
     return at;
 }
 
-std::vector<std::string> subfolders(int dir) {
-    std::vector<std::string> names;
+std::set<std::string> subfolders(int dir) {
+    std::set<std::string> names;
     std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(openDir(dir, ".")), ::closedir);
     while (dirent* entry = stream ? ::readdir(stream.get()) : nullptr)
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') names.emplace(entry->d_name);
     return names;
 }
 
@@ -254,18 +257,23 @@ bool CgroupTree::removeLate(const std::string& id) const {
     return !exists(id);
 }
 
-Result<unsigned> CgroupTree::sweep() const {
-    unsigned swept = 0;
-    for (const auto& id : subfolders(capsules_.get())) {
-        UniqueFd dir(openDir(capsules_.get(), id.c_str()));
-        writeFile(dir.get(), "cgroup.kill", "1");
-        if (!waitUntilEmpty(dir.get(), 2000)) return fail(Errc::Busy, "cgroup " + path_ + "/c/" + id + " does not become empty");
-        if (::unlinkat(capsules_.get(), id.c_str(), AT_REMOVEDIR) != 0) return failErrno("remove cgroup " + path_ + "/c/" + id);
-        ++swept;
+CgroupTree::Swept CgroupTree::sweep() const {
+    constexpr std::uint64_t kPatienceUsec = 2000000;
+    std::set<std::string> ids;
+    ids.merge(subfolders(capsules_.get()));
+    for (const auto& root : v1_) ids.merge(subfolders(root.dir.get()));
+    for (const auto& id : ids)
+        if (UniqueFd dir(openDir(capsules_.get(), id.c_str())); dir) writeFile(dir.get(), "cgroup.kill", "1");
+    Swept swept;
+    const std::uint64_t until = monotonicUsec() + kPatienceUsec;
+    for (const auto& id : ids) {
+        if (UniqueFd dir(openDir(capsules_.get(), id.c_str())); dir) {
+            const std::uint64_t now = monotonicUsec();
+            waitUntilEmpty(dir.get(), now < until ? static_cast<int>((until - now) / 1000) + 1 : 0);
+        }
+        if (removeLate(id)) ++swept.removed;
+        else swept.left.push_back(id);
     }
-    for (const auto& root : v1_)
-        for (const auto& id : subfolders(root.dir.get()))
-            if (::unlinkat(root.dir.get(), id.c_str(), AT_REMOVEDIR) != 0) return failErrno("remove cgroup " + root.controller + ":" + id);
     return swept;
 }
 

@@ -59,8 +59,12 @@ public:
     // True when nothing of it is left; Errc::Busy when a process is still in it.
     Result<void> remove(const Cgroup& cgroup) const;
     bool exists(const std::string& id) const;
-    // Kills and removes what an earlier launcher left. The number of cgroups removed.
-    Result<unsigned> sweep() const;
+    // Kills and removes what an earlier launcher left, for two seconds at most.
+    struct Swept {
+        unsigned removed = 0;
+        std::vector<std::string> left;  // ids that would not go: for removeLate()
+    };
+    Swept sweep() const;
     // What an earlier remove() could not: kills what is still in it and tries again. Whether nothing is left.
     bool removeLate(const std::string& id) const;
     const std::string& path() const { return path_; }

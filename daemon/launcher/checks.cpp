@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/capability.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
@@ -31,7 +30,17 @@ Result<void> checkSupported(const Plan& plan) {
     return {};
 }
 
+// Where the launcher itself mounts: what is below one of these is not the capsule's to name.
+bool isTaken(std::string_view path) {
+    for (std::string_view taken : {"/target", "/proc", "/dev", "/.recap"})
+        if (path == taken || (path.starts_with(taken) && path[taken.size()] == '/')) return true;
+    return false;
+}
+
 Result<void> checkStrings(const Plan& plan) {
+    // these stand in the journal's records, which must fit a datagram
+    if (plan.capsule.size() > 128 || plan.target.size() > 512) return malformed("capsule or target named by more than 128 or 512 bytes");
+    if (plan.cgroup.size() > 4096) return malformed("a cgroup path of " + std::to_string(plan.cgroup.size()) + " bytes");
     if (plan.argv.empty()) return malformed("no arguments");
     if (!clean(plan.argv) || !clean(plan.env)) return malformed("a NUL in an argument or the environment");
     for (const auto& entry : plan.env)
@@ -40,6 +49,7 @@ Result<void> checkStrings(const Plan& plan) {
     if (!isPlainPath(plan.workdir)) return malformed("workdir '" + plan.workdir + "' is not a plain absolute path");
     if (!plan.artifacts.empty() && (!isPlainPath(plan.artifacts) || plan.artifacts == "/"))
         return malformed("artifacts '" + plan.artifacts + "' is not a plain absolute path");
+    if (isTaken(plan.artifacts)) return malformed("artifacts '" + plan.artifacts + "' is within what the launcher mounts itself");
     return {};
 }
 
@@ -48,6 +58,10 @@ Result<void> checkNumbers(const Plan& plan) {
     if (plan.limits.memory == 0 || plan.limits.cpuMilli == 0 || plan.limits.pids == 0 || plan.limits.scratch == 0) return malformed("a limit is missing");
     if (!plan.artifacts.empty() && plan.artifactsMax == 0) return malformed("artifacts without a size");
     if (plan.groups.size() > 128) return malformed("more than 128 groups");
+    // setresuid(2) and its like take this number as "leave it as it is": as the launcher's own, 0
+    constexpr std::uint32_t kUnchanged = UINT32_MAX;
+    if (plan.uid == kUnchanged || plan.gid == kUnchanged || std::ranges::find(plan.groups, kUnchanged) != plan.groups.end())
+        return malformed("4294967295 is no uid or gid");
     if (plan.stdio[0] == Stdio::Log) return malformed("stdin can't be a log");
     const bool logs = plan.stdio[1] == Stdio::Log || plan.stdio[2] == Stdio::Log;
     if (logs && plan.logMax == 0) return malformed("a log without a size");
@@ -176,16 +190,22 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     return {};
 }
 
-Result<void> checkStdio(int fd, int number) {
+// A pipe can do no more than carry bytes. A socket is a door into the network namespace that it was made in (its ioctls change the
+// interfaces there), and a file can be given modes and owners: no payload gets either that could use it so.
+Result<void> checkStdio(int fd, int number, const Plan& plan) {
     const std::string what = "stdio descriptor " + std::to_string(number);
-    struct stat info{};
     const int flags = ::fcntl(fd, F_GETFL);
-    if (flags < 0 || ::fstat(fd, &info) != 0) return failErrno(what);
-    const bool null = S_ISCHR(info.st_mode) && info.st_rdev == makedev(1, 3);
-    if ((flags & O_PATH) != 0 || !(S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode) || S_ISREG(info.st_mode) || null))
+    struct statx info{};
+    if (flags < 0 || ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &info) != 0) return failErrno(what);  // asks no server
+    const bool null = S_ISCHR(info.stx_mode) && info.stx_rdev_major == 1 && info.stx_rdev_minor == 3;
+    const bool socket = S_ISSOCK(info.stx_mode), file = S_ISREG(info.stx_mode);
+    if ((flags & O_PATH) != 0 || !(S_ISFIFO(info.stx_mode) || socket || file || null))
         return fail(Errc::InvalidArgument, what + " is not a pipe, socket, regular file or /dev/null");
     const int access = flags & O_ACCMODE;
     if ((number == 0 && access == O_WRONLY) || (number != 0 && access == O_RDONLY)) return fail(Errc::InvalidArgument, what + " is open in the wrong direction");
+    const std::string kind = socket ? " is a socket" : " is a regular file";
+    if ((socket || file) && plan.capabilities != 0) return fail(Errc::InvalidArgument, what + kind + ": a capsule with capabilities is given pipes only");
+    if (file && info.stx_uid == plan.uid) return fail(Errc::InvalidArgument, what + kind + " of the capsule's own user: it is given pipes only");
     return {};
 }
 

@@ -23,6 +23,6 @@ Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const Target
 // The target is what the plan expects, and nothing that is joined or shown is the host's.
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host);
 // One descriptor given for stdio: a pipe, socket, regular file or /dev/null, and open in the direction that is needed.
-Result<void> checkStdio(int fd, int number);
+Result<void> checkStdio(int fd, int number, const Plan& plan);
 
 }  // namespace recap::launcher

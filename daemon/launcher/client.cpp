@@ -233,7 +233,7 @@ void LauncherClient::listPage(std::string after, std::vector<LaunchedRun> soFar,
         if (!page) return reply(forward(std::move(page)));
         for (const auto& state : page->runs)
             runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished, fromProtocol(state.report)});
-        if (page->runs.size() < launcher::kListPage) return reply(std::move(*runs));
+        if (page->runs.empty()) return reply(std::move(*runs));
         listPage(page->runs.back().report.runId, std::move(*runs), reply);
     });
 }
@@ -253,13 +253,17 @@ void LauncherClient::removeImage(const std::string& digest, Reply<void> reply) {
     ask(Verb::RemoveImage, launcher::ImageRef{digest}, {}, [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
 }
 
-void LauncherClient::images(Reply<std::vector<AdmissionState>> reply) {
-    ask(Verb::Images, Empty{}, {}, [reply = std::move(reply)](Result<Message> message) {
-        auto list = bodyOf<launcher::ImageList>(std::move(message));
-        if (!list) return reply(forward(std::move(list)));
-        std::vector<AdmissionState> states;
-        for (auto& image : list->images) states.push_back({std::move(image.digest), image.admitted});
-        reply(std::move(states));
+void LauncherClient::images(Reply<std::vector<AdmissionState>> reply) { imagesPage({}, {}, std::move(reply)); }
+
+void LauncherClient::imagesPage(std::string after, std::vector<AdmissionState> soFar, Reply<std::vector<AdmissionState>> reply) {
+    auto states = std::make_shared<std::vector<AdmissionState>>(std::move(soFar));
+    ask(Verb::Images, launcher::ImageRef{std::move(after)}, {}, [this, states, reply = std::move(reply)](Result<Message> message) {
+        auto page = bodyOf<launcher::ImageList>(std::move(message));
+        if (!page) return reply(forward(std::move(page)));
+        for (auto& image : page->images) states->push_back({std::move(image.digest), image.admitted});
+        if (page->images.empty()) return reply(std::move(*states));
+        const std::string last = states->back().digest;
+        imagesPage(last, std::move(*states), reply);
     });
 }
 

@@ -51,6 +51,7 @@ private:
     template <class Body>
     void ask(launcher::Verb verb, const Body& body, std::vector<UniqueFd> fds, Handler handler);
     void listPage(std::string after, std::vector<LaunchedRun> soFar, Reply<std::vector<LaunchedRun>> reply);
+    void imagesPage(std::string after, std::vector<AdmissionState> soFar, Reply<std::vector<AdmissionState>> reply);
     void tryConnect();
     void onIo(std::uint32_t events);
     bool readOne();

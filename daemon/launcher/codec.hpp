@@ -25,7 +25,7 @@ constexpr auto last(Stdio) { return Stdio::Log; }
 constexpr auto last(Storage) { return Storage::Disk; }
 constexpr auto last(RunPhase) { return RunPhase::Finished; }
 constexpr auto last(End) { return End::NotStarted; }
-constexpr auto last(Errc) { return Errc::Internal; }
+constexpr auto last(Errc) { return kLastErrc; }
 
 class Writer {
 public:
@@ -172,7 +172,7 @@ template <class A> void fields(A& a, RunRef& v) { a(v.runId); }
 template <class A> void fields(A& a, ImageRef& v) { a(v.digest); }
 template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid); }
 template <class A> void fields(A& a, RunList& v) { a(v.runs); }
-template <class A> void fields(A& a, ImageEntry& v) { a(v.digest, v.admitted, v.layers); }
+template <class A> void fields(A& a, ImageEntry& v) { a(v.digest, v.admitted); }
 template <class A> void fields(A& a, ImageList& v) { a(v.images); }
 template <class A> void fields(A& a, Reply& v) { a(v.status, v.message); }
 // clang-format on

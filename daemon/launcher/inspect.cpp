@@ -7,6 +7,8 @@
 
 #include <charconv>
 
+#include "daemon/launcher/attach.hpp"
+
 namespace recap::launcher {
 
 namespace {
@@ -60,8 +62,14 @@ Result<void> readRoot(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
 Result<void> readMounts(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
     auto text = procfs.read(pid, "mountinfo", Procfs::kMaxMountinfo);
     if (!text) return forward(std::move(text));
-    for (const auto& mount : parseMountinfo(*text))
-        if (isForeign(mount.type) && facts.foreignMounts.size() < kMaxStrings) facts.foreignMounts.push_back(mount.type + " " + mount.path);
+    for (const auto& mount : parseMountinfo(*text)) {
+        if (!isForeign(mount.type)) continue;
+        if (facts.foreignMounts.size() == kMostNoted) {  // a target may have any number of any length
+            facts.foreignMounts.emplace_back("and more");
+            break;
+        }
+        facts.foreignMounts.push_back((mount.type + " " + mount.path).substr(0, 256));
+    }
     return {};
 }
 

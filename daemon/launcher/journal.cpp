@@ -44,6 +44,18 @@ std::string printable(std::string_view text) {
 // Not connected: journald may come back with another socket at the same path.
 Journal::Journal(std::string socketPath) : path_(std::move(socketPath)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
 
+void Journal::refused(std::string_view message, std::initializer_list<Field> fields, std::uint64_t now) {
+    constexpr unsigned kMost = 100;
+    constexpr std::uint64_t kWindowUsec = 10000000;
+    if (now >= windowEnd_) {
+        const unsigned unsaid = inWindow_ > kMost ? inWindow_ - kMost : 0;
+        if (unsaid != 0) write(Priority::Warning, kMessageRefused, "and " + std::to_string(unsaid) + " refusals more", {{"RECAP_RECORD", "REFUSED"}, {"RECAP_COUNT", std::to_string(unsaid)}});
+        windowEnd_ = now + kWindowUsec;
+        inWindow_ = 0;
+    }
+    if (++inWindow_ <= kMost) write(Priority::Warning, kMessageRefused, message, fields);
+}
+
 void Journal::write(Priority priority, std::string_view messageId, std::string_view message, std::initializer_list<Field> fields) const {
     std::string record;
     appendField(record, "PRIORITY", std::to_string(static_cast<int>(priority)));

@@ -3,6 +3,7 @@
 // journal listens they go to stderr.
 #pragma once
 
+#include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -28,8 +29,13 @@ public:
 
     explicit Journal(std::string socketPath);
     void write(Priority priority, std::string_view messageId, std::string_view message, std::initializer_list<Field> fields = {}) const;
+    // A refusal, of which its asker can cause any number: beyond a hundred in ten seconds they are counted, and the number is
+    // written, so that they push no other record out of the journal.
+    void refused(std::string_view message, std::initializer_list<Field> fields, std::uint64_t now);
 
 private:
+    std::uint64_t windowEnd_ = 0;
+    unsigned inWindow_ = 0;
     std::string path_;
     UniqueFd socket_;
 };

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 
 namespace recap::launcher::kernel {
@@ -30,6 +31,17 @@ inline void resetSignals() {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+// Whether this process now is who it was to become; errno is EPERM where not.
+inline bool hasIdentity(uid_t uid, gid_t gid) {
+    uid_t uids[3];
+    gid_t gids[3];
+    if (::getresuid(&uids[0], &uids[1], &uids[2]) != 0 || ::getresgid(&gids[0], &gids[1], &gids[2]) != 0) return false;
+    bool same = true;
+    for (int i = 0; i < 3; ++i) same = same && uids[i] == uid && gids[i] == gid;
+    if (!same) errno = EPERM;
+    return same;
 }
 
 // clone3(2) used as a fork: no stack, no shared memory.

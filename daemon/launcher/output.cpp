@@ -13,20 +13,26 @@ Result<OutputLog> OutputLog::make(std::uint64_t maxBytes) {
     OutputLog log;
     log.memory_.reset(::memfd_create("recap-log", MFD_CLOEXEC));
     if (!log.memory_) return failErrno("memfd_create");
-    log.left_ = maxBytes;
+    log.left_ = log.heads_ = maxBytes;
     return log;
 }
 
 void OutputLog::append(std::uint8_t stream, const char* data, std::size_t size) {
     total_ += size;
-    const std::size_t kept = static_cast<std::size_t>(std::min<std::uint64_t>(size, left_));
+    // The heads have a budget of their own, as large: a payload that writes byte by byte would get six times its size.
+    constexpr std::size_t kHead = 5;
+    const std::size_t kept = heads_ < kHead ? 0 : static_cast<std::size_t>(std::min<std::uint64_t>(size, left_));
     truncated_ = truncated_ || kept < size;
     if (kept == 0) return;
-    std::array<unsigned char, 5> head{stream};
+    std::array<unsigned char, kHead> head{stream};
     for (unsigned i = 0; i < 4; ++i) head[1 + i] = static_cast<unsigned char>(kept >> (8 * i));
     const iovec parts[] = {{head.data(), head.size()}, {const_cast<char*>(data), kept}};  // NOLINT: writev only reads
-    if (::writev(memory_.get(), parts, 2) == static_cast<ssize_t>(head.size() + kept)) left_ -= kept;
-    else truncated_ = true;
+    if (::writev(memory_.get(), parts, 2) != static_cast<ssize_t>(head.size() + kept)) {
+        truncated_ = true;
+        return;
+    }
+    left_ -= kept;
+    heads_ -= kHead;
 }
 
 bool OutputLog::pump(int pipe, std::uint8_t stream) {

@@ -24,7 +24,8 @@ private:
     void append(std::uint8_t stream, const char* data, std::size_t size);
 
     UniqueFd memory_;
-    std::uint64_t left_ = 0;
+    std::uint64_t left_ = 0;   // bytes of output that are still kept
+    std::uint64_t heads_ = 0;  // likewise of the records' heads
     std::uint64_t total_ = 0;
     bool truncated_ = false;
 };

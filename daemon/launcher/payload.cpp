@@ -44,7 +44,8 @@ int setIdentity(Attach& attach) {
     if (::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) != 0) return -1;
     if (::syscall(SYS_setgroups, attach.plan.groups.size(), attach.plan.groups.data()) != 0) return -1;
     if (::syscall(SYS_setresgid, attach.plan.gid, attach.plan.gid, attach.plan.gid) != 0) return -1;
-    return static_cast<int>(::syscall(SYS_setresuid, attach.plan.uid, attach.plan.uid, attach.plan.uid));
+    if (::syscall(SYS_setresuid, attach.plan.uid, attach.plan.uid, attach.plan.uid) != 0) return -1;
+    return kernel::hasIdentity(attach.plan.uid, attach.plan.gid) ? 0 : -1;
 }
 
 // Inheritable, permitted, effective and ambient are exactly the plan's; the bounding set was emptied at the launcher's start.

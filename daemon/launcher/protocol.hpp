@@ -23,7 +23,8 @@ inline constexpr std::size_t kMaxStrings = 1024;        // entries of one array
 inline constexpr std::size_t kMaxString = 64 * 1024;
 inline constexpr std::size_t kMaxFilter = 4096;  // BPF instructions
 inline constexpr std::size_t kMaxFds = 4;             // that a client may send with one message
-inline constexpr std::size_t kListPage = 128;
+inline constexpr std::size_t kListPage = 128;             // rows of one answer
+inline constexpr std::size_t kListPageBytes = 64 * 1024;  // a row more is at most some 20 KiB
 inline constexpr std::size_t kRunIdLength = 26;  // ULID, Crockford base 32
 
 enum class Verb : std::uint16_t {
@@ -34,7 +35,7 @@ enum class Verb : std::uint16_t {
     Stop = 5,      // StopRequest
     Resize = 6,    // unsupported
     Attach = 7,    // unsupported
-    List = 8,      // RunRef: runs after this id ("": from the first), at most kListPage -> RunList
+    List = 8,      // RunRef: runs after this id ("": from the first), as many as fit a page -> RunList; empty: no more
     Ack = 9,       // RunRef; drops the run's estate
     Watch = 10,    // unsupported
     Import = 11,   // fds: the archive or folder (read-only)         -> text: digest; fds: answer.json (read-only)
@@ -42,7 +43,7 @@ enum class Verb : std::uint16_t {
     Collect = 13,      // RunRef                                     -> fds: pipe that yields a tar of the artifacts
     Admit = 14,        // ImageRef; on the admit socket only, from uid 0 only
     RemoveImage = 15,  // ImageRef; with every layer that no other image needs
-    Images = 16,       // -> ImageList
+    Images = 16,       // ImageRef: images after this digest ("": from the first), at most kListPage -> ImageList; empty: no more
     Log = 17,          // RunRef                                     -> fds: the run's log (read-only), as START gave it
     Event = 100,       // launcher -> client, unasked: RunEvent
 };
@@ -206,7 +207,6 @@ struct RunList {
 struct ImageEntry {
     std::string digest;
     bool admitted = false;
-    std::vector<std::string> layers;
 };
 struct ImageList {
     std::vector<ImageEntry> images;

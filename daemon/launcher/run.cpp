@@ -31,6 +31,7 @@ Run::Run(RunHost& host, const Plan& plan, UniqueFd target, Cgroup cgroup, std::u
     report_.runId = plan.runId;
     report_.received = received;
     report_.unenforcedLimits = cgroup_.unenforced();
+    lastEnd_ = received + plan.timeoutUsec + plan.graceUsec;
     deadline_ = host_.loop.at(received + plan.timeoutUsec, [this] {
         deadline_.reset();
         end(End::TimedOut, plan_.graceUsec);
@@ -153,43 +154,50 @@ Result<void> Run::signal(int number) {
     return {};
 }
 
-// TERM for the payload now, and the whole capsule killed after the grace.
+// TERM for the payload now, and the whole capsule killed after the grace. Asking again can only bring that nearer.
 void Run::end(End why, std::uint64_t graceUsec) {
-    if (finished_) return;
+    if (finished_ || settleUntil_ != 0) return;
     if (graceUsec == 0) return kill(why);
     if (!why_) why_ = why;
     if (payload_) kernel::signalPidfd(payload_.get(), SIGTERM);
-    if (deadline_) host_.loop.cancel(*deadline_);
-    deadline_ = host_.loop.at(monotonicUsec() + graceUsec, [this] {
-        deadline_.reset();
-        kill(*why_);
-    });
+    const std::uint64_t at = std::min(monotonicUsec() + graceUsec, lastEnd_);
+    if (killing_ && at >= lastEnd_) return;
+    killing_ = true;
+    lastEnd_ = at;
+    setTimer(at, [this] { kill(*why_); });
 }
 
 void Run::kill(End why) {
-    if (finished_) return;
+    if (finished_ || settleUntil_ != 0) return;
     if (!why_) why_ = why;
     if (!init_) return;  // the worker has not answered yet: spawned() comes back here
+    settleUntil_ = monotonicUsec() + kSettleUsec;
     kernel::signalPidfd(init_.get(), SIGKILL);  // PID 1: the kernel kills and reaps the rest of its namespace
     cgroup_.kill();
+    // A process that waits for a server of the target's in the kernel does not end by a signal: its end is not waited for.
+    setTimer(settleUntil_, [this] { finish(); });
 }
 
 void Run::onInitGone() {
     host_.loop.remove(init_.get());
     onNews(EPOLLIN);  // what it said last
     siginfo_t info{};
-    ::waitid(P_PIDFD, static_cast<id_t>(init_.get()), &info, WEXITED | __WALL);
-    if (!exited_) {
-        exited_ = true;
-        report_.end = why_.value_or(report_.executing != 0 ? End::Signalled : End::NotStarted);
-        report_.value = report_.end == End::Signalled ? SIGKILL : 128 + SIGKILL;
-        if (report_.end == End::NotStarted) {
-            report_.step = "capsule-init";
-            report_.error = ECHILD;
-            report_.value = 0;
-        }
-    }
+    // A tracer may hold it back: then it is left, and reaped later.
+    if (::waitid(P_PIDFD, static_cast<id_t>(init_.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) init_.reset();
+    recordLoss();
     settle();
+}
+
+// Where nobody said how the payload ended: its init died with it, or has not died at all.
+void Run::recordLoss() {
+    if (exited_) return;
+    exited_ = true;
+    report_.end = why_.value_or(report_.executing != 0 ? End::Signalled : End::NotStarted);
+    report_.value = report_.end == End::Signalled ? SIGKILL : 128 + SIGKILL;
+    if (report_.end != End::NotStarted) return;
+    report_.step = "capsule-init";
+    report_.error = ECHILD;
+    report_.value = 0;
 }
 
 // Waits for the cgroup to be empty and removed; normally it is both at once.
@@ -206,10 +214,14 @@ void Run::settle() {
         return finish();
     }
     if (monotonicUsec() >= settleUntil_) return finish();
+    setTimer(monotonicUsec() + kSettleRetryUsec, [this] { settle(); });
+}
+
+void Run::setTimer(std::uint64_t at, std::function<void()> then) {
     if (deadline_) host_.loop.cancel(*deadline_);
-    deadline_ = host_.loop.at(monotonicUsec() + kSettleRetryUsec, [this] {
+    deadline_ = host_.loop.at(at, [this, then = std::move(then)] {
         deadline_.reset();
-        settle();
+        then();
     });
 }
 
@@ -226,6 +238,8 @@ void Run::pumpRest() {
 }
 
 void Run::finish() {
+    recordLoss();
+    if (report_.finished == 0) report_.finished = monotonicUsec();
     if (log_) pumpRest();
     report_.left = whatIsLeft();
     report_.escaped = monotonicUsec();
@@ -234,11 +248,11 @@ void Run::finish() {
     report_.logBytes = log_ ? log_->bytes() : 0;
     unwatch();
     target_.reset();
-    init_.reset();
     payload_.reset();
     news_.reset();
     for (auto& pipe : pipes_) pipe.reset();
     cgroup_ = Cgroup{};
+    for (auto* list : {&plan_.argv, &plan_.env, &plan_.layers, &plan_.writes}) *list = {};  // of no more use to anybody
     finished_ = true;
     publish(RunPhase::Finished);
     host_.ended(plan_.runId);
@@ -249,7 +263,7 @@ void Run::finish() {
 std::vector<std::string> Run::whatIsLeft() {
     std::vector<std::string> left;
     if (host_.cgroups.exists(plan_.runId)) left.push_back((cgroup_.populated() ? "process in cgroup " : "cgroup ") + plan_.runId);
-    if (init_ && kernel::signalPidfd(init_.get(), 0) == 0) left.emplace_back("capsule-init");
+    if (init_) left.emplace_back("capsule-init");
     if (!host_.ownMounts.unchanged(host_.procfs)) left.emplace_back("mount in the launcher's namespace");
     if (!alive(target_.get())) return left;
     auto pid = host_.procfs.pidOf(target_.get());

@@ -51,6 +51,8 @@ public:
     int logFd() const { return log_ ? log_->fd() : -1; }
     int artifactsFd() const { return artifacts_.get(); }
     std::uint64_t estateBytes() const;
+    // A finished run's init that has not ended or could not be reaped; empty: there is none.
+    UniqueFd takeInit() { return std::move(init_); }
 
 private:
     void end(End why, std::uint64_t graceUsec);
@@ -58,7 +60,9 @@ private:
     void take(Message message);
     void recordExit(int status);
     void onInitGone();
+    void recordLoss();
     void settle();
+    void setTimer(std::uint64_t at, std::function<void()> then);  // in place of the one that is set
     void finish();
     std::vector<std::string> whatIsLeft();
     void publish(RunPhase phase);
@@ -74,7 +78,9 @@ private:
     std::optional<OutputLog> log_;
     std::optional<End> why_;  // why it is being ended, where it did not end by itself
     std::optional<Loop::TimerId> deadline_;
-    std::uint64_t settleUntil_ = 0;
+    std::uint64_t lastEnd_ = 0;      // when it is killed at the latest
+    std::uint64_t settleUntil_ = 0;  // from the kill, or the init's end, on
+    bool killing_ = false;           // a grace is running
     bool exited_ = false;
     bool finished_ = false;
 };

@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,22 +39,46 @@ constexpr sock_filter jump(unsigned code, std::uint32_t value, unsigned yes, uns
 
 // What the ceiling says of one system call number. A namespace of the payload's own would give it rights over itself that nobody
 // gave it, and a kernel's larger surface: clone(2) is looked into, and clone3(2), whose flags no filter can read, is absent.
-enum class Verdict { Allow, Kill, Clone, Absent };
+// The limit of core files stays: at 1 no helper of the host's is started for a payload that crashes, at 0 it would be (threat T23).
+enum class Verdict { Allow, Kill, Clone, Absent, SetLimit, ExchangeLimit };
 using Border = std::pair<std::uint32_t, Verdict>;  // from this number on, to the next border
 
 constexpr std::uint32_t kX32 = 0x40000000;
 constexpr std::uint32_t kNewNamespaces =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
+// Half of an argument into A; arguments lie in memory with the lower half first.
+constexpr sock_filter argument(unsigned number, bool upperHalf = false) {
+    return statement(BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8 * number + (upperHalf ? 4 : 0)));
+}
+
+void appendCoreLimit(std::vector<sock_filter>& filter, unsigned resourceArgument) {
+    filter.push_back(argument(resourceArgument));
+    filter.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, RLIMIT_CORE, 0, 1));
+    filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
+    filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+}
+
+// prlimit64(pid, resource, new, old): without a new limit it only asks.
+void appendExchange(std::vector<sock_filter>& filter) {
+    filter.push_back(argument(2));
+    filter.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3));
+    filter.push_back(argument(2, true));
+    filter.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1));
+    filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    appendCoreLimit(filter, 1);
+}
+
 void appendLeaf(std::vector<sock_filter>& filter, Verdict verdict) {
     switch (verdict) {
         case Verdict::Allow: return filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
         case Verdict::Kill: return filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
         case Verdict::Absent: return filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
+        case Verdict::SetLimit: return appendCoreLimit(filter, 0);
+        case Verdict::ExchangeLimit: return appendExchange(filter);
         case Verdict::Clone: break;
     }
-    // flags are an unsigned long of which the kernel takes the lower half
-    filter.push_back(statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args)));
+    filter.push_back(argument(0));  // flags are an unsigned long of which the kernel takes the lower half
     filter.push_back(jump(BPF_JMP | BPF_JSET | BPF_K, kNewNamespaces, 0, 1));
     filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
     filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
@@ -100,6 +125,8 @@ std::vector<sock_filter> ceilingFilter() {
     for (const int number : kForbidden) single(number, Verdict::Kill);
     single(SYS_clone, Verdict::Clone);
     single(SYS_clone3, Verdict::Absent);
+    single(SYS_setrlimit, Verdict::SetLimit);
+    single(SYS_prlimit64, Verdict::ExchangeLimit);
     std::vector<Border> merged;
     for (const auto& border : borders)
         if (merged.empty() || merged.back().second != border.second) merged.push_back(border);

@@ -148,12 +148,12 @@ Result<void> Store::admit(const std::string& digest) const {
     return {};
 }
 
-std::vector<ImageEntry> Store::list() const {
-    std::vector<ImageEntry> images;
+std::vector<Store::Stored> Store::list(std::string_view after, std::size_t most) const {
+    std::vector<Stored> images;
     for (const auto& digest : entries(images_.get())) {
+        if (digest <= after || images.size() >= most) continue;
         auto found = record(digest);
-        if (!found) continue;
-        images.push_back({digest, ::faccessat(admitted_.get(), digest.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0, std::move(found->layers)});
+        if (found) images.push_back({std::move(*found), ::faccessat(admitted_.get(), digest.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0});
     }
     return images;
 }
@@ -185,7 +185,13 @@ Result<std::string> Store::adopt(const std::string& name) const {
         if (!present) return failErrno("move layer " + layer + " into the store");
     }
     ::syncfs(layers_.get());  // a record must not outlive its layers in a crash
-    if (::renameat(dir.get(), "image", images_.get(), image->digest.c_str()) != 0) return failErrno("record image sha256:" + image->digest);
+    // An image that is known stays as it is: it may be admitted, and admission is by digest.
+    if (::renameat2(dir.get(), "image", images_.get(), image->digest.c_str(), RENAME_NOREPLACE) != 0) {
+        if (errno != EEXIST) return failErrno("record image sha256:" + image->digest);
+        const auto known = record(image->digest);
+        if (!known || known->layers != image->layers || known->machine != image->machine)
+            return fail(Errc::Denied, "recap-unpack says that image sha256:" + image->digest + " is another one than is known by this digest");
+    }
     if (::fsync(images_.get()) != 0) return failErrno("record image sha256:" + image->digest);
     return image->digest;
 }
@@ -199,7 +205,7 @@ Result<std::string> Store::retire(const std::string& digest) const {
     ::unlinkat(admitted_.get(), digest.c_str(), 0);
     if (::unlinkat(images_.get(), digest.c_str(), 0) != 0) return failErrno("remove image sha256:" + digest);
     std::set<std::string> kept;
-    for (const auto& other : list()) kept.insert(other.layers.begin(), other.layers.end());
+    for (const auto& other : list()) kept.insert(other.record.layers.begin(), other.record.layers.end());
     for (const auto& layer : image->layers)
         if (!kept.contains(layer)) ::renameat2(layers_.get(), layer.c_str(), trash->get(), layer.c_str(), RENAME_NOREPLACE);
     return name;
@@ -210,8 +216,6 @@ void Store::removeIncoming(int incoming, const std::string& name) {
     if (::fstat(incoming, &info) == 0) removeTree(incoming, name.c_str(), info.st_dev);
 }
 
-void Store::sweep() const {
-    for (const auto& name : entries(incoming_.get())) removeIncoming(incoming_.get(), name);
-}
+std::vector<std::string> Store::incoming() const { return entries(incoming_.get()); }
 
 }  // namespace recap::launcher

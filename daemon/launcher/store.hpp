@@ -29,7 +29,12 @@ public:
     Result<void> check(const std::string& digest, const std::vector<std::string>& layers) const;
     Result<UniqueFd> openLayer(const std::string& diffId) const;
     Result<void> admit(const std::string& digest) const;
-    std::vector<ImageEntry> list() const;
+    struct Stored {
+        ImageRecord record;
+        bool admitted = false;
+    };
+    // In the order of their digests, those after `after`, at most `most`.
+    std::vector<Stored> list(std::string_view after = {}, std::size_t most = SIZE_MAX) const;
 
     // An empty folder for recap-unpack, and its name for adopt() or discard().
     Result<UniqueFd> makeIncoming(std::string& name) const;
@@ -37,9 +42,9 @@ public:
     Result<std::string> adopt(const std::string& name) const;
     // Takes an image off the index; its layers that no other image has go to a folder of incoming/, named here, to be removed.
     Result<std::string> retire(const std::string& digest) const;
-    // Removes incoming/<name> (everything: sweep). Slow: for a child process or the start.
+    // Removes incoming/<name>, which is as deep and wide as recap-unpack made it: for a child process.
     static void removeIncoming(int incoming, const std::string& name);
-    void sweep() const;
+    std::vector<std::string> incoming() const;  // what imports left
     int incomingFd() const { return incoming_.get(); }
 
 private:

@@ -13,7 +13,8 @@ namespace recap::launcher {
 
 namespace {
 constexpr std::size_t kMaxClients = 16;
-constexpr std::size_t kMaxWaiting = 64 << 20;  // bytes of replies and events that a client may leave unread
+constexpr std::size_t kMaxWaitingFds = 256;
+constexpr std::size_t kMaxWaiting = 8 << 20;  // bytes of replies and events that a client may leave unread
 }  // namespace
 
 Supervisor::Supervisor(SupervisorSetup setup)
@@ -38,11 +39,13 @@ Result<void> Supervisor::start(unsigned workers) {
     auto mounts = OwnMounts::watch(setup_.procfs);
     if (!mounts) return forward(std::move(mounts));
     runHost_.ownMounts = std::move(*mounts);
-    auto swept = setup_.cgroups.sweep();
-    if (!swept) return forward(std::move(swept), "sweep");
-    setup_.store.sweep();
-    if (*swept != 0)
-        journal_.write(Priority::Warning, kMessageSweep, "swept " + std::to_string(*swept) + " cgroups that an earlier launcher left", {{"RECAP_SWEPT", std::to_string(*swept)}});
+    const auto swept = setup_.cgroups.sweep();
+    for (const auto& id : swept.left) keepLeft(id, {});
+    for (const auto& folder : setup_.store.incoming()) discard(folder);
+    const std::string removed = std::to_string(swept.removed), left = std::to_string(swept.left.size());
+    if (swept.removed + swept.left.size() != 0)
+        journal_.write(Priority::Warning, kMessageSweep, "swept " + removed + " cgroups that an earlier launcher left; " + left + " would not go yet",
+                       {{"RECAP_SWEPT", removed}, {"RECAP_LEFT", left}});
     return workers_.start(workers);
 }
 
@@ -60,12 +63,14 @@ void Supervisor::onConnect(int listener, bool admitSocket) {
     socklen_t size = sizeof(peer);
     const bool known = ::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
     const std::uint32_t wanted = admitSocket ? 0 : setup_.peerUid;
-    if (!known || peer.uid != wanted || clients_.size() >= kMaxClients) {
-        journal_.write(Priority::Warning, kMessageRefused, "refused a connection of uid " + std::to_string(peer.uid), {{"RECAP_UID", std::to_string(peer.uid)}});
+    const auto same = std::ranges::count_if(clients_, [&](const auto& one) { return one.second.admit == admitSocket; });
+    if (!known || peer.uid != wanted || static_cast<std::size_t>(same) >= kMaxClients) {
+        journal_.refused("refused a connection of uid " + std::to_string(peer.uid), {{"RECAP_UID", std::to_string(peer.uid)}}, monotonicUsec());
         return;
     }
     const int fd = socket.get();
     Client client;
+    client.id = ++lastClient_;
     client.socket = std::move(socket);
     client.admit = admitSocket;
     if (loop_.add(fd, EPOLLIN, [this, fd](std::uint32_t events) {
@@ -90,11 +95,11 @@ void Supervisor::onReadable(int socket) {
     }
     auto header = decodeHeader(message->bytes);
     if (!header) {
-        journal_.write(Priority::Warning, kMessageRefused, "dropped a connection: " + header.error().message);
+        journal_.refused("dropped a connection: " + header.error().message, {}, monotonicUsec());
         send(socket, encodeFailure(Verb::Hello, 0, header.error()));
         return drop(socket);
     }
-    Request request{socket, *header, std::move(*message)};
+    Request request{socket, clients_.at(socket).id, *header, std::move(*message)};
     if (request.message.fds.size() > kMaxFds) return refuse(request, {Errc::InvalidArgument, "too many descriptors"});
     handle(std::move(request));
 }
@@ -127,6 +132,12 @@ void Supervisor::flush(Client& client) {
         for (const auto& fd : next.fds) fds.push_back(fd.get());
         auto sent = sendMessage(client.socket.get(), next.bytes, fds);
         if (!sent && sent.error().code == Errc::Busy) break;
+        if (!sent && sent.error().code == Errc::LimitExceeded) {  // its asker must not wait for ever
+            const auto header = decodeHeader(next.bytes);
+            journal_.write(Priority::Error, kMessageRefused, "an answer could not be sent: " + sent.error().message);
+            const std::string failure = header ? encodeFailure(header->verb, header->sequence, sent.error()) : std::string();
+            if (header && header->verb != Verb::Event) static_cast<void>(sendMessage(client.socket.get(), failure, {}));
+        }
         client.waitingBytes -= next.bytes.size();
         client.waiting.pop_front();  // gone, or its reader is: the read side will notice
     }
@@ -137,13 +148,22 @@ void Supervisor::send(int socket, std::string bytes, std::vector<UniqueFd> fds) 
     const auto found = clients_.find(socket);
     if (found == clients_.end()) return;
     Client& client = found->second;
-    if (client.waitingBytes + bytes.size() > kMaxWaiting) return drop(socket);  // it will list what it missed when it is back
+    std::size_t waitingFds = fds.size();
+    for (const auto& waiting : client.waiting) waitingFds += waiting.fds.size();
+    // it will list what it missed when it is back
+    if (client.waitingBytes + bytes.size() > kMaxWaiting || waitingFds > kMaxWaitingFds) return drop(socket);
     client.waitingBytes += bytes.size();
     client.waiting.push_back({std::move(bytes), std::move(fds)});
     if (client.waiting.size() == 1) flush(client);
 }
 
-void Supervisor::refuse(const Request& request, const Error& error) { send(request.client, encodeFailure(request.header.verb, request.header.sequence, error)); }
+// A later client may have got the number of the asker's descriptor.
+void Supervisor::answer(const Request& request, std::string bytes, std::vector<UniqueFd> fds) {
+    const auto found = clients_.find(request.client);
+    if (found != clients_.end() && found->second.id == request.clientId) send(request.client, std::move(bytes), std::move(fds));
+}
+
+void Supervisor::refuse(const Request& request, const Error& error) { answer(request, encodeFailure(request.header.verb, request.header.sequence, error)); }
 
 void Supervisor::publish(const RunEvent& event) {
     std::vector<int> sockets;

@@ -5,7 +5,6 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -53,6 +52,7 @@ private:
         std::vector<UniqueFd> fds;
     };
     struct Client {
+        std::uint64_t id = 0;
         UniqueFd socket;
         bool admit = false;
         std::deque<Outgoing> waiting;
@@ -60,6 +60,7 @@ private:
     };
     struct Request {
         int client;  // its socket; the client may be gone when the answer comes
+        std::uint64_t clientId;
         Header header;
         Message message;
     };
@@ -70,6 +71,7 @@ private:
     void handle(Request request);
     void send(int socket, std::string bytes, std::vector<UniqueFd> fds = {});
     void flush(Client& client);
+    void answer(const Request& request, std::string bytes, std::vector<UniqueFd> fds = {});
     void refuse(const Request& request, const Error& error);
     template <class T>
     void reply(const Request& request, const T& body, std::vector<UniqueFd> fds = {});
@@ -96,7 +98,9 @@ private:
     Result<Run*> find(const std::string& runId);
     void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
     void onEnded(const std::string& runId);
+    std::map<std::string, std::unique_ptr<Run>>::iterator forget(std::map<std::string, std::unique_ptr<Run>>::iterator run, std::string_view why);
     void boundEstate();
+    void keepLeft(const std::string& runId, UniqueFd init);
     void retryLeft();
     void discard(const std::string& folder);
 
@@ -107,9 +111,13 @@ private:
     Workers workers_;
     std::vector<UniqueFd> listeners_;
     std::map<int, Client> clients_;
+    std::uint64_t lastClient_ = 0;
     std::map<std::string, std::unique_ptr<Run>> runs_;  // by id: in the order of their time
-    std::set<std::string> left_;  // runs whose cgroup would not go, tried again until it does
+    std::map<std::string, UniqueFd> left_;  // runs whose init or cgroup would not go, and the init's pidfd: tried again until they do
     std::uint64_t leftWaitUsec_ = 0;
+    std::map<std::string, Loop::TimerId> estateTimers_;  // of finished runs
+    unsigned imports_ = 0;
+    unsigned collects_ = 0;
     std::size_t alive_ = 0;
     bool stopping_ = false;
 };

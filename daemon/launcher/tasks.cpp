@@ -15,22 +15,29 @@ namespace recap::launcher {
 
 namespace {
 
-constexpr std::size_t kMaxOutput = 4096;
+constexpr std::size_t kMaxOutput = 4096;    // of what is kept
+constexpr std::size_t kMaxSaid = 64 * 1024;  // a task that says more is ended
 
 struct Task {
     UniqueFd pidfd;
     UniqueFd output;
     Loop::TimerId deadline = 0;
+    std::size_t said = 0;
     TaskResult result;
     std::function<void(TaskResult)> done;
 };
 
+// One read an event: a child that talks without end must not keep the supervisor.
 void readOutput(Loop& loop, Task& task) {
-    char buffer[1024];
-    ssize_t size = 0;
-    while ((size = ::read(task.output.get(), buffer, sizeof(buffer))) > 0)
-        task.result.output.append(buffer, std::min(static_cast<std::size_t>(size), kMaxOutput - task.result.output.size()));
-    if (size == 0) loop.remove(task.output.get());
+    char buffer[4096];
+    const ssize_t size = ::read(task.output.get(), buffer, sizeof(buffer));
+    if (size == 0) return loop.remove(task.output.get());
+    if (size < 0) return;
+    task.said += static_cast<std::size_t>(size);
+    task.result.output.append(buffer, std::min(static_cast<std::size_t>(size), kMaxOutput - task.result.output.size()));
+    if (task.said <= kMaxSaid) return;
+    loop.remove(task.output.get());
+    kernel::signalPidfd(task.pidfd.get(), SIGKILL);
 }
 
 void finishTask(Loop& loop, const std::shared_ptr<Task>& task) {
@@ -53,8 +60,12 @@ Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::function<
     task->output.reset(ends[0]);
     UniqueFd theirs(ends[1]);
     ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    const pid_t child = ::fork();
-    if (child < 0) return failErrno("fork");
+    // Of their own: what a helper that a stranger's bytes have taken over could signal, or speak with.
+    clone_args args{};
+    args.flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+    args.exit_signal = SIGCHLD;
+    const pid_t child = kernel::clone3(args);
+    if (child < 0) return failErrno("clone3");
     if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         kernel::resetSignals();

@@ -9,6 +9,7 @@
 
 #include "daemon/launcher/checks.hpp"
 #include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/supervisor.hpp"
 #include "daemon/launcher/tasks.hpp"
 
@@ -18,6 +19,8 @@ namespace {
 
 constexpr std::uint64_t kImportTimeoutUsec = 600ull * 1000000;
 constexpr std::uint64_t kCollectTimeoutUsec = 600ull * 1000000;
+constexpr unsigned kMaxImports = 2;   // at once: each may fill its share of memory and disk
+constexpr unsigned kMaxCollects = 8;
 constexpr std::uint64_t kFirstRetryUsec = 250000;  // for what a capsule left; doubled up to
 constexpr std::uint64_t kLastRetryUsec = 60000000;
 
@@ -30,15 +33,15 @@ UniqueFd reopenReadOnly(const Procfs& procfs, int fd) {
 bool becomeCapsuleUser(const Plan& plan) {
     cap_t none = ::cap_init();
     return ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0) == 0 && ::setgroups(0, nullptr) == 0 &&
-           ::setresgid(plan.gid, plan.gid, plan.gid) == 0 && ::setresuid(plan.uid, plan.uid, plan.uid) == 0 && ::cap_set_proc(none) == 0 &&
-           ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+           ::setresgid(plan.gid, plan.gid, plan.gid) == 0 && ::setresuid(plan.uid, plan.uid, plan.uid) == 0 && kernel::hasIdentity(plan.uid, plan.gid) && ::cap_set_proc(none) == 0 &&
+           ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;  // a new identity loses it
 }
 
 }  // namespace
 
 template <class T>
 void Supervisor::reply(const Request& request, const T& body, std::vector<UniqueFd> fds) {
-    send(request.client, encodeReply(request.header.verb, request.header.sequence, body), std::move(fds));
+    answer(request, encodeReply(request.header.verb, request.header.sequence, body), std::move(fds));
 }
 
 void Supervisor::hello(Request request) {
@@ -63,9 +66,11 @@ Result<Run*> Supervisor::find(const std::string& runId) {
 void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail) {
     std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
     if (!detail.empty()) message += ": " + std::string(detail);
-    journal_.write(priority, messageId, message,
-                   {{"RECAP_RUN_ID", plan.runId}, {"RECAP_CAPSULE", plan.capsule}, {"RECAP_TARGET", plan.target}, {"RECAP_IMAGE_DIGEST", plan.imageDigest},
-                    {"RECAP_UID", std::to_string(plan.callerUid)}, {"RECAP_RECORD", what}});
+    const std::string uid = std::to_string(plan.callerUid);
+    const std::initializer_list<Journal::Field> fields{{"RECAP_RUN_ID", plan.runId}, {"RECAP_CAPSULE", plan.capsule}, {"RECAP_TARGET", plan.target},
+                                                       {"RECAP_IMAGE_DIGEST", plan.imageDigest}, {"RECAP_UID", uid}, {"RECAP_RECORD", what}};
+    if (messageId == kMessageRefused) return journal_.refused(message, fields, monotonicUsec());
+    journal_.write(priority, messageId, message, fields);
 }
 
 // Everything that can be refused, before anything happens.
@@ -78,7 +83,7 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     given = std::move(request.message.fds);
     for (std::size_t i = 0, next = 1; i < 3; ++i)
         if (plan->stdio[i] == Stdio::Given)
-            if (auto checked = checkStdio(given[next++].get(), static_cast<int>(i)); !checked) return forward(std::move(checked));
+            if (auto checked = checkStdio(given[next++].get(), static_cast<int>(i), *plan); !checked) return forward(std::move(checked));
     auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
     if (!facts) return forward(std::move(facts));
     if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix())) return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
@@ -124,7 +129,9 @@ void Supervisor::startRun(Request request) {
     auto plan = checkedPlan(request, fds);
     if (!plan) {
         auto asked = decode<Plan>(request.message.bytes);
-        recordRun(Priority::Warning, kMessageRefused, "REFUSED", asked ? *asked : Plan{}, plan.error().message);
+        Plan shown = asked ? std::move(*asked) : Plan{};
+        for (std::string* text : {&shown.runId, &shown.capsule, &shown.target, &shown.imageDigest}) text->resize(std::min<std::size_t>(text->size(), 512));
+        recordRun(Priority::Warning, kMessageRefused, "REFUSED", shown, plan.error().message.substr(0, 4096));
         return refuse(request, plan.error());
     }
     recordRun(Priority::Info, kMessageStart, "START", *plan, {});
@@ -162,9 +169,13 @@ void Supervisor::listRuns(Request request) {
     auto body = decode<RunRef>(request.message.bytes);
     if (!body) return refuse(request, body.error());
     RunList list;
+    std::size_t bytes = 0;
     for (auto at = runs_.upper_bound(body->runId); at != runs_.end() && list.runs.size() < kListPage; ++at) {
         const Run& run = *at->second;
         list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid});
+        Writer row;
+        row(list.runs.back());
+        if ((bytes += row.bytes().size()) > kListPageBytes) break;
     }
     reply(request, list);
 }
@@ -175,7 +186,7 @@ void Supervisor::ackRun(Request request) {
     auto run = find(body->runId);
     if (!run) return refuse(request, run.error());
     if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
-    runs_.erase(body->runId);
+    forget(runs_.find(body->runId), {});
     reply(request, Empty{});
 }
 
@@ -187,50 +198,61 @@ void Supervisor::onEnded(const std::string& runId) {
     std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
     if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;
     recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "END", found->second->plan(), detail);
-    loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] {
-        const auto kept = runs_.find(runId);
-        if (kept == runs_.end() || !kept->second->finished()) return;
-        recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", kept->second->plan(), "past estate-keep");
-        runs_.erase(kept);
-    });
-    if (setup_.cgroups.exists(runId) && left_.insert(runId).second && left_.size() == 1) {
-        leftWaitUsec_ = kFirstRetryUsec;
-        loop_.at(monotonicUsec() + leftWaitUsec_, [this] { retryLeft(); });
-    }
+    estateTimers_[runId] = loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] { forget(runs_.find(runId), "past estate-keep"); });
+    UniqueFd init = found->second->takeInit();
+    if (init || setup_.cgroups.exists(runId)) keepLeft(runId, std::move(init));
     boundEstate();
     if (stopping_ && alive_ == 0) loop_.stop();
 }
 
+// A finished run with its estate; `why` where it is dropped before recapd has acknowledged it.
+std::map<std::string, std::unique_ptr<Run>>::iterator Supervisor::forget(std::map<std::string, std::unique_ptr<Run>>::iterator run, std::string_view why) {
+    if (run == runs_.end()) return run;
+    if (!why.empty()) recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", run->second->plan(), why);
+    if (auto timer = estateTimers_.extract(run->first); !timer.empty()) loop_.cancel(timer.mapped());
+    return runs_.erase(run);
+}
+
+void Supervisor::keepLeft(const std::string& runId, UniqueFd init) {
+    left_[runId] = std::move(init);
+    if (left_.size() > 1) return;  // the timer runs
+    leftWaitUsec_ = kFirstRetryUsec;
+    loop_.at(monotonicUsec() + leftWaitUsec_, [this] { retryLeft(); });
+}
+
 void Supervisor::retryLeft() {
-    std::erase_if(left_, [this](const std::string& id) {
-        if (!setup_.cgroups.removeLate(id)) return false;
-        journal_.write(Priority::Notice, kMessageEnd, "what was left of run " + id + " is gone now; still left of other runs: " + std::to_string(left_.size() - 1),
-                       {{"RECAP_RUN_ID", id}, {"RECAP_RECORD", "LEFT-GONE"}, {"RECAP_LEFT", std::to_string(left_.size() - 1)}});
-        return true;
-    });
+    for (auto at = left_.begin(); at != left_.end();) {
+        auto& [id, init] = *at;
+        siginfo_t info{};
+        if (init && ::waitid(P_PIDFD, static_cast<id_t>(init.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) init.reset();
+        if (!setup_.cgroups.removeLate(id) || init) {
+            ++at;
+            continue;
+        }
+        const std::string others = std::to_string(left_.size() - 1);
+        journal_.write(Priority::Notice, kMessageEnd, "what was left of run " + id + " is gone now; still left of other runs: " + others,
+                       {{"RECAP_RUN_ID", id}, {"RECAP_RECORD", "LEFT-GONE"}, {"RECAP_LEFT", others}});
+        at = left_.erase(at);
+    }
     if (left_.empty()) return;
     leftWaitUsec_ = std::min(leftWaitUsec_ * 2, kLastRetryUsec);
     loop_.at(monotonicUsec() + leftWaitUsec_, [this] { retryLeft(); });
 }
 
-// Oldest first, until all unread logs and artifacts together are within the ceiling's estate-max. Not the run that ended in this
-// very call: it is still in use further up.
+// Oldest first, until all unread logs and artifacts together are within the ceiling's estate-max, and no more runs wait to be read
+// than may be alive. Not the run that ended in this very call: it is still in use further up.
 void Supervisor::boundEstate() {
-    std::uint64_t total = 0;
-    for (const auto& [id, run] : runs_) total += run->finished() ? run->estateBytes() : 0;
-    if (total <= setup_.ceiling.estateMax) return;
-    loop_.at(monotonicUsec(), [this] {
-        std::uint64_t held = 0;
-        for (const auto& [id, run] : runs_) held += run->finished() ? run->estateBytes() : 0;
-        for (auto at = runs_.begin(); at != runs_.end() && held > setup_.ceiling.estateMax;) {
-            if (!at->second->finished()) {
-                ++at;
-                continue;
-            }
-            held -= at->second->estateBytes();
-            recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", at->second->plan(), "over estate-max");
-            at = runs_.erase(at);
+    const auto over = [this] {
+        std::uint64_t bytes = 0, count = 0;
+        for (const auto& [id, run] : runs_) {
+            bytes += run->finished() ? run->estateBytes() : 0;
+            count += run->finished();
         }
+        return bytes > setup_.ceiling.estateMax || count > setup_.ceiling.maxRuns;
+    };
+    if (!over()) return;
+    loop_.at(monotonicUsec(), [this, over] {
+        for (auto at = runs_.begin(); at != runs_.end() && over();) at = at->second->finished() ? forget(at, "over estate-max") : std::next(at);
     });
 }
 
@@ -244,6 +266,7 @@ void Supervisor::discard(const std::string& folder) {
 
 void Supervisor::importImage(Request request) {
     if (request.message.fds.size() != 1) return refuse(request, {Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder"});
+    if (imports_ >= kMaxImports) return refuse(request, {Errc::Busy, std::to_string(imports_) + " imports are under way; try again when one has ended"});
     std::string folder;
     auto staging = setup_.store.makeIncoming(folder);
     if (!staging) return refuse(request, staging.error());
@@ -253,13 +276,17 @@ void Supervisor::importImage(Request request) {
     const int dir = staging->get();
     auto started = runTask(loop_, kImportTimeoutUsec, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
                            [this, shared, folder](TaskResult result) {
+                               --imports_;
                                if (result.ok()) return adoptImage(std::move(*shared), folder);
                                const std::string why = result.output.empty() ? "ended with wait status " + std::to_string(result.status) : result.output;
                                journal_.write(Priority::Warning, kMessageRefused, "refused an image: " + why);
                                discard(folder);
                                refuse(*shared, {Errc::InvalidArgument, "recap-unpack: " + why});
                            });
-    if (started) return;
+    if (started) {
+        ++imports_;
+        return;
+    }
     discard(folder);
     refuse(*shared, started.error());
 }
@@ -295,6 +322,7 @@ void Supervisor::collect(Request request) {
     if (!run) return refuse(request, run.error());
     if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
     if ((*run)->artifactsFd() < 0) return refuse(request, {Errc::NotFound, "run " + body->runId + " has no artifacts"});
+    if (collects_ >= kMaxCollects) return refuse(request, {Errc::Busy, std::to_string(collects_) + " runs' artifacts are being collected; try again when one is done"});
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return refuse(request, {Errc::Io, "pipe"});
     UniqueFd read(ends[0]);
@@ -307,11 +335,13 @@ void Supervisor::collect(Request request) {
         if (folder < 0 || !becomeCapsuleUser(plan)) return 126;
         return executeHelper(program, std::to_string(plan.artifactsMax), -1, write.get(), folder);
     }, [this, id = body->runId](TaskResult result) {
+        --collects_;
         constexpr int kIncomplete = 3 << 8;  // a valid tar, with something left out and named
         if (!result.ok())
             journal_.write(Priority::Warning, kMessageEnd, "collecting the artifacts of run " + id + (result.status == kIncomplete ? " left out: " : " failed: ") + result.output);
     });
     if (!started) return refuse(request, started.error());
+    ++collects_;
     std::vector<UniqueFd> fds;
     fds.push_back(std::move(read));
     reply(request, Empty{}, std::move(fds));
@@ -348,6 +378,12 @@ void Supervisor::removeImage(Request request) {
     reply(request, Empty{});
 }
 
-void Supervisor::listImages(Request request) { reply(request, ImageList{setup_.store.list()}); }
+void Supervisor::listImages(Request request) {
+    auto body = decode<ImageRef>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    ImageList list;
+    for (auto& image : setup_.store.list(body->digest, kListPage)) list.images.push_back({std::move(image.record.digest), image.admitted});
+    reply(request, list);
+}
 
 }  // namespace recap::launcher

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/kernel.hpp"
@@ -52,6 +53,10 @@ int cloneTarget(Attach& attach) {
     if (attach.plan.view == View::None) return 0;
     // A tree can be cloned only from inside its own mount namespace.
     if (::setns(attach.target.get(), CLONE_NEWNS) != 0) return -1;
+    if (auto joined = attach.prepared->procfs->ownNamespaceInode("mnt"); !joined || *joined != attach.plan.expected[kNamespaces - 1]) {
+        errno = ESTALE;  // the target went elsewhere between the check and the join
+        return -1;
+    }
     attach.tree.reset(::open_tree(attach.targetRoot.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
     const int error = errno;
     if (::setns(attach.prepared->ownMounts.get(), CLONE_NEWNS) != 0) return -1;
@@ -80,24 +85,53 @@ int populateRoot(Attach& attach) {
     return 0;
 }
 
+namespace {
+
+bool isHidden(const MountLine& mount) { return isForeign(mount.type) || mount.type == "proc"; }
+
+// What of the capsule's own, private mount table is shown of the target.
+Result<std::vector<MountLine>> shownMounts(const Attach& attach) {
+    auto text = attach.prepared->procfs->readSelf("mountinfo", Procfs::kMaxMountinfo);
+    if (!text) return forward(std::move(text));
+    auto mounts = parseMountinfo(*text);
+    std::erase_if(mounts, [](const MountLine& mount) { return mount.path != "/target" && !mount.path.starts_with("/target/"); });
+    return mounts;
+}
+
+void note(std::vector<std::string>& omitted, const MountLine& mount) {
+    constexpr std::size_t kMostBytes = 256;
+    if (mount.type == "proc") return;
+    if (omitted.size() < kMostNoted) return omitted.push_back((mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7))).substr(0, kMostBytes));
+    if (omitted.size() == kMostNoted) omitted.emplace_back("and more");
+}
+
+}  // namespace
+
 // FUSE and network mounts are answered by a server that may not answer: no path of the view may cross one. They are found in the
 // capsule's own, private table, where the target can add none, and taken off without asking them (threat T16). So is a procfs: its
-// links to the target's root would be a way around "read-only".
+// links to the target's root would be a way around "read-only". A path names the uppermost of several mounts on one place, and its
+// folders may be renamed by the target meanwhile: so stacks with one of these are refused, and at the end none may be there.
 int omitForeign(Attach& attach) {
     if (attach.plan.view == View::None) return 0;
-    auto text = attach.prepared->procfs->readSelf("mountinfo", Procfs::kMaxMountinfo);
-    if (!text) {
-        errno = EIO;
-        return -1;
+    auto mounts = shownMounts(attach);
+    errno = EIO;
+    if (!mounts) return -1;
+    std::set<std::string> places, hidden, stacked;
+    for (const auto& mount : *mounts) {
+        if (!places.insert(mount.path).second) stacked.insert(mount.path);
+        if (isHidden(mount)) hidden.insert(mount.path);
     }
-    for (const auto& mount : parseMountinfo(*text)) {
-        const bool shown = mount.path == "/target" || mount.path.starts_with("/target/");
-        if (!shown || !(isForeign(mount.type) || mount.type == "proc")) continue;
+    errno = EBUSY;
+    if (std::ranges::any_of(stacked, [&](const std::string& path) { return hidden.contains(path); })) return -1;
+    for (const auto& mount : *mounts) {
+        if (!isHidden(mount)) continue;
         // One below another that is gone already is gone with it.
         if (::umount2(mount.path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT) return -1;
-        if (mount.type != "proc") attach.omitted.push_back(mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7)));
+        note(attach.omitted, mount);
     }
-    return 0;
+    mounts = hidden.empty() ? std::move(mounts) : shownMounts(attach);
+    errno = EBUSY;
+    return mounts && (hidden.empty() || std::ranges::none_of(*mounts, isHidden)) ? 0 : -1;
 }
 
 int openExecutable(Attach& attach) {

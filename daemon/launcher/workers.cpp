@@ -5,12 +5,18 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "daemon/launcher/transport.hpp"
 #include "daemon/launcher/worker.hpp"
 
 namespace recap::launcher {
+
+namespace {
+constexpr std::uint64_t kRestartUsec = 1000000;
+}
 
 Workers::~Workers() {
     for (auto& worker : workers_) {
@@ -34,7 +40,10 @@ Result<void> Workers::startOne(Worker& worker) {
     UniqueFd theirs(pair[1]);
     worker.runId.clear();
     worker.pid = ::fork();
-    if (worker.pid < 0) return failErrno("fork a spawn worker");
+    if (worker.pid < 0) {
+        worker.socket.reset();
+        return failErrno("fork a spawn worker");
+    }
     if (worker.pid == 0) {
         // Nothing of the supervisor's is inherited but what a spawn needs; the store's, procfs' and seed's descriptors stay.
         const int socket = theirs.release();
@@ -48,7 +57,8 @@ Result<void> Workers::startOne(Worker& worker) {
 void Workers::spawn(SpawnRequest request) {
     queue_.push_back(std::move(request));
     for (auto& worker : workers_)
-        if (worker.runId.empty()) return give(worker);
+        if (worker.socket && worker.runId.empty()) return give(worker);
+    if (std::ranges::none_of(workers_, [](const Worker& worker) { return static_cast<bool>(worker.socket); })) failQueue();
 }
 
 void Workers::give(Worker& worker) {
@@ -81,11 +91,25 @@ void Workers::onReady(Worker& worker) {
 void Workers::onDeath(Worker& worker) {
     loop_.remove(worker.socket.get());
     worker.socket.reset();
-    ::kill(worker.pid, SIGKILL);
-    ::waitpid(worker.pid, nullptr, 0);
-    const std::string lost = std::move(worker.runId);
-    if (startOne(worker)) give(worker);
+    if (worker.pid > 0) {
+        ::kill(worker.pid, SIGKILL);
+        ::waitpid(worker.pid, nullptr, 0);
+    }
+    const std::string lost = std::exchange(worker.runId, {});
+    restart(worker);
     if (!lost.empty()) done_({lost, "spawn worker", ECHILD, {}});
+}
+
+// No process to be had now (pids, memory) may be one in a second.
+void Workers::restart(Worker& worker) {
+    if (startOne(worker)) return give(worker);
+    worker.pid = 0;
+    loop_.at(monotonicUsec() + kRestartUsec, [this, &worker] { restart(worker); });
+    if (std::ranges::none_of(workers_, [](const Worker& one) { return static_cast<bool>(one.socket); })) failQueue();
+}
+
+void Workers::failQueue() {
+    for (auto& request : std::exchange(queue_, {})) done_({request.runId, "spawn worker", EAGAIN, {}});
 }
 
 }  // namespace recap::launcher

@@ -47,6 +47,8 @@ private:
     void give(Worker& worker);
     void onReady(Worker& worker);
     void onDeath(Worker& worker);
+    void restart(Worker& worker);
+    void failQueue();
 
     Loop& loop_;
     const Prepared& prepared_;

@@ -85,7 +85,7 @@ class Stack:
                                   stderr=stream, check=False)
         if done.returncode != 0:
             raise StackError(f"installing {self.options.build} failed: {tail(log)}")
-        subprocess.run(["chmod", "-R", "a+rX", self.top + "/usr"], check=True)
+        subprocess.run(["chmod", "-R", "a+X", self.top + "/usr"], check=True)
         self.run_checked(["systemd-sysusers", self.top + "/usr/lib/sysusers.d/recap.conf"], os.path.join(self.logs, "sysusers.log"))
         self._folders()
         self._settings()

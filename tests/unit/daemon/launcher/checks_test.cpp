@@ -197,15 +197,15 @@ TEST(CheckStdio, TakesPipesSocketsFilesAndNullOnly) {
     ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     UniqueFd read(ends[0]);
     UniqueFd write(ends[1]);
-    EXPECT_TRUE(checkStdio(null.get(), 0));
-    EXPECT_TRUE(checkStdio(read.get(), 0));
-    EXPECT_TRUE(checkStdio(write.get(), 1));
-    EXPECT_FALSE(checkStdio(write.get(), 0));
-    EXPECT_FALSE(checkStdio(read.get(), 2));
-    EXPECT_FALSE(checkStdio(zero.get(), 0));
-    EXPECT_FALSE(checkStdio(folder.get(), 0));
-    EXPECT_FALSE(checkStdio(path.get(), 1));
-    EXPECT_FALSE(checkStdio(terminal.get(), 1));
+    EXPECT_TRUE(checkStdio(null.get(), 0, goodPlan()));
+    EXPECT_TRUE(checkStdio(read.get(), 0, goodPlan()));
+    EXPECT_TRUE(checkStdio(write.get(), 1, goodPlan()));
+    EXPECT_FALSE(checkStdio(write.get(), 0, goodPlan()));
+    EXPECT_FALSE(checkStdio(read.get(), 2, goodPlan()));
+    EXPECT_FALSE(checkStdio(zero.get(), 0, goodPlan()));
+    EXPECT_FALSE(checkStdio(folder.get(), 0, goodPlan()));
+    EXPECT_FALSE(checkStdio(path.get(), 1, goodPlan()));
+    EXPECT_FALSE(checkStdio(terminal.get(), 1, goodPlan()));
 }
 
 }  // namespace

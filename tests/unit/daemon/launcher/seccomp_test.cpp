@@ -6,8 +6,11 @@
 #include <linux/audit.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -27,7 +30,7 @@ const std::set<std::uint32_t> kKilled{
     SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_add_key, SYS_request_key, SYS_keyctl, SYS_lookup_dcookie,
     SYS_vhangup};
 
-std::uint32_t answer(std::uint32_t number, std::uint64_t argument = 0, std::uint32_t arch = AUDIT_ARCH_X86_64) {
+std::uint32_t answer(std::uint32_t number, std::array<std::uint64_t, 3> args = {}, std::uint32_t arch = AUDIT_ARCH_X86_64) {
     static const std::vector<std::uint64_t> wire = [] {
         std::vector<std::uint64_t> words;
         for (const sock_filter& one : ceilingFilter()) std::memcpy(&words.emplace_back(), &one, sizeof one);
@@ -36,7 +39,7 @@ std::uint32_t answer(std::uint32_t number, std::uint64_t argument = 0, std::uint
     seccomp_data call{};
     call.nr = static_cast<int>(number);
     call.arch = arch;
-    call.args[0] = argument;
+    std::ranges::copy(args, call.args);
     const auto result = recap::test::runFilter(wire, call);
     EXPECT_TRUE(result) << "no answer for " << number;
     return result.value_or(0);
@@ -46,6 +49,7 @@ std::uint32_t answer(std::uint32_t number, std::uint64_t argument = 0, std::uint
 
 TEST(CeilingFilter, KillsWhatNoPayloadMayDoAndLeavesTheRestToThePlan) {
     for (std::uint32_t number = 0; number < 1024; ++number) {
+        if (number == std::uint32_t{SYS_setrlimit}) continue;  // below
         const std::uint32_t expected = kKilled.contains(number)                 ? SECCOMP_RET_KILL_PROCESS
                                        : number == std::uint32_t{SYS_clone3} ? SECCOMP_RET_ERRNO | ENOSYS
                                                                              : SECCOMP_RET_ALLOW;
@@ -56,16 +60,26 @@ TEST(CeilingFilter, KillsWhatNoPayloadMayDoAndLeavesTheRestToThePlan) {
 TEST(CeilingFilter, KillsX32AndOtherArchitectures) {
     for (const std::uint32_t number : {0u, 59u, 322u, 1023u}) {
         EXPECT_EQ(answer(0x40000000u | number), SECCOMP_RET_KILL_PROCESS) << number;
-        EXPECT_EQ(answer(number, 0, AUDIT_ARCH_I386), SECCOMP_RET_KILL_PROCESS) << number;
+        EXPECT_EQ(answer(number, {}, AUDIT_ARCH_I386), SECCOMP_RET_KILL_PROCESS) << number;
     }
     EXPECT_EQ(answer(0xffffffffu), SECCOMP_RET_KILL_PROCESS);
 }
 
 TEST(CeilingFilter, RefusesACloneIntoNewNamespaces) {
     for (const std::uint64_t flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET}) {
-        EXPECT_EQ(answer(SYS_clone, flag), SECCOMP_RET_ERRNO | EPERM) << flag;
-        EXPECT_EQ(answer(SYS_clone, flag | CLONE_VM | 17), SECCOMP_RET_ERRNO | EPERM) << flag;
+        EXPECT_EQ(answer(SYS_clone, {flag}), SECCOMP_RET_ERRNO | EPERM) << flag;
+        EXPECT_EQ(answer(SYS_clone, {flag | CLONE_VM | 17}), SECCOMP_RET_ERRNO | EPERM) << flag;
     }
-    EXPECT_EQ(answer(SYS_clone, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD), SECCOMP_RET_ALLOW);
+    EXPECT_EQ(answer(SYS_clone, {CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD}), SECCOMP_RET_ALLOW);
     EXPECT_EQ(answer(SYS_fork), SECCOMP_RET_ALLOW);
+}
+
+TEST(CeilingFilter, KeepsTheLimitOfCoreFiles) {
+    EXPECT_EQ(answer(SYS_setrlimit, {RLIMIT_CORE}), SECCOMP_RET_ERRNO | EPERM);
+    EXPECT_EQ(answer(SYS_setrlimit, {1ull << 32 | RLIMIT_CORE}), SECCOMP_RET_ERRNO | EPERM) << "the kernel reads 32 bits";
+    EXPECT_EQ(answer(SYS_setrlimit, {RLIMIT_NOFILE}), SECCOMP_RET_ALLOW);
+    EXPECT_EQ(answer(SYS_prlimit64, {0, RLIMIT_CORE, 0}), SECCOMP_RET_ALLOW) << "only asks";
+    EXPECT_EQ(answer(SYS_prlimit64, {0, RLIMIT_CORE, 0x1000}), SECCOMP_RET_ERRNO | EPERM);
+    EXPECT_EQ(answer(SYS_prlimit64, {0, RLIMIT_CORE, 1ull << 32}), SECCOMP_RET_ERRNO | EPERM);
+    EXPECT_EQ(answer(SYS_prlimit64, {0, RLIMIT_NOFILE, 0x1000}), SECCOMP_RET_ALLOW);
 }
