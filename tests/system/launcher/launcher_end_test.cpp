@@ -95,6 +95,16 @@ TEST_F(LauncherEnd, StopSendsTermAndThenKills) {
     EXPECT_EQ(report.value, 128 + SIGKILL);
 }
 
+// A stop with a long grace must not give a payload more time than its deadline and grace do.
+TEST_F(LauncherEnd, StopDoesNotPutTheDeadlineOff) {
+    Plan asked = plan({"ignore"});
+    asked.timeoutUsec = 1'000'000;
+    asked.graceUsec = 100'000;
+    const std::string run = startAndHear(asked, nginx_->pid(), "ignoring");
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 60'000'000}));
+    EXPECT_EQ(endOf(run).end, End::Stopped);  // within the test's patience, which is less than a minute
+}
+
 TEST_F(LauncherEnd, SignalReachesThePayloadItself) {
     const std::string run = startAndHear(plan({"rest"}), nginx_->pid(), "resting");
     ASSERT_TRUE(client_->ask<Empty>(Verb::Signal, SignalRequest{run, SIGUSR1}));

@@ -2,7 +2,6 @@
 // What recap-launcher refuses, from a client that it trusts no further than its ceiling: each before any side effect.
 #include <elf.h>
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <pty.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -162,6 +161,49 @@ TEST_F(LauncherRefusal, WhatIsMissing) {
     }
 }
 
+// setresuid(2) takes 4294967295 as "leave it": the payload would stay the launcher's own uid 0.
+TEST_F(LauncherRefusal, AnIdentityThatMeansTheLaunchersOwn) {
+    void (*const kCases[])(Plan&) = {[](Plan& p) { p.uid = UINT32_MAX; }, [](Plan& p) { p.gid = UINT32_MAX; }, [](Plan& p) { p.groups = {UINT32_MAX}; }};
+    for (const auto& change : kCases) {
+        Plan asked = good();
+        change(asked);
+        expectRefused(asked, Errc::InvalidArgument, "4294967295");
+    }
+}
+
+TEST_F(LauncherRefusal, ArtifactsWithinWhatTheLauncherMounts) {
+    for (const char* path : {"/target", "/target/tmp", "/proc/1", "/dev/x", "/.recap/proc"}) {
+        SCOPED_TRACE(path);
+        Plan asked = good();
+        asked.artifacts = path;
+        asked.artifactsMax = 1 << 20;
+        expectRefused(asked, Errc::InvalidArgument, "artifacts");
+    }
+}
+
+// A socket is a door into its own network namespace, a file can be given modes: neither goes to a payload that could use it.
+TEST_F(LauncherRefusal, StdioThatThePayloadCouldUseOnTheHost) {
+    int pair[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    const UniqueFd one{pair[0]}, other{pair[1]};
+    const TempDir folder;
+    const UniqueFd file{::open((folder.path() / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)};
+    const UniqueFd pidfd = openPidfd(nginx_->pid());
+    const auto refusal = [&](const Plan& asked, int fd) {
+        const auto started = client_->ask<Started>(Verb::Start, asked, {pidfd.get(), fd});
+        return started ? std::string("was started") : started.error().message;
+    };
+    Plan asked = good();
+    asked.stdio = {Stdio::Null, Stdio::Given, Stdio::Null};
+    asked.capabilities = 1ull << 13;  // CAP_NET_RAW
+    EXPECT_THAT(refusal(asked, one.get()), HasSubstr("is a socket: a capsule with capabilities"));
+    EXPECT_THAT(refusal(asked, file.get()), HasSubstr("is a regular file: a capsule with capabilities"));
+    asked.capabilities = 0;
+    ASSERT_EQ(::fchown(file.get(), asked.uid, asked.gid), 0);
+    EXPECT_THAT(refusal(asked, file.get()), HasSubstr("of the capsule's own user"));
+    EXPECT_THAT(differences(before_, outside_->look()), IsEmpty());
+}
+
 TEST_F(LauncherRefusal, PathsThatAreNotPlain) {
     for (const char* path : {"payload", "/../payload", "/a/./b", "/a//b", "/a/", "", "/x\n"}) {
         SCOPED_TRACE(path);
@@ -316,7 +358,10 @@ TEST_F(LauncherRefusal, BytesThatAreNoMessage) {
 // A whole HELLO, so that only who says it can be why it is not answered.
 std::string helloAs(const std::filesystem::path& socket, std::uint32_t uid) {
     std::string hex;
-    for (const unsigned char byte : encode(Verb::Hello, 1, Hello{})) hex += fmt::format("{:02x}", byte);
+    for (const unsigned char byte : encode(Verb::Hello, 1, Hello{})) {
+        hex += "0123456789abcdef"[byte >> 4];
+        hex += "0123456789abcdef"[byte & 15];
+    }
     const CommandResult asked =
         test::run(Command{.argv = {"python3", "-c",
                                    "import socket,sys\ns=socket.socket(socket.AF_UNIX,socket.SOCK_SEQPACKET)\ns.settimeout(20)\n"

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What recap-launcher does with a good plan: the attach, the sandbox, the output, seen from the payload and from outside.
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
 
 #include "tests/system/launcher/launcher_fixture.hpp"
 
@@ -12,6 +16,7 @@ namespace {
 
 using namespace launcher;
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -165,6 +170,33 @@ TEST_F(LauncherRun, WithoutObserveNoProcessOfTheTargetIsSeen) {
 
 TEST_F(LauncherRun, WithoutAViewTheTargetsFilesAreNotThere) {
     EXPECT_THAT(payload({"cat", "/target/etc/nginx/nginx.conf"}).out, HasSubstr("No such file"));
+}
+
+// Runs in a child inside the target's mount namespace, as a target's root could do it.
+void inMountsOf(pid_t target, const std::function<bool()>& act) {
+    const std::string path = "/proc/" + std::to_string(target) + "/ns/mnt";
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const int mounts = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        ::_exit(mounts >= 0 && ::unshare(CLONE_FS) == 0 && ::setns(mounts, CLONE_NEWNS) == 0 && act() ? 0 : 1);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    ASSERT_EQ(status, 0);
+}
+
+// Taking the upper one of two mounts off would show the lower, a procfs whose links lead to the target's writable root.
+TEST_F(LauncherRun, AProcfsUnderAnotherMountIsNotLaidBare) {
+    inMountsOf(nginx_->pid(), [] {
+        return ::mount("proc", "/tmp", "proc", 0, nullptr) == 0 && ::mount("cover", "/tmp", "tmpfs", 0, nullptr) == 0;
+    });
+    Plan asked = plan({"ls", "/target/tmp"});
+    asked.view = View::ReadOnly;
+    const Finished finished = run(asked);
+    inMountsOf(nginx_->pid(), [] { return ::umount2("/tmp", MNT_DETACH) == 0 && ::umount2("/tmp", MNT_DETACH) == 0; });
+    EXPECT_EQ(finished.report.end, End::NotStarted) << finished.out;
+    EXPECT_EQ(finished.report.step, "foreign mounts");
+    EXPECT_EQ(finished.report.error, EBUSY);
 }
 
 TEST_F(LauncherRun, ReadOnlyViewIsTheTargetsRootAndCannotBeWritten) {
