@@ -10,6 +10,7 @@
 
 #include "daemon/launcher/ceiling.hpp"
 #include "daemon/launcher/cgroup.hpp"
+#include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/journal.hpp"
 #include "daemon/launcher/loop.hpp"
@@ -74,7 +75,9 @@ private:
     void answer(const Request& request, std::string bytes, std::vector<UniqueFd> fds = {});
     void refuse(const Request& request, const Error& error);
     template <class T>
-    void reply(const Request& request, const T& body, std::vector<UniqueFd> fds = {});
+    void reply(const Request& request, const T& body, std::vector<UniqueFd> fds = {}) {
+        answer(request, encodeReply(request.header.verb, request.header.sequence, body), std::move(fds));
+    }
     void publish(const RunEvent& event);
 
     // one a verb

@@ -17,10 +17,8 @@ namespace recap::launcher {
 
 namespace {
 
-constexpr std::uint64_t kImportTimeoutUsec = 600ull * 1000000;
 constexpr std::uint64_t kCollectTimeoutUsec = 600ull * 1000000;
-constexpr unsigned kMaxImports = 2;   // at once: each may fill its share of memory and disk
-constexpr unsigned kMaxCollects = 8;
+constexpr unsigned kMaxCollects = 8;  // at once
 constexpr std::uint64_t kFirstRetryUsec = 250000;  // for what a capsule left; doubled up to
 constexpr std::uint64_t kLastRetryUsec = 60000000;
 
@@ -38,11 +36,6 @@ bool becomeCapsuleUser(const Plan& plan) {
 }
 
 }  // namespace
-
-template <class T>
-void Supervisor::reply(const Request& request, const T& body, std::vector<UniqueFd> fds) {
-    answer(request, encodeReply(request.header.verb, request.header.sequence, body), std::move(fds));
-}
 
 void Supervisor::hello(Request request) {
     auto hello = decode<Hello>(request.message.bytes);
@@ -256,65 +249,6 @@ void Supervisor::boundEstate() {
     });
 }
 
-void Supervisor::discard(const std::string& folder) {
-    const int incoming = setup_.store.incomingFd();
-    static_cast<void>(runTask(loop_, kImportTimeoutUsec, [incoming, folder] {
-        Store::removeIncoming(incoming, folder);
-        return 0;
-    }, [](TaskResult) {}));
-}
-
-void Supervisor::importImage(Request request) {
-    if (request.message.fds.size() != 1) return refuse(request, {Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder"});
-    if (imports_ >= kMaxImports) return refuse(request, {Errc::Busy, std::to_string(imports_) + " imports are under way; try again when one has ended"});
-    std::string folder;
-    auto staging = setup_.store.makeIncoming(folder);
-    if (!staging) return refuse(request, staging.error());
-    const std::string program = setup_.helpers + "/recap-unpack";
-    auto shared = std::make_shared<Request>(std::move(request));
-    const int archive = shared->message.fds[0].get();
-    const int dir = staging->get();
-    auto started = runTask(loop_, kImportTimeoutUsec, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
-                           [this, shared, folder](TaskResult result) {
-                               --imports_;
-                               if (result.ok()) return adoptImage(std::move(*shared), folder);
-                               const std::string why = result.output.empty() ? "ended with wait status " + std::to_string(result.status) : result.output;
-                               journal_.write(Priority::Warning, kMessageRefused, "refused an image: " + why);
-                               discard(folder);
-                               refuse(*shared, {Errc::InvalidArgument, "recap-unpack: " + why});
-                           });
-    if (started) {
-        ++imports_;
-        return;
-    }
-    discard(folder);
-    refuse(*shared, started.error());
-}
-
-void Supervisor::adoptImage(Request request, const std::string& folder) {
-    auto shared = std::make_shared<Request>(std::move(request));
-    // Renames and a sync of the file system: in a child, whose answer comes through its descriptor 2.
-    auto started = runTask(loop_, kImportTimeoutUsec,
-                           [this, folder] {
-                               auto digest = setup_.store.adopt(folder);
-                               const std::string& text = digest ? *digest : digest.error().message;
-                               return ::write(2, text.data(), text.size()) > 0 && digest ? 0 : 1;
-                           },
-                           [this, shared, folder](TaskResult result) {
-                               if (!result.ok()) {
-                                   discard(folder);
-                                   return refuse(*shared, {Errc::Io, result.output});
-                               }
-                               UniqueFd answer(::openat(setup_.store.incomingFd(), (folder + "/answer.json").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-                               journal_.write(Priority::Notice, kMessageImport, "imported image sha256:" + result.output, {{"RECAP_IMAGE_DIGEST", result.output}});
-                               discard(folder);
-                               std::vector<UniqueFd> fds;
-                               if (answer) fds.push_back(std::move(answer));
-                               reply(*shared, ImageRef{result.output}, std::move(fds));
-                           });
-    if (!started) refuse(*shared, started.error());
-}
-
 void Supervisor::collect(Request request) {
     auto body = decode<RunRef>(request.message.bytes);
     if (!body) return refuse(request, body.error());
@@ -356,34 +290,6 @@ void Supervisor::openLog(Request request) {
     std::vector<UniqueFd> fds;
     fds.push_back(reopenReadOnly(setup_.procfs, (*run)->logFd()));
     reply(request, Empty{}, std::move(fds));
-}
-
-void Supervisor::admitImage(Request request) {
-    auto body = decode<ImageRef>(request.message.bytes);
-    if (!body) return refuse(request, body.error());
-    auto admitted = setup_.store.admit(body->digest);
-    if (!admitted) return refuse(request, admitted.error());
-    journal_.write(Priority::Notice, kMessageAdmit, "admitted image sha256:" + body->digest, {{"RECAP_IMAGE_DIGEST", body->digest}});
-    reply(request, Empty{});
-}
-
-void Supervisor::removeImage(Request request) {
-    auto body = decode<ImageRef>(request.message.bytes);
-    if (!body) return refuse(request, body.error());
-    for (const auto& [id, run] : runs_)
-        if (!run->finished() && run->plan().imageDigest == body->digest) return refuse(request, {Errc::Busy, "run " + id + " uses the image"});
-    auto folder = setup_.store.retire(body->digest);
-    if (!folder) return refuse(request, folder.error());
-    discard(*folder);
-    reply(request, Empty{});
-}
-
-void Supervisor::listImages(Request request) {
-    auto body = decode<ImageRef>(request.message.bytes);
-    if (!body) return refuse(request, body.error());
-    ImageList list;
-    for (auto& image : setup_.store.list(body->digest, kListPage)) list.images.push_back({std::move(image.record.digest), image.admitted});
-    reply(request, list);
 }
 
 }  // namespace recap::launcher
