@@ -65,6 +65,15 @@ struct Header {
     std::uint32_t sequence = 0;  // a reply carries its request's; events carry 0
 };
 
+// Bits of HELLO's features: what the launcher's probe found at its start.
+enum Feature : std::uint64_t {
+    kFeatureObserve = 1u << 0,      // a procfs of another pid namespace (Linux 6.17): processes = "observe"
+    kFeatureLayers = 1u << 1,       // overlay layers by descriptor (Linux 6.13): every capsule's root
+    kFeatureIntoCgroup = 1u << 2,   // clone3 into a cgroup (Linux 5.7): every capsule
+    kFeatureCgroupKill = 1u << 3,   // cgroup.kill (Linux 5.14): the end of what does not end
+    kFeatureLimits = 1u << 4,       // memory, cpu and pids controllers, of either version: limits are enforced
+};
+
 struct Hello {
     std::uint16_t version = kVersion;
     std::uint64_t features = 0;

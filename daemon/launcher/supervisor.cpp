@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/features.hpp"
 
 namespace recap::launcher {
 
@@ -39,6 +40,7 @@ Result<void> Supervisor::start(unsigned workers) {
     auto mounts = OwnMounts::watch(setup_.procfs);
     if (!mounts) return forward(std::move(mounts));
     runHost_.ownMounts = std::move(*mounts);
+    setup_.features = probeFeatures(setup_.procfs, setup_.cgroups);
     const auto swept = setup_.cgroups.sweep();
     for (const auto& id : swept.left) keepLeft(id, {});
     for (const auto& folder : setup_.store.incoming()) discard(folder);

@@ -40,7 +40,7 @@ bool becomeCapsuleUser(const Plan& plan) {
 void Supervisor::hello(Request request) {
     auto hello = decode<Hello>(request.message.bytes);
     if (!hello) return refuse(request, hello.error());
-    reply(request, Hello{kVersion, 0, RECAP_VERSION});
+    reply(request, Hello{kVersion, setup_.features, RECAP_VERSION});
 }
 
 void Supervisor::inspectTarget(Request request) {
