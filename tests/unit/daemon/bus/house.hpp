@@ -57,10 +57,10 @@ public:
         std::string cancellation;
         sdbus::Result<Verdict> answer;
     };
+    std::unique_ptr<sdbus::IConnection> connection = sdbus::createSystemBusConnection();
     enum class Mood { Silent, Yes, Broken } mood = Mood::Silent;
     std::vector<Question> questions;
     std::vector<std::string> cancelled;
-    std::unique_ptr<sdbus::IConnection> connection = sdbus::createSystemBusConnection();
 
     FakePolkit() {
         constexpr const char* interface = "org.freedesktop.PolicyKit1.Authority";

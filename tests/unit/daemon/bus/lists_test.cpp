@@ -107,7 +107,7 @@ TEST_F(ListsTest, AnImageThatOnlyTheLauncherKnowsIsRemovedByItsDigest) {
 }
 
 TEST_F(ListsTest, OneTurnTakesAFewMessages) {
-    constexpr int kMany = 200;
+    constexpr int kMany = 100;
     std::vector<std::shared_ptr<Reply<Rows>>> replies;
     for (int i = 0; i < kMany; ++i) replies.push_back(ask<Rows>("/org/recap1", kManager, "ListPolicies", Values()));
     // The bus answers in order: then it has handed over all of them.
