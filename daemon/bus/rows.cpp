@@ -113,20 +113,20 @@ Row row(const CapsuleInfo& capsule, const Image* image) {
     if (!capsule.problem.empty()) values.set("problem", capsule.problem);
     if (!capsule.problem.empty() && capsule.image.empty()) return values;
     values.set({{"version", capsule.version},
-                        {"description", capsule.description},
-                        {"image", capsule.image},
-                        {"command", capsule.command},
-                        {"namespaces", capsule.namespaces},
-                        {"capabilities", capsule.capabilities},
-                        {"processes", capsule.processes},
-                        {"view", capsule.view},
-                        {"user", capsule.user},
-                        {"policy", capsule.policy},
-                        {"reason", capsule.reason},
-                        {"enabled", capsule.enabled},
-                        {"privileged", privileged(capsule)},
-                        {"admitted", image != nullptr && image->admitted},
-                        {"object", sdbus::ObjectPath(capsulePath(capsule.name))}});
+                {"description", capsule.description},
+                {"image", capsule.image},
+                {"command", capsule.command},
+                {"namespaces", capsule.namespaces},
+                {"capabilities", capsule.capabilities},
+                {"processes", capsule.processes},
+                {"view", capsule.view},
+                {"user", capsule.user},
+                {"policy", capsule.policy},
+                {"reason", capsule.reason},
+                {"enabled", capsule.enabled},
+                {"privileged", privileged(capsule)},
+                {"admitted", image != nullptr && image->admitted},
+                {"object", sdbus::ObjectPath(capsulePath(capsule.name))}});
     if (image != nullptr) values.set("digest", image->digest);
     return values;
 }
@@ -180,15 +180,15 @@ Row details(const RunRecord& run) {
     const RunReport& report = run.report;
     if (report.error != Errc::None) values.set("error", "org.recap1.Error." + std::string(name(report.error)));
     values.set({{"left", report.left},
-                        {"cpu-usec", report.cpuUsec},
-                        {"memory-peak", report.memoryPeak},
-                        {"pids-peak", report.pidsPeak},
-                        {"log-bytes", report.logBytes},
-                        {"oom", report.outOfMemory},
-                        {"log-truncated", report.logTruncated},
-                        {"artifacts", report.hasArtifacts},
-                        {"unenforced-limits", report.unenforcedLimits},
-                        {"omitted-mounts", report.omittedMounts}});
+                {"cpu-usec", report.cpuUsec},
+                {"memory-peak", report.memoryPeak},
+                {"pids-peak", report.pidsPeak},
+                {"log-bytes", report.logBytes},
+                {"oom", report.outOfMemory},
+                {"log-truncated", report.logTruncated},
+                {"artifacts", report.hasArtifacts},
+                {"unenforced-limits", report.unenforcedLimits},
+                {"omitted-mounts", report.omittedMounts}});
     return values;
 }
 

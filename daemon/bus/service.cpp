@@ -141,12 +141,10 @@ void Service::finished(const RunReport& report) {
 }
 
 void Service::expired(const RunId& id) {
-    guarded("ended run", [&] {
-        const auto object = runs_.find(id);
-        if (object == runs_.end()) return;
-        object->second.withdraw();
-        runs_.erase(object);
-    });
+    const auto object = runs_.find(id);
+    if (object == runs_.end()) return;
+    guarded("ended run", [&] { object->second.withdraw(); });
+    runs_.erase(object);
 }
 
 void Service::targetAdded(const Target& target) {
