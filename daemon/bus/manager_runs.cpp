@@ -8,6 +8,8 @@ constexpr std::uint32_t kDefaultRows = 100;
 constexpr std::uint32_t kMaxRows = 1000;
 constexpr std::size_t kMaxCapsule = 64;
 constexpr std::size_t kMaxTarget = 512;
+constexpr std::size_t kMaxArguments = 512;  // as the engine's; here so that nobody's are kept while polkit thinks
+constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
 constexpr std::uint64_t kMaxTimeoutUsec = 365ull * 24 * 3600 * 1'000'000;
 
 Result<Lifetime> lifetimeOf(const std::string& word) {
@@ -23,13 +25,18 @@ Result<std::chrono::microseconds> timeoutOf(std::optional<std::uint64_t> timeout
     return std::chrono::microseconds(*timeout);
 }
 
-Result<void> checkNames(const std::string& capsule, const std::string& target) {
+Result<void> checkSizes(const std::string& capsule, const std::string& target, const std::vector<std::string>& args) {
     if (capsule.empty()) return fail(Errc::InvalidArgument, "the capsule's name is empty");
     if (target.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
     if (capsule.size() > kMaxCapsule)
         return fail(Errc::InvalidArgument, "a capsule's name of " + std::to_string(capsule.size()) + " bytes; it has at most " + std::to_string(kMaxCapsule));
     if (target.size() > kMaxTarget)
         return fail(Errc::InvalidArgument, "a target of " + std::to_string(target.size()) + " bytes; it has at most " + std::to_string(kMaxTarget));
+    std::size_t bytes = 0;
+    for (const auto& argument : args) bytes += argument.size() + 1;
+    if (args.size() > kMaxArguments || bytes > kMaxArgumentBytes)
+        return fail(Errc::InvalidArgument, std::to_string(args.size()) + " arguments of " + std::to_string(bytes) + " bytes; at most " +
+                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) + " bytes are taken");
     return {};
 }
 
@@ -57,7 +64,7 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
 
 void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
-        if (auto checked = checkNames(capsule, target); !checked) return checked;
+        if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
         Options options(std::move(values));
         std::array<std::shared_ptr<UniqueFd>, 3> stdio;
         for (std::size_t i = 0; i < stdio.size(); ++i) {
@@ -96,7 +103,7 @@ void Manager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::strin
 
 void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<Values>& answer) -> Result<void> {
-        if (auto checked = checkNames(capsule, target); !checked) return checked;
+        if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
         Options options(std::move(values));
         auto asked = readRun(capsule, target, std::move(args), options, "Plan");
         if (!asked) return forward(std::move(asked));

@@ -103,6 +103,7 @@ TEST_F(AuthorityTest, APolkitThatFailsIsNoRefusal) {
     Asking asking(1);
     turnUntil([&] { return !asking.said().empty(); });
     EXPECT_EQ(errorName(asking.said()[0]), "org.recap1.Error.Unavailable") << asking.said()[0];
+    turnUntil([&] { return polkit.cancelled == Names{polkit.questions.at(0).cancellation}; });  // it may be asking still
 }
 
 TEST_F(AuthorityTest, WhatIsThrownAfterPolkitsYesIsTheAnswer) {

@@ -30,6 +30,8 @@ TEST_F(RunsTest, NamesThatAreTooLongAreRefusedFirst) {
         EXPECT_EQ(errorName(run("tool", std::string(513, 'x'), method)), "org.recap1.Error.InvalidArgument");
         EXPECT_EQ(errorName(run(std::string(65, 'x'), "process:1", method)), "org.recap1.Error.InvalidArgument");
     }
+    for (const Names& args : {Names(513, "x"), Names{std::string(64 * 1024, 'x')}})
+        EXPECT_EQ(errorName(callManager<sdbus::ObjectPath>("Run", std::string("tool"), std::string("process:1"), args, Values()).outcome), "org.recap1.Error.InvalidArgument");
     EXPECT_TRUE(runs.submitted.empty());
     EXPECT_EQ(run("tool", std::string(512, 'x')), "ok");
 }
