@@ -19,6 +19,7 @@
 #include "daemon/engine/engine.hpp"
 #include "daemon/host/plugin_hosts.hpp"
 #include "daemon/images/image_index.hpp"
+#include "daemon/images/reference.hpp"
 #include "daemon/launcher/client.hpp"
 #include "daemon/plan/capsules.hpp"
 #include "daemon/plan/planner.hpp"
@@ -52,6 +53,11 @@ public:
 
     Result<const Image*> find(std::string_view reference) const override { return index_->find(reference); }
     std::vector<const Image*> list() const override { return index_->list(); }
+    Result<void> checkReference(const std::string& reference) const override {
+        if (reference.empty()) return {};
+        if (auto name = images::parseName(reference); !name) return forward(std::move(name));
+        return {};
+    }
     Result<std::string> record(ImportedImage imported, const std::string& reference) override {
         const auto references = reference.empty() ? std::vector<std::string>() : std::vector<std::string>{reference};
         auto image = index_->record(imported, references, rfc3339());
@@ -149,7 +155,7 @@ Result<void> Recapd::makeRooms() {
     auto engine = Engine::create({loop_.get(), *launcher_, *planner_, capsules_, *targets_, *ledger_, *estates_, refresh});
     if (!engine) return forward(std::move(engine));
     engine_ = std::move(*engine);
-    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, [this] { return reload(); }, refresh});
+    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, [this] { return reload(); }, refresh, state});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);

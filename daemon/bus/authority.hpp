@@ -39,18 +39,31 @@ public:
 
     explicit Authority(sdbus::IConnection& bus);
 
-    // Exactly one of the two is called, on a later turn.
+    // Exactly one of the two is called, at once or on a later turn; none where the asker leaves the bus before.
     void ask(const Asker& asker, Right right, Allowed allowed, Refused refused);
+    // That connection is gone: whoever polkit is asking about it, is not asked any more.
+    void left(const std::string& busName);
 
 private:
+    // A question that polkit has not answered yet.
+    struct Check {
+        std::string busName;
+        std::uint32_t uid = 0;
+        sdbus::PendingAsyncCall call;
+    };
+
     void identify(const std::string& busName, Allowed then, Refused refused);
     void remember(const std::string& busName, std::uint32_t uid);
+    Result<void> checkRoom(std::uint32_t uid) const;
     void askPolkit(const Asker& asker, const Right& right, std::uint32_t uid, Allowed allowed, Refused refused);
+    void cancel(std::uint64_t check);
 
     std::unique_ptr<sdbus::IProxy> driver_;
     std::unique_ptr<sdbus::IProxy> polkit_;
     std::map<std::string, std::uint32_t> uids_;  // a unique name is never given to another connection
     std::deque<std::string> oldest_;
+    std::map<std::uint64_t, Check> checks_;  // by what its cancellation_id is made of
+    std::uint64_t asked_ = 0;
 };
 
 }  // namespace recap::bus

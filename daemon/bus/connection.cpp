@@ -10,6 +10,12 @@
 
 namespace recap::bus {
 
+namespace {
+
+constexpr int kMessagesATurn = 16;
+
+}  // namespace
+
 void logDropped(const char* what, const std::string& why) { std::fprintf(stderr, SD_WARNING "%s was not sent: %s\n", what, why.c_str()); }
 
 Result<std::unique_ptr<Connection>> Connection::open(sd_event* loop) {
@@ -35,6 +41,10 @@ Result<void> Connection::attach(sd_event* loop) {
     error = sd_event_add_time(loop, &source, CLOCK_MONOTONIC, 0, 1, onTime, this);
     if (error < 0) return failErrno("the bus's timer", -error);
     time_.reset(source);
+    for (auto* mine : {io_.get(), time_.get()}) {
+        error = sd_event_source_set_priority(mine, kBusPriority);
+        if (error < 0) return failErrno("the bus's priority", -error);
+    }
     error = sd_event_source_set_prepare(io_.get(), prepare);
     if (error < 0) return failErrno("the bus's turn", -error);
     return {};
@@ -54,23 +64,32 @@ int Connection::prepare(sd_event_source* source, void* self) {
     }
 }
 
-void Connection::drain() {
+// What is left makes prepare() ask for a turn at once.
+void Connection::turn() {
     try {
-        while (bus_->processPendingRequest()) {
-        }
+        int taken = 0;
+        while (taken < kMessagesATurn && bus_->processPendingRequest()) ++taken;
+        yield(taken == kMessagesATurn);
     } catch (const std::exception& error) {
         std::fprintf(stderr, SD_ERR "the system bus is gone: %s\n", error.what());
         sd_event_exit(loop_, EXIT_FAILURE);
     }
 }
 
+// While there is always more, idle work takes its turns too.
+void Connection::yield(bool more) {
+    if (more == yielding_) return;
+    yielding_ = more;
+    for (auto* source : {io_.get(), time_.get()}) sd_event_source_set_priority(source, more ? std::int64_t{SD_EVENT_PRIORITY_IDLE} : kBusPriority);
+}
+
 int Connection::onIo(sd_event_source*, int, std::uint32_t, void* self) {
-    static_cast<Connection*>(self)->drain();
+    static_cast<Connection*>(self)->turn();
     return 0;
 }
 
 int Connection::onTime(sd_event_source*, std::uint64_t, void* self) {
-    static_cast<Connection*>(self)->drain();
+    static_cast<Connection*>(self)->turn();
     return 0;
 }
 

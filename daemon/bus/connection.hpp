@@ -11,6 +11,9 @@
 
 namespace recap::bus {
 
+// After launcher, engine and hosts, whose work has begun: who floods the bus waits.
+constexpr std::int64_t kBusPriority = SD_EVENT_PRIORITY_NORMAL + 10;
+
 class Connection {
 public:
     static Result<std::unique_ptr<Connection>> open(sd_event* loop);  // the loop ends with an error when the bus goes away
@@ -24,7 +27,8 @@ public:
 private:
     Connection() = default;
     Result<void> attach(sd_event* loop);
-    void drain();
+    void turn();
+    void yield(bool more);
     static int prepare(sd_event_source* source, void* self);
     static int onIo(sd_event_source* source, int fd, std::uint32_t events, void* self);
     static int onTime(sd_event_source* source, std::uint64_t now, void* self);
@@ -33,6 +37,7 @@ private:
     sd_event* loop_ = nullptr;
     EventSource io_;
     EventSource time_;
+    bool yielding_ = false;
 };
 
 }  // namespace recap::bus

@@ -16,10 +16,7 @@ namespace {
 constexpr long kCgroup2Magic = 0x63677270;
 
 void add(Rows& rows, const std::string& check, const char* status, const std::string& detail, const std::string& advice = {}) {
-    rows.push_back({{"check", sdbus::Variant(check)},
-                    {"status", sdbus::Variant(std::string(status))},
-                    {"detail", sdbus::Variant(detail)},
-                    {"advice", sdbus::Variant(advice)}});
+    rows.push_back(Row{{"check", check}, {"status", std::string(status)}, {"detail", busSentence(detail)}, {"advice", advice}}.values());
 }
 
 std::string readFile(const char* path) {

@@ -11,11 +11,12 @@
 #include <type_traits>
 #include <utility>
 
+#include "daemon/bus/text.hpp"
 #include "sdk/base/result.hpp"
 
 namespace recap::bus {
 
-inline sdbus::Error toBus(const Error& error) { return {"org.recap1.Error." + std::string(name(error.code)), error.message}; }
+inline sdbus::Error toBus(const Error& error) { return {"org.recap1.Error." + std::string(name(error.code)), busSentence(error.message)}; }
 inline sdbus::Error internalError(const std::exception& error) { return toBus({Errc::Internal, error.what()}); }
 
 // For methods that answer at once.
@@ -44,17 +45,35 @@ void guarded(const char* what, Body&& body) {
     }
 }
 
+// What the body throws is what is refused with.
+template <class Refuse, class Body>
+void refusing(const Refuse& refuse, Body&& body) {
+    try {
+        body();
+    } catch (const sdbus::Error& error) {
+        refuse(error);
+    } catch (const std::exception& error) {
+        refuse(internalError(error));
+    }
+}
+
 // The answer to a method that is given later; once. Copies share it.
 template <class... Values>
 class Answer {
 public:
-    explicit Answer(sdbus::Result<Values...>&& result) : result_(std::make_shared<sdbus::Result<Values...>>(std::move(result))) {}
+    explicit Answer(sdbus::Result<Values...>&& result) : given_(std::make_shared<Given>(Given{std::move(result)})) {}
 
+    // One that cannot be sent becomes an error: who asked does not wait for ever.
     void give(const Values&... values) const {
-        guarded("reply", [&] { result_->returnResults(values...); });
+        if (given_->once) return;
+        refusing([this](const sdbus::Error& error) { refuse(error); }, [&] {
+            given_->result.returnResults(values...);
+            given_->once = true;
+        });
     }
     void refuse(const sdbus::Error& error) const {
-        guarded("error reply", [&] { result_->returnError(error); });
+        if (std::exchange(given_->once, true)) return;
+        guarded("error reply", [&] { given_->result.returnError(error); });
     }
     void refuse(const Error& error) const { refuse(toBus(error)); }
     template <class Value>
@@ -66,22 +85,30 @@ public:
             give(*result);
     }
 
+    // The body as a callback. Every part of a method that runs later is made by this: what it throws is the answer.
+    template <class Body>
+    auto later(Body body) const {
+        return [answer = *this, body = std::move(body)](auto&&... arguments) mutable {
+            refusing([&](const sdbus::Error& error) { answer.refuse(error); }, [&] { body(std::forward<decltype(arguments)>(arguments)...); });
+        };
+    }
+
 private:
-    std::shared_ptr<sdbus::Result<Values...>> result_;
+    struct Given {
+        sdbus::Result<Values...> result;
+        bool once = false;
+    };
+    std::shared_ptr<Given> given_;
 };
 
 // Runs the beginning of such a method; what it throws becomes the answer.
 template <class... Values, class Body>
 void begin(sdbus::Result<Values...>&& result, Body&& body) {
     const Answer<Values...> answer(std::move(result));
-    try {
+    refusing([&](const sdbus::Error& error) { answer.refuse(error); }, [&] {
         const Result<void> begun = body(answer);
         if (!begun) answer.refuse(begun.error());
-    } catch (const sdbus::Error& error) {
-        answer.refuse(error);
-    } catch (const std::exception& error) {
-        answer.refuse(internalError(error));
-    }
+    });
 }
 
 }  // namespace recap::bus

@@ -5,6 +5,20 @@ namespace recap::bus {
 namespace {
 
 constexpr std::size_t kMaxManifest = 64 * 1024;
+constexpr std::size_t kMaxName = 512;  // of what polkit is told
+
+Result<void> checkName(const std::string& name) {
+    if (name.size() <= kMaxName) return {};
+    return fail(Errc::InvalidArgument, "a name of " + std::to_string(name.size()) + " bytes; it has at most " + std::to_string(kMaxName));
+}
+
+// The 64 digits of "[sha256:]DIGITS"; empty: it is no whole digest.
+std::string wholeDigest(std::string_view text) {
+    constexpr std::string_view prefix = "sha256:";
+    if (text.starts_with(prefix)) text.remove_prefix(prefix.size());
+    const bool whole = text.size() == 64 && text.find_first_not_of("0123456789abcdef") == text.npos;
+    return std::string(whole ? text : std::string_view());
+}
 
 template <class... Replies>
 void notSupported(sdbus::Result<Replies...>&& result, const char* sentence) {
@@ -27,7 +41,7 @@ Manager::~Manager() { unregisterAdaptor(); }
 template <class... Replies>
 void Manager::manage(const Answer<Replies...>& answer, Right right, bool interactive, std::function<void()> then) {
     context_.authority.ask(
-        Asker::current(getObject(), interactive), std::move(right), [then = std::move(then)](std::uint32_t) { then(); },
+        Asker::current(getObject(), interactive), std::move(right), answer.later([then = std::move(then)](std::uint32_t) { then(); }),
         [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 
@@ -39,7 +53,9 @@ void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::str
         if (auto finished = options.finish(); !finished) return finished;
         if (toml.size() > kMaxManifest)
             return fail(Errc::LimitExceeded, "a manifest of " + std::to_string(toml.size()) + " bytes; at most " + std::to_string(kMaxManifest) + " are taken");
-        manage(answer, manageRight("capsules", "InstallCapsule", ""), interactive, [this, answer, toml = std::move(toml), replace] {
+        const auto name = context_.rooms.capsules.nameIn(toml);
+        if (!name) return tl::unexpected(name.error());
+        manage(answer, manageRight("capsules", "InstallCapsule", *name), interactive, [this, answer, toml = std::move(toml), replace] {
             const auto installed = context_.rooms.capsules.install(toml, replace);
             if (!installed) return answer.refuse(installed.error());
             context_.capsulesChanged();
@@ -53,6 +69,7 @@ void Manager::RemoveCapsule(sdbus::Result<>&& result, std::string capsule, Value
     begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
+        if (auto checked = checkName(capsule); !checked) return checked;
         manage(answer, manageRight("capsules", "RemoveCapsule", capsule), *interactive, [this, answer, capsule] {
             const auto removed = context_.rooms.capsules.remove(capsule);
             context_.capsulesChanged();
@@ -76,6 +93,8 @@ void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd arc
         const std::string reference = options.text("reference");
         const bool interactive = options.flag("interactive");
         if (auto finished = options.finish(); !finished) return finished;
+        // Before the launcher unpacks what would then have no name.
+        if (auto checked = context_.rooms.images.checkReference(reference); !checked) return checked;
         manage(answer, manageRight("images", "ImportImage", reference), interactive, [this, answer, archive, reference]() mutable {
             importNow(answer, UniqueFd(archive.release()), reference);
         });
@@ -86,15 +105,18 @@ void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd arc
 void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive, const std::string& reference) {
     if (!context_.rooms.launcher.available())
         return answer.refuse(Error{Errc::Unavailable, "recap-launcher is away, and it alone writes to the image store"});
-    context_.rooms.launcher.importImage(std::move(archive), [this, answer, reference](Result<ImportedImage> imported) {
+    context_.rooms.launcher.importImage(std::move(archive), answer.later([this, answer, reference](Result<ImportedImage> imported) {
         if (!imported) return answer.refuse(imported.error());
+        const std::string unpacked = imported->digest;
         const auto digest = context_.rooms.images.record(std::move(*imported), reference);
-        if (!digest) return answer.refuse(digest.error());
-        context_.rooms.refreshAdmissions([this, answer, digest = *digest] {
+        if (!digest)
+            return answer.refuse(Error{digest.error().code, "image sha256:" + unpacked + " is in the store, but recapd could not note it: " +
+                                                                digest.error().message + "; RemoveImage takes this digest"});
+        context_.rooms.refreshAdmissions(answer.later([this, answer, digest = *digest] {
             context_.capsulesChanged();
             answer.give(digest);
-        });
-    });
+        }));
+    }));
 }
 
 void Manager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Values) {
@@ -105,6 +127,7 @@ void Manager::RemoveImage(sdbus::Result<>&& result, std::string image, Values op
     begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
+        if (auto checked = checkName(image); !checked) return checked;
         manage(answer, manageRight("images", "RemoveImage", image), *interactive, [this, answer, image] { removeNow(answer, image); });
         return {};
     });
@@ -112,15 +135,16 @@ void Manager::RemoveImage(sdbus::Result<>&& result, std::string image, Values op
 
 void Manager::removeNow(const Answer<>& answer, const std::string& image) {
     const auto found = context_.rooms.images.find(image);
-    if (!found) return answer.refuse(found.error());
-    const std::string digest = (*found)->digest;
-    context_.rooms.launcher.removeImage(digest, [this, answer, digest](const Result<void>& removed) {
+    // The launcher may have one that the index does not: an import that ended half way.
+    const std::string digest = found ? (*found)->digest : wholeDigest(image);
+    if (digest.empty()) return answer.refuse(found.error());
+    context_.rooms.launcher.removeImage(digest, answer.later([this, answer, digest, known = found.has_value()](const Result<void>& removed) {
         // One that the launcher does not have (any more) may leave the index too.
-        if (!removed && removed.error().code != Errc::NotFound) return answer.refuse(removed.error());
-        const auto forgotten = context_.rooms.images.forget(digest);
+        if (!removed && !(known && removed.error().code == Errc::NotFound)) return answer.refuse(removed.error());
+        const auto forgotten = known ? context_.rooms.images.forget(digest) : Result<void>();
         context_.capsulesChanged();
         answer(forgotten);
-    });
+    }));
 }
 
 void Manager::ScanImage(sdbus::Result<>&& result, std::string, Values) { notSupported(std::move(result), "this version has no image scanner"); }

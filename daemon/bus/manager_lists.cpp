@@ -19,9 +19,9 @@ bool has(const Target& target, const std::map<std::string, std::string>& labels)
 template <class Items>
 Result<Rows> listed(const Values& options, const Items& items) {
     if (auto finished = noOptions(options); !finished) return forward(std::move(finished));
-    Rows rows;
-    for (const auto& item : items) rows.push_back(row(item));
-    return rows;
+    Listing rows;
+    for (const auto& item : items) rows.add(row(item));
+    return std::move(rows).whole();
 }
 
 }  // namespace
@@ -36,26 +36,26 @@ Rows Manager::ListTargets(const Values& filterValues, const Values& options) {
         }
         const auto labels = filter.map("labels");
         if (auto finished = filter.finish(); !finished) return forward(std::move(finished));
-        Rows rows;
+        Listing rows;
         for (const auto* target : context_.rooms.targets.list()) {
-            Values candidate = row(*target);
+            Row candidate = row(*target);
             const bool equal = std::all_of(wanted.begin(), wanted.end(), [&](const auto& want) {
-                return candidate.at(want.first).template get<std::string>() == want.second.template get<std::string>();
+                return candidate.values().at(want.first).template get<std::string>() == want.second.template get<std::string>();
             });
-            if (equal && has(*target, labels)) rows.push_back(std::move(candidate));
+            if (equal && has(*target, labels) && !rows.add(std::move(candidate))) break;
         }
-        return rows;
+        return std::move(rows).whole();
     });
 }
 
 void Manager::ListCapsules(sdbus::Result<Rows>&& result, Values options) {
     begin(std::move(result), [&](const Answer<Rows>& answer) -> Result<void> {
         if (auto finished = noOptions(options); !finished) return finished;
-        context_.rooms.refreshAdmissions([this, answer] {
-            Rows rows;
-            for (const auto* capsule : context_.rooms.capsules.list()) rows.push_back(row(*capsule, imageOf(context_.rooms, *capsule)));
-            answer.give(rows);
-        });
+        context_.rooms.refreshAdmissions(answer.later([this, answer] {
+            Listing rows;
+            for (const auto* capsule : context_.rooms.capsules.list()) rows.add(row(*capsule, imageOf(context_.rooms, *capsule)));
+            answer(std::move(rows).whole());
+        }));
         return {};
     });
 }
@@ -63,11 +63,11 @@ void Manager::ListCapsules(sdbus::Result<Rows>&& result, Values options) {
 void Manager::ListImages(sdbus::Result<Rows>&& result, Values options) {
     begin(std::move(result), [&](const Answer<Rows>& answer) -> Result<void> {
         if (auto finished = noOptions(options); !finished) return finished;
-        context_.rooms.refreshAdmissions([this, answer] {
-            Rows rows;
-            for (const auto* image : context_.rooms.images.list()) rows.push_back(row(*image));
-            answer.give(rows);
-        });
+        context_.rooms.refreshAdmissions(answer.later([this, answer] {
+            Listing rows;
+            for (const auto* image : context_.rooms.images.list()) rows.add(row(*image));
+            answer(std::move(rows).whole());
+        }));
         return {};
     });
 }

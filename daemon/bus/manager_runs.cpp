@@ -6,6 +6,10 @@ namespace {
 
 constexpr std::uint32_t kDefaultRows = 100;
 constexpr std::uint32_t kMaxRows = 1000;
+constexpr std::size_t kMaxCapsule = 64;
+constexpr std::size_t kMaxTarget = 512;
+constexpr std::size_t kMaxArguments = 512;  // as the engine's; here so that nobody's are kept while polkit thinks
+constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
 constexpr std::uint64_t kMaxTimeoutUsec = 365ull * 24 * 3600 * 1'000'000;
 
 Result<Lifetime> lifetimeOf(const std::string& word) {
@@ -21,10 +25,18 @@ Result<std::chrono::microseconds> timeoutOf(std::optional<std::uint64_t> timeout
     return std::chrono::microseconds(*timeout);
 }
 
-Result<void> checkNames(const std::string& capsule, const std::string& target) {
+Result<void> checkSizes(const std::string& capsule, const std::string& target, const std::vector<std::string>& args) {
     if (capsule.empty()) return fail(Errc::InvalidArgument, "the capsule's name is empty");
     if (target.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
-    if (capsule.size() > 63 || target.size() > 4096) return fail(Errc::InvalidArgument, "the capsule's or target's name is too long");
+    if (capsule.size() > kMaxCapsule)
+        return fail(Errc::InvalidArgument, "a capsule's name of " + std::to_string(capsule.size()) + " bytes; it has at most " + std::to_string(kMaxCapsule));
+    if (target.size() > kMaxTarget)
+        return fail(Errc::InvalidArgument, "a target of " + std::to_string(target.size()) + " bytes; it has at most " + std::to_string(kMaxTarget));
+    std::size_t bytes = 0;
+    for (const auto& argument : args) bytes += argument.size() + 1;
+    if (args.size() > kMaxArguments || bytes > kMaxArgumentBytes)
+        return fail(Errc::InvalidArgument, std::to_string(args.size()) + " arguments of " + std::to_string(bytes) + " bytes; at most " +
+                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) + " bytes are taken");
     return {};
 }
 
@@ -38,7 +50,6 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
     auto timeout = timeoutOf(options.number("timeout"));
     if (auto finished = options.finish(); !finished) return forward(std::move(finished));
     if (!timeout) return forward(std::move(timeout));
-    if (auto checked = checkNames(capsule, target); !checked) return forward(std::move(checked));
     asked.request.timeout = *timeout;
     asked.request.capsule = capsule;
     asked.request.target = target;
@@ -53,6 +64,7 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
 
 void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
+        if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
         Options options(std::move(values));
         std::array<std::shared_ptr<UniqueFd>, 3> stdio;
         for (std::size_t i = 0; i < stdio.size(); ++i) {
@@ -75,7 +87,7 @@ void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule
             if (!id) return answer.refuse(id.error());
             answer.give(sdbus::ObjectPath(runPath(*id)));
         };
-        context_.authority.ask(asked->asker, std::move(asked->right), go, [answer](const sdbus::Error& error) { answer.refuse(error); });
+        context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go), [answer](const sdbus::Error& error) { answer.refuse(error); });
         return {};
     });
 }
@@ -91,6 +103,7 @@ void Manager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::strin
 
 void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<Values>& answer) -> Result<void> {
+        if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
         Options options(std::move(values));
         auto asked = readRun(capsule, target, std::move(args), options, "Plan");
         if (!asked) return forward(std::move(asked));
@@ -99,17 +112,17 @@ void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::str
                          busName = asked->asker.busName](std::uint32_t uid) mutable {
             request.caller = {uid, busName};
             if (uid != 0) request.authorised = authorised;
-            context_.rooms.runs.plan(std::move(request), [this, answer, privileged](const Result<RunPlan>& plan) {
+            context_.rooms.runs.plan(std::move(request), answer.later([this, answer, privileged](const Result<RunPlan>& plan) {
                 if (!plan) return answer.refuse(plan.error());
-                Values row = details(*plan);
-                row["privileged"] = sdbus::Variant(privileged);
-                row["words"] = sdbus::Variant(context_.rooms.planner.describe(*plan));
+                Row row = details(*plan);
+                row.set("privileged", privileged);
+                row.set("words", context_.rooms.planner.describe(*plan));
                 const auto info = context_.rooms.capsules.find(plan->request.capsule);
-                if (info) row.merge(Values{{"policy", sdbus::Variant((*info)->policy)}, {"reason", sdbus::Variant((*info)->reason)}});
-                answer.give(row);
-            });
+                if (info) row.set({{"policy", (*info)->policy}, {"reason", (*info)->reason}});
+                answer(whole(std::move(row)));
+            }));
         };
-        context_.authority.ask(asked->asker, std::move(asked->right), go, [answer](const sdbus::Error& error) { answer.refuse(error); });
+        context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go), [answer](const sdbus::Error& error) { answer.refuse(error); });
         return {};
     });
 }
@@ -134,12 +147,19 @@ std::tuple<Rows, std::string> Manager::ListRuns(const Values& filterValues, cons
         wanted.limit = static_cast<std::uint32_t>(limit);
         auto page = context_.rooms.runs.list(wanted);
         if (!page) return forward(std::move(page));
-        Rows rows;
+        Listing rows;
+        RunId last;
         for (const auto& run : page->runs) {
-            rows.push_back(row(run));
-            if (context_.rooms.runs.find(run.id) != nullptr) rows.back()["object"] = sdbus::Variant(sdbus::ObjectPath(runPath(run.id)));
+            Row values = row(run);
+            if (context_.rooms.runs.find(run.id) != nullptr) values.set("object", sdbus::ObjectPath(runPath(run.id)));
+            if (!rows.add(std::move(values))) {
+                if (last.empty()) return forward(std::move(rows).whole());
+                page->next = last;  // the rest is another page
+                break;
+            }
+            last = run.id;
         }
-        return std::tuple(std::move(rows), page->next);
+        return std::tuple(std::move(rows).take(), page->next);
     });
 }
 

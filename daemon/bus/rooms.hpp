@@ -29,6 +29,7 @@ struct Rooms {
     std::function<Result<void>()> reload;  // settings, policies and capsules
     // Asks the launcher which images root has admitted; `then` is called in any case.
     std::function<void(std::function<void()> then)> refreshAdmissions;
+    std::string state;  // the folder that no message names
 };
 
 struct Context {

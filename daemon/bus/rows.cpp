@@ -6,8 +6,6 @@
 namespace recap::bus {
 namespace {
 
-using sdbus::Variant;
-
 // capability(7), by number.
 constexpr std::array kCapabilities{
     "CAP_CHOWN",           "CAP_DAC_OVERRIDE",   "CAP_DAC_READ_SEARCH", "CAP_FOWNER",       "CAP_FSETID",      "CAP_KILL",          "CAP_SETGID",
@@ -42,6 +40,32 @@ std::string encode(const std::string& text) {
 
 }  // namespace
 
+Cell::Cell(const std::vector<std::string>& texts) : value(busText(texts)), bytes(16) {
+    for (const auto& text : texts) bytes += text.size() + 8;
+}
+
+Cell::Cell(const std::map<std::string, std::string>& texts) : value(busText(texts)), bytes(16) {
+    for (const auto& [key, text] : texts) bytes += key.size() + text.size() + 24;
+}
+
+bool Listing::add(Row row) {
+    full_ = full_ || bytes_ + row.bytes() > kMaxReply;
+    if (full_) return false;
+    bytes_ += row.bytes();
+    rows_.push_back(std::move(row).take());
+    return true;
+}
+
+Result<Rows> Listing::whole() && {
+    if (full_) return fail(Errc::LimitExceeded, "the list is over " + std::to_string(kMaxReply) + " bytes, and one reply carries no more; where there is a filter, it helps");
+    return std::move(rows_);
+}
+
+Result<Values> whole(Row row) {
+    if (row.bytes() > kMaxReply) return fail(Errc::LimitExceeded, "what there is to tell is over " + std::to_string(kMaxReply) + " bytes, and one reply carries no more");
+    return std::move(row).take();
+}
+
 std::vector<std::string> namespaceNames(std::uint32_t bits) {
     std::vector<std::string> names;
     for (std::size_t i = 0; i < kNamespaces.size(); ++i) {
@@ -71,135 +95,135 @@ std::map<std::string, std::uint64_t> phases(const Phases& phases) {
     return reached;
 }
 
-Values row(const Target& target) {
-    return {{"target", Variant(target.id.text())},
-            {"backend", Variant(target.id.backend)},
-            {"id", Variant(target.id.id)},
-            {"name", Variant(target.name)},
-            {"image", Variant(target.image)},
-            {"runtime", Variant(target.runtime)},
-            {"state", Variant(label(kTargetStates, target.state))},
-            {"pid", Variant(static_cast<std::uint32_t>(target.pid))},
-            {"labels", Variant(target.labels)},
-            {"tenant", Variant(target.tenant)}};
+Row row(const Target& target) {
+    return {{"target", target.id.text()},
+            {"backend", target.id.backend},
+            {"id", target.id.id},
+            {"name", target.name},
+            {"image", target.image},
+            {"runtime", target.runtime},
+            {"state", label(kTargetStates, target.state)},
+            {"pid", static_cast<std::uint32_t>(target.pid)},
+            {"labels", target.labels},
+            {"tenant", target.tenant}};
 }
 
-Values row(const CapsuleInfo& capsule, const Image* image) {
-    Values values{{"name", Variant(capsule.name)}, {"path", Variant(capsule.path)}};
-    if (!capsule.problem.empty()) values["problem"] = Variant(capsule.problem);
+Row row(const CapsuleInfo& capsule, const Image* image) {
+    Row values{{"name", capsule.name}, {"path", capsule.path}};
+    if (!capsule.problem.empty()) values.set("problem", capsule.problem);
     if (!capsule.problem.empty() && capsule.image.empty()) return values;
-    values.merge(Values{{"version", Variant(capsule.version)},
-                        {"description", Variant(capsule.description)},
-                        {"image", Variant(capsule.image)},
-                        {"command", Variant(capsule.command)},
-                        {"namespaces", Variant(capsule.namespaces)},
-                        {"capabilities", Variant(capsule.capabilities)},
-                        {"processes", Variant(capsule.processes)},
-                        {"view", Variant(capsule.view)},
-                        {"user", Variant(capsule.user)},
-                        {"policy", Variant(capsule.policy)},
-                        {"reason", Variant(capsule.reason)},
-                        {"enabled", Variant(capsule.enabled)},
-                        {"privileged", Variant(privileged(capsule))},
-                        {"admitted", Variant(image != nullptr && image->admitted)},
-                        {"object", Variant(sdbus::ObjectPath(capsulePath(capsule.name)))}});
-    if (image != nullptr) values["digest"] = Variant(image->digest);
+    values.set({{"version", capsule.version},
+                {"description", capsule.description},
+                {"image", capsule.image},
+                {"command", capsule.command},
+                {"namespaces", capsule.namespaces},
+                {"capabilities", capsule.capabilities},
+                {"processes", capsule.processes},
+                {"view", capsule.view},
+                {"user", capsule.user},
+                {"policy", capsule.policy},
+                {"reason", capsule.reason},
+                {"enabled", capsule.enabled},
+                {"privileged", privileged(capsule)},
+                {"admitted", image != nullptr && image->admitted},
+                {"object", sdbus::ObjectPath(capsulePath(capsule.name))}});
+    if (image != nullptr) values.set("digest", image->digest);
     return values;
 }
 
-Values row(const Image& image) {
-    return {{"digest", Variant(image.digest)},   {"references", Variant(image.references)},
-            {"layers", Variant(image.layers)},   {"architecture", Variant(image.architecture)},
-            {"size", Variant(image.size)},       {"labels", Variant(image.labels)},
-            {"imported", Variant(image.imported)}, {"state", Variant(std::string(image.admitted ? "admitted" : "imported"))}};
+Row row(const Image& image) {
+    return {{"digest", image.digest},   {"references", image.references},
+            {"layers", image.layers},   {"architecture", image.architecture},
+            {"size", image.size},       {"labels", image.labels},
+            {"imported", image.imported}, {"state", std::string(image.admitted ? "admitted" : "imported")}};
 }
 
-Values row(const BackendStatus& backend) {
-    return {{"name", Variant(backend.name)},
-            {"plugin", Variant(backend.plugin)},
-            {"state", Variant(std::string(name(backend.state)))},
-            {"detail", Variant(backend.detail)},
-            {"targets", Variant(static_cast<std::uint32_t>(backend.targets))},
-            {"object", Variant(sdbus::ObjectPath(backendPath(backend.name)))}};
+Row row(const BackendStatus& backend) {
+    return {{"name", backend.name},
+            {"plugin", backend.plugin},
+            {"state", std::string(name(backend.state))},
+            {"detail", backend.detail},
+            {"targets", static_cast<std::uint32_t>(backend.targets)},
+            {"object", sdbus::ObjectPath(backendPath(backend.name))}};
 }
 
-Values row(const PolicyInfo& policy) {
-    Values values{{"name", Variant(policy.name)}, {"description", Variant(policy.description)}, {"path", Variant(policy.path)}};
-    if (!policy.problem.empty()) values["problem"] = Variant(policy.problem);
+Row row(const PolicyInfo& policy) {
+    Row values{{"name", policy.name}, {"description", policy.description}, {"path", policy.path}};
+    if (!policy.problem.empty()) values.set("problem", policy.problem);
     return values;
 }
 
-Values row(const RunRecord& run) {
+Row row(const RunRecord& run) {
     const bool finished = run.state == RunState::Finished;
-    return {{"id", Variant(run.id)},
-            {"capsule", Variant(run.request.capsule)},
-            {"target", Variant(run.target)},
-            {"state", Variant(std::string(name(run.state)))},
-            {"outcome", Variant(finished ? std::string(name(run.report.outcome)) : std::string())},
-            {"exit-code", Variant(std::int32_t{run.report.exitCode})},
-            {"escape", Variant(escape(run))},
-            {"detail", Variant(run.report.detail)},
-            {"started", Variant(run.started)},
-            {"phases", Variant(phases(run.phases))}};
+    return {{"id", run.id},
+            {"capsule", run.request.capsule},
+            {"target", run.target},
+            {"state", std::string(name(run.state))},
+            {"outcome", finished ? std::string(name(run.report.outcome)) : std::string()},
+            {"exit-code", std::int32_t{run.report.exitCode}},
+            {"escape", escape(run)},
+            {"detail", busSentence(run.report.detail)},
+            {"started", run.started},
+            {"phases", phases(run.phases)}};
 }
 
-Values details(const RunRecord& run) {
-    Values values = row(run);
-    values["caller"] = Variant(run.request.caller.uid);
-    values["args"] = Variant(run.request.args);
+Row details(const RunRecord& run) {
+    Row values = row(run);
+    values.set("caller", run.request.caller.uid);
+    values.set("args", run.request.args);
     if (run.plan != nullptr) {
         std::vector<std::string> narrowed;
         for (const auto& taken : run.plan->narrowed) narrowed.push_back(taken.policy + ": " + taken.what);
-        values.merge(Values{{"argv", Variant(run.plan->argv)}, {"env", Variant(run.plan->env)}, {"image", Variant(run.plan->imageDigest)}, {"narrowed", Variant(narrowed)}});
+        values.set({{"argv", run.plan->argv}, {"env", run.plan->env}, {"image", run.plan->imageDigest}, {"narrowed", narrowed}});
     }
     if (run.state != RunState::Finished) return values;
     const RunReport& report = run.report;
-    if (report.error != Errc::None) values["error"] = Variant("org.recap1.Error." + std::string(name(report.error)));
-    values.merge(Values{{"left", Variant(report.left)},
-                        {"cpu-usec", Variant(report.cpuUsec)},
-                        {"memory-peak", Variant(report.memoryPeak)},
-                        {"pids-peak", Variant(report.pidsPeak)},
-                        {"log-bytes", Variant(report.logBytes)},
-                        {"oom", Variant(report.outOfMemory)},
-                        {"log-truncated", Variant(report.logTruncated)},
-                        {"artifacts", Variant(report.hasArtifacts)},
-                        {"unenforced-limits", Variant(report.unenforcedLimits)},
-                        {"omitted-mounts", Variant(report.omittedMounts)}});
+    if (report.error != Errc::None) values.set("error", "org.recap1.Error." + std::string(name(report.error)));
+    values.set({{"left", report.left},
+                {"cpu-usec", report.cpuUsec},
+                {"memory-peak", report.memoryPeak},
+                {"pids-peak", report.pidsPeak},
+                {"log-bytes", report.logBytes},
+                {"oom", report.outOfMemory},
+                {"log-truncated", report.logTruncated},
+                {"artifacts", report.hasArtifacts},
+                {"unenforced-limits", report.unenforcedLimits},
+                {"omitted-mounts", report.omittedMounts}});
     return values;
 }
 
-Values details(const RunPlan& plan) {
+Row details(const RunPlan& plan) {
     const SandboxSpec& sandbox = plan.sandbox;
     std::vector<std::string> narrowed;
     for (const auto& taken : plan.narrowed) narrowed.push_back(taken.policy + ": " + taken.what);
-    return {{"capsule", Variant(plan.request.capsule)},
-            {"target", Variant(plan.target.id.text())},
-            {"target-name", Variant(plan.target.name)},
-            {"image", Variant(plan.imageDigest)},
-            {"executable", Variant(plan.executable)},
-            {"argv", Variant(plan.argv)},
-            {"env", Variant(plan.env)},
-            {"workdir", Variant(plan.workdir)},
-            {"uid", Variant(plan.uid)},
-            {"gid", Variant(plan.gid)},
-            {"namespaces", Variant(namespaceNames(sandbox.namespaces))},
-            {"capabilities", Variant(capabilityNames(sandbox.capabilities))},
-            {"processes", Variant(label(kProcesses, sandbox.processes))},
-            {"view", Variant(label(kViews, sandbox.view))},
-            {"user", Variant(label(kUsers, sandbox.user))},
-            {"writes", Variant(sandbox.writes)},
-            {"memory", Variant(sandbox.limits.memory)},
-            {"cpu-milli", Variant(sandbox.limits.cpuMilli)},
-            {"pids", Variant(sandbox.limits.pids)},
-            {"scratch", Variant(sandbox.limits.scratch)},
-            {"timeout", Variant(static_cast<std::uint64_t>(sandbox.limits.timeout.count()))},
-            {"artifacts", Variant(plan.artifacts)},
-            {"artifacts-max", Variant(sandbox.artifactsMax)},
-            {"log-max", Variant(sandbox.logMax)},
-            {"freeze", Variant(sandbox.freeze)},
-            {"syscalls", Variant(std::vector<std::string>(sandbox.syscalls.begin(), sandbox.syscalls.end()))},
-            {"on-violation", Variant(label(kViolations, sandbox.onViolation))},
-            {"narrowed", Variant(narrowed)}};
+    return {{"capsule", plan.request.capsule},
+            {"target", plan.target.id.text()},
+            {"target-name", plan.target.name},
+            {"image", plan.imageDigest},
+            {"executable", plan.executable},
+            {"argv", plan.argv},
+            {"env", plan.env},
+            {"workdir", plan.workdir},
+            {"uid", plan.uid},
+            {"gid", plan.gid},
+            {"namespaces", namespaceNames(sandbox.namespaces)},
+            {"capabilities", capabilityNames(sandbox.capabilities)},
+            {"processes", label(kProcesses, sandbox.processes)},
+            {"view", label(kViews, sandbox.view)},
+            {"user", label(kUsers, sandbox.user)},
+            {"writes", sandbox.writes},
+            {"memory", sandbox.limits.memory},
+            {"cpu-milli", sandbox.limits.cpuMilli},
+            {"pids", sandbox.limits.pids},
+            {"scratch", sandbox.limits.scratch},
+            {"timeout", static_cast<std::uint64_t>(sandbox.limits.timeout.count())},
+            {"artifacts", plan.artifacts},
+            {"artifacts-max", sandbox.artifactsMax},
+            {"log-max", sandbox.logMax},
+            {"freeze", sandbox.freeze},
+            {"syscalls", std::vector<std::string>(sandbox.syscalls.begin(), sandbox.syscalls.end())},
+            {"on-violation", label(kViolations, sandbox.onViolation)},
+            {"narrowed", narrowed}};
 }
 
 }  // namespace recap::bus

@@ -55,7 +55,7 @@ void RunObject::ask(const Answer<Replies...>& answer, const char* action, const 
     right.message = "Authentication is required to use run of capsule $(capsule) on $(target), which somebody else started";
     right.sentence = "run " + id_ + " was started by somebody else, and you may not " + verb + " it";
     context_.authority.ask(
-        Asker::current(getObject(), interactive), std::move(right), [then = std::move(then)](std::uint32_t) { then(); },
+        Asker::current(getObject(), interactive), std::move(right), answer.later([then = std::move(then)](std::uint32_t) { then(); }),
         [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 
@@ -100,7 +100,7 @@ void RunObject::GetDetails(sdbus::Result<Values>&& result, Values options) {
         ask(answer, kRead, "GetDetails", *interactive, [&context = context_, id = id_, answer] {
             const RunRecord* run = context.rooms.runs.find(id);
             if (run == nullptr) return answer.refuse(Error{Errc::NotFound, "run " + id + " is not an object any more"});
-            answer.give(details(*run));
+            answer(whole(details(*run)));
         });
         return {};
     });
@@ -143,13 +143,14 @@ void RunObject::ListArtifacts(sdbus::Result<Rows>&& result, Values options) {
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
         ask(answer, kRead, "ListArtifacts", *interactive, [&context = context_, id = id_, answer] {
-            context.rooms.runs.artifacts(id, [answer](const Result<std::vector<Artifact>>& artifacts) {
+            context.rooms.runs.artifacts(id, answer.later([answer](const Result<std::vector<Artifact>>& artifacts) {
                 if (!artifacts) return answer.refuse(artifacts.error());
-                Rows rows;
-                for (const auto& artifact : *artifacts)
-                    rows.push_back({{"name", sdbus::Variant(artifact.name)}, {"size", sdbus::Variant(artifact.size)}, {"mode", sdbus::Variant(artifact.mode)}});
-                answer.give(rows);
-            });
+                Listing rows;
+                for (const auto& artifact : *artifacts) {
+                    if (!rows.add({{"name", artifact.name}, {"size", artifact.size}, {"mode", artifact.mode}})) break;
+                }
+                answer(std::move(rows).whole());
+            }));
         });
         return {};
     });
@@ -160,21 +161,21 @@ void RunObject::OpenArtifact(sdbus::Result<sdbus::UnixFd>&& result, std::string 
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
         ask(answer, kRead, "OpenArtifact", *interactive, [&context = context_, id = id_, name, answer] {
-            context.rooms.runs.openArtifact(id, name, [answer](Result<UniqueFd> pipe) {
+            context.rooms.runs.openArtifact(id, name, answer.later([answer](Result<UniqueFd> pipe) {
                 if (!pipe) return answer.refuse(pipe.error());
                 answer.give(handOver(std::move(*pipe)));
-            });
+            }));
         });
         return {};
     });
 }
 
-std::string RunObject::Capsule() { return record().request.capsule; }
-std::string RunObject::Target() { return record().target; }
+std::string RunObject::Capsule() { return briefText(record().request.capsule); }
+std::string RunObject::Target() { return briefText(record().target); }
 std::string RunObject::State() { return std::string(name(record().state)); }
 std::string RunObject::Outcome() { return record().state == RunState::Finished ? std::string(name(record().report.outcome)) : std::string(); }
 std::int32_t RunObject::ExitCode() { return record().state == RunState::Finished ? record().report.exitCode : 0; }
 std::map<std::string, std::uint64_t> RunObject::Phases() { return phases(record().phases); }
-std::string RunObject::Escape() { return escape(record()); }
+std::string RunObject::Escape() { return briefText(escape(record())); }
 
 }  // namespace recap::bus

@@ -13,6 +13,7 @@ Result<std::unique_ptr<Service>> Service::create(const Rooms& rooms) {
     if (!bus) return forward(std::move(bus));
     try {
         std::unique_ptr<Service> service(new Service(std::move(*bus), rooms));
+        if (auto listening = service->listen(); !listening) return forward(std::move(listening));
         service->capsulesChanged();
         for (const auto& status : rooms.targets.backends()) service->backendChanged(status);
         return service;
@@ -24,11 +25,36 @@ Result<std::unique_ptr<Service>> Service::create(const Rooms& rooms) {
 Service::Service(std::unique_ptr<Connection> bus, const Rooms& rooms)
     : bus_(std::move(bus)),
       authority_(**bus_),
+      refresh_(rooms.refreshAdmissions),
       context_{rooms, authority_, [this] { capsulesChanged(); }},
       driver_(sdbus::createProxy(**bus_, "org.freedesktop.DBus", "/org/freedesktop/DBus")),
-      manager_(**bus_, context_) {}
+      manager_(**bus_, context_) {
+    hideFolder(rooms.state);
+    context_.rooms.refreshAdmissions = [this](std::function<void()> then) { refresh_(std::move(then)); };
+}
 
 Service::~Service() = default;
+
+// One match for everybody who leaves the bus: to add one a caller would wait for the bus while a run is being started.
+Result<void> Service::listen() {
+    const std::string rule = "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
+                             "member='NameOwnerChanged',arg2=''";
+    leaving_ = (*bus_)->addMatch(rule, [this](sdbus::Message& message) {
+        guarded("leaving name", [&] {
+            std::string name;
+            message >> name;
+            left(name);
+        });
+    });
+    sd_event_source* source = nullptr;
+    int error = sd_event_add_defer(context_.rooms.loop, &source, onChanged, this);
+    if (error < 0) return failErrno("the bus's own turn", -error);
+    turn_.reset(source);
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    error = sd_event_source_set_priority(source, kBusPriority);
+    if (error < 0) return failErrno("the priority of the bus's own turn", -error);
+    return {};
+}
 
 Result<void> Service::publish() {
     try {
@@ -66,55 +92,67 @@ void Service::submitted(const RunId& id) {
 
 void Service::started(const RunPlan& plan) {
     guarded("RunStarted", [&] {
-        const auto object = runs_.find(plan.id);
-        if (object == runs_.end()) return;
-        object->second.changed({"State", "Target", "Phases"});
-        manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)), {{"id", sdbus::Variant(plan.id)},
-                                                                      {"capsule", sdbus::Variant(plan.request.capsule)},
-                                                                      {"target", sdbus::Variant(plan.target.id.text())}});
-        // After the launcher has its order: this asks the bus and waits for it.
+        if (!runs_.contains(plan.id)) return;
+        changedLater(plan.id);
+        manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)),
+                                Row{{"id", plan.id}, {"capsule", plan.request.capsule}, {"target", plan.target.id.text()}}.values());
         if (plan.request.lifetime == Lifetime::Caller) watch(plan.request.caller.busName);
     });
 }
 
 void Service::changed(const RunId& id, const Phases&) {
-    guarded("run's change", [&] {
-        if (const auto object = runs_.find(id); object != runs_.end()) object->second.changed({"State", "Phases"});
-    });
+    guarded("run's change", [&] { changedLater(id); });
+}
+
+void Service::changedLater(const RunId& id) {
+    changed_.insert(id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ONESHOT);
+}
+
+int Service::onChanged(sd_event_source*, void* self) {
+    auto& service = *static_cast<Service*>(self);
+    for (const auto& id : std::exchange(service.changed_, {})) {
+        guarded("run's change", [&] {
+            const auto object = service.runs_.find(id);
+            if (object != service.runs_.end()) object->second.changed({"State", "Target", "Phases"});
+        });
+    }
+    return 0;
 }
 
 void Service::finished(const RunReport& report) {
+    changed_.erase(report.id);
+    guarded("the ended run's change", [&] {
+        const auto object = runs_.find(report.id);
+        if (object != runs_.end()) object->second.changed({"State", "Target", "Outcome", "ExitCode", "Phases", "Escape"});
+    });
     guarded("RunFinished", [&] {
         const RunRecord* run = context_.rooms.runs.find(report.id);
-        const auto object = runs_.find(report.id);
-        if (run == nullptr || object == runs_.end()) return;
-        object->second.changed({"State", "Target", "Outcome", "ExitCode", "Phases", "Escape"});
-        Values details{{"id", sdbus::Variant(report.id)},
-                       {"capsule", sdbus::Variant(run->request.capsule)},
-                       {"target", sdbus::Variant(run->target)},
-                       {"escape", sdbus::Variant(escape(*run))},
-                       {"detail", sdbus::Variant(report.detail)},
-                       {"phases", sdbus::Variant(phases(run->phases))}};
-        if (report.error != Errc::None) details["error"] = sdbus::Variant("org.recap1.Error." + std::string(name(report.error)));
-        manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode, details);
+        if (run == nullptr || !runs_.contains(report.id)) return;
+        Row details{{"id", report.id},
+                    {"capsule", run->request.capsule},
+                    {"target", run->target},
+                    {"escape", escape(*run)},
+                    {"detail", busSentence(report.detail)},
+                    {"phases", phases(run->phases)}};
+        if (report.error != Errc::None) details.set("error", "org.recap1.Error." + std::string(name(report.error)));
+        manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode, details.values());
     });
 }
 
 void Service::expired(const RunId& id) {
-    guarded("ended run", [&] {
-        const auto object = runs_.find(id);
-        if (object == runs_.end()) return;
-        object->second.withdraw();
-        runs_.erase(object);
-    });
+    const auto object = runs_.find(id);
+    if (object == runs_.end()) return;
+    guarded("ended run", [&] { object->second.withdraw(); });
+    runs_.erase(object);
 }
 
 void Service::targetAdded(const Target& target) {
-    guarded("TargetAdded", [&] { manager_.emitTargetAdded(target.id.text(), row(target)); });
+    guarded("TargetAdded", [&] { manager_.emitTargetAdded(busText(target.id.text()), row(target).values()); });
 }
 
 void Service::targetRemoved(const TargetId& id) {
-    guarded("TargetRemoved", [&] { manager_.emitTargetRemoved(id.text(), {}); });
+    guarded("TargetRemoved", [&] { manager_.emitTargetRemoved(busText(id.text()), {}); });
 }
 
 void Service::backendChanged(const BackendStatus& status) {
@@ -126,12 +164,8 @@ void Service::backendChanged(const BackendStatus& status) {
 
 // Kept until the name goes, which it does once: a client that runs much is asked about once.
 void Service::watch(const std::string& busName) {
-    std::erase_if(watched_, [](const auto& watched) { return watched.second.gone; });
-    if (busName.empty() || watched_.contains(busName)) return;
-    const std::string rule = "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
-                             "member='NameOwnerChanged',arg0='" + busName + "',arg2=''";
-    watched_[busName].slot = (*bus_)->addMatch(rule, [this, busName](sdbus::Message&) { left(busName); });
-    // It may have gone before the watch was there.
+    if (busName.empty() || !watched_.insert(busName).second) return;
+    // It may have gone before it was watched.
     driver_->callMethodAsync("NameHasOwner")
         .onInterface("org.freedesktop.DBus")
         .withArguments(busName)
@@ -141,9 +175,8 @@ void Service::watch(const std::string& busName) {
 }
 
 void Service::left(const std::string& busName) {
-    const auto watched = watched_.find(busName);
-    if (watched == watched_.end() || watched->second.gone) return;
-    watched->second.gone = true;  // released later: this may be its own callback
+    authority_.left(busName);
+    if (watched_.erase(busName) == 0) return;
     guarded("leaving caller", [&] { context_.rooms.runs.callerGone(busName); });
 }
 

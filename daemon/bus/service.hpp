@@ -4,10 +4,12 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "daemon/bus/connection.hpp"
 #include "daemon/bus/manager.hpp"
+#include "daemon/bus/refresh.hpp"
 #include "daemon/bus/rooms.hpp"
 #include "daemon/bus/run_object.hpp"
 #include "daemon/bus/small_objects.hpp"
@@ -36,22 +38,25 @@ public:
 
 private:
     Service(std::unique_ptr<Connection> bus, const Rooms& rooms);
+    Result<void> listen();
     void watch(const std::string& busName);
     void left(const std::string& busName);
+    void changedLater(const RunId& id);
+    static int onChanged(sd_event_source* source, void* self);
 
     std::unique_ptr<Connection> bus_;
     Authority authority_;
+    Refresh refresh_;
     Context context_;
     std::unique_ptr<sdbus::IProxy> driver_;
     Manager manager_;
     std::map<RunId, RunObject> runs_;
     std::map<std::string, CapsuleObject> capsules_;
     std::map<std::string, BackendObject> backends_;
-    struct Watched {
-        sdbus::Slot slot;
-        bool gone = false;
-    };
-    std::map<std::string, Watched> watched_;  // callers whose runs end with them
+    std::set<std::string> watched_;  // callers whose runs end with them
+    std::set<RunId> changed_;        // runs whose PropertiesChanged is still to be sent: one a turn, whatever happened in it
+    EventSource turn_;
+    sdbus::Slot leaving_;
 };
 
 }  // namespace recap::bus

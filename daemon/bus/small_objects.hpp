@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "daemon/bus/door.hpp"
 #include "daemon/bus/rows.hpp"
 #include "dbus/org.recap1.Backend.adaptor.hpp"
 #include "dbus/org.recap1.Capsule.adaptor.hpp"
@@ -26,7 +27,7 @@ public:
         getObject().emitInterfacesAddedSignal({Capsule_adaptor::INTERFACE_NAME});
     }
     ~CapsuleObject() {
-        getObject().emitInterfacesRemovedSignal({Capsule_adaptor::INTERFACE_NAME});
+        guarded("leaving capsule", [this] { getObject().emitInterfacesRemovedSignal({Capsule_adaptor::INTERFACE_NAME}); });
         unregisterAdaptor();
     }
     void update(const State& state) {
@@ -36,8 +37,8 @@ public:
     }
 
 private:
-    std::string Name() override { return name_; }
-    std::string Version() override { return state_.version; }
+    std::string Name() override { return briefText(name_); }
+    std::string Version() override { return briefText(state_.version); }
     std::string Digest() override { return state_.digest; }
     bool Enabled() override { return state_.enabled; }
 
@@ -53,7 +54,7 @@ public:
         getObject().emitInterfacesAddedSignal({Backend_adaptor::INTERFACE_NAME});
     }
     ~BackendObject() {
-        getObject().emitInterfacesRemovedSignal({Backend_adaptor::INTERFACE_NAME});
+        guarded("leaving backend", [this] { getObject().emitInterfacesRemovedSignal({Backend_adaptor::INTERFACE_NAME}); });
         unregisterAdaptor();
     }
     void update(const BackendStatus& status) {
@@ -63,8 +64,8 @@ public:
     }
 
 private:
-    std::string Name() override { return name_; }
-    std::string Plugin() override { return plugin_; }
+    std::string Name() override { return briefText(name_); }
+    std::string Plugin() override { return briefText(plugin_); }
     std::string State() override { return state_; }
 
     std::string name_;

@@ -13,6 +13,8 @@ namespace recap {
 // The index with its writing side; implemented by daemon/images over state/images. On the loop.
 class ImageStore : public ImageIndex {
 public:
+    // Whether an import may be called so: a NAME[:TAG], or empty.
+    virtual Result<void> checkReference(const std::string& reference) const = 0;
     // Its digest. `reference`: what it is to be called; empty: as the archive calls it. Another image's reference moves.
     virtual Result<std::string> record(ImportedImage imported, const std::string& reference) = 0;
     virtual Result<void> forget(const std::string& digest) = 0;                 // after the launcher has removed it

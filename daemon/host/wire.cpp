@@ -243,6 +243,11 @@ std::size_t characterLength(std::string_view text) {
         (first == 0xf4 && second > 0x8f))
         return 0;
     if (first == 0xc2 && second < 0xa0) return 0;  // C1 controls
+    // Noncharacters, which sd-bus refuses: U+FDD0 to U+FDEF, and the last two of each plane.
+    const unsigned last = byte(length - 1);
+    if (first == 0xef && second == 0xb7 && last >= 0x90 && last <= 0xaf) return 0;
+    const bool planeEnd = (first == 0xef && second == 0xbf) || (length == 4 && (second & 0x0fu) == 0x0f && byte(2) == 0xbf);
+    if (planeEnd && last >= 0xbe) return 0;
     return length;
 }
 

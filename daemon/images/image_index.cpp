@@ -50,10 +50,8 @@ Result<void> writeAtomically(const fs::path& path, std::string_view bytes) {
 Result<std::vector<std::string>> referencesFor(const std::vector<std::string>& asked, const std::string& annotation) {
     std::vector<std::string> references;
     for (const auto& text : asked) {
-        auto reference = parseReference(text);
+        auto reference = parseName(text);
         if (!reference) return forward(std::move(reference));
-        if (!reference->digest.empty())
-            return fail(Errc::InvalidArgument, "image reference '" + text + "': an image's name is NAME:TAG, without a digest");
         references.push_back(reference->text());
     }
     if (references.empty() && !annotation.empty()) {

@@ -75,4 +75,11 @@ Result<Reference> parseReference(std::string_view text) {
     return reference;
 }
 
+Result<Reference> parseName(std::string_view text) {
+    auto reference = parseReference(text);
+    if (reference && !reference->digest.empty())
+        return fail(Errc::InvalidArgument, "image reference " + image::shown(text) + ": an image's name is NAME:TAG, without a digest");
+    return reference;
+}
+
 }  // namespace recap::images

@@ -19,4 +19,7 @@ struct Reference {
 
 Result<Reference> parseReference(std::string_view text);
 
+// What an image may be called: NAME[:TAG], without a digest.
+Result<Reference> parseName(std::string_view text);
+
 }  // namespace recap::images

@@ -155,6 +155,12 @@ Result<void> CapsuleFiles::checkPlace(const std::string& name, bool replace) con
     return {};
 }
 
+Result<std::string> CapsuleFiles::nameIn(std::string_view toml) const {
+    auto read = manifest::readManifest(toml, "capsule.toml");
+    if (!read) return fail(Errc::InvalidArgument, manifest::join(read.diagnostics));
+    return read.value->name;
+}
+
 Result<std::string> CapsuleFiles::install(std::string_view toml, bool replace) {
     auto read = manifest::readManifest(toml, "capsule.toml");
     if (!read) return fail(Errc::InvalidArgument, manifest::join(read.diagnostics));

@@ -24,6 +24,7 @@ public:
 
     Result<const CapsuleInfo*> find(std::string_view name) const override;
     std::vector<const CapsuleInfo*> list() const override;
+    Result<std::string> nameIn(std::string_view toml) const override;
     Result<std::string> install(std::string_view toml, bool replace) override;
     Result<void> remove(std::string_view name) override;
     Result<void> reload() override;

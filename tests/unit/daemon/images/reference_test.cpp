@@ -50,5 +50,11 @@ TEST(Reference, RefusesWhatIsNone) {
     }
 }
 
+TEST(Reference, AnImagesNameHasNoDigest) {
+    EXPECT_EQ(parseName("recap/tool:1")->text(), "recap/tool:1");
+    EXPECT_EQ(parseName("a:1@sha256:" + kHex).error().code, Errc::InvalidArgument);
+    EXPECT_EQ(parseName("Not A Name").error().code, Errc::InvalidArgument);
+}
+
 }  // namespace
 }  // namespace recap::images

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the bus room speaks for, driven by hand.
+#pragma once
+
+#include <stdexcept>
+
+#include "daemon/bus/rooms.hpp"
+
+namespace recap::test {
+
+struct FakeLauncher : Launcher {
+    std::vector<Reply<std::vector<AdmissionState>>> imagesAsked;
+    std::vector<std::string> removed;
+    int imports = 0;
+
+    bool available() const override { return true; }
+    void inspect(int, Reply<TargetFacts>) override {}
+    void start(const RunPlan&, Reply<UniqueFd>) override {}
+    void signal(const RunId&, int, Reply<void>) override {}
+    void stop(const RunId&, std::chrono::microseconds, Reply<void>) override {}
+    void log(const RunId&, Reply<UniqueFd>) override {}
+    void collect(const RunId&, Reply<UniqueFd>) override {}
+    void ack(const RunId&) override {}
+    void list(Reply<std::vector<LaunchedRun>>) override {}
+    void importImage(UniqueFd, Reply<ImportedImage> reply) override {
+        ++imports;
+        reply(fail(Errc::NotSupported, "not here"));
+    }
+    void removeImage(const std::string& digest, Reply<void> reply) override {
+        removed.push_back(digest);
+        reply({});
+    }
+    void images(Reply<std::vector<AdmissionState>> reply) override { imagesAsked.push_back(std::move(reply)); }
+};
+
+struct FakePlanner : Planner {
+    Result<RunPlan> plan(const RunId&, const RunRequest&, const Target&) override { return fail(Errc::NotSupported, "not here"); }
+};
+
+struct FakeRuns : RunTable {
+    std::map<RunId, RunRecord> runs;
+    std::vector<Artifact> artifactsOfAll;
+    std::vector<std::string> gone;
+    std::vector<RunRequest> submitted;
+    bool broken = false;
+    Error outputError{Errc::NotFound, "no output"};
+
+    Result<RunId> submit(RunRequest request) override {
+        if (broken) throw std::runtime_error("broken inside");
+        submitted.push_back(std::move(request));
+        return RunId("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    }
+    const RunRecord* find(const RunId& id) const override {
+        const auto found = runs.find(id);
+        return found == runs.end() ? nullptr : &found->second;
+    }
+    std::vector<const RunRecord*> current() const override { return {}; }
+    Result<RunPage> list(const RunFilter& filter) const override {
+        RunPage page;
+        for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
+            if (filter.before.empty() || run->first < filter.before) page.runs.push_back(run->second);
+        }
+        return page;
+    }
+    void plan(RunRequest, Reply<RunPlan> reply) override { reply(fail(Errc::NotSupported, "not here")); }
+    void stop(const RunId&, std::chrono::microseconds, Reply<void> reply) override { reply({}); }
+    void signal(const RunId&, int, Reply<void> reply) override { reply({}); }
+    Result<OutputChunk> output(const RunId&, Stream, std::uint64_t, std::uint32_t) override { return tl::unexpected<Error>(outputError); }
+    Result<UniqueFd> openOutput(const RunId&, Stream) override { return fail(Errc::NotSupported, "not here"); }
+    void artifacts(const RunId&, Reply<std::vector<Artifact>> reply) override { reply(artifactsOfAll); }
+    void openArtifact(const RunId&, const std::string&, Reply<UniqueFd> reply) override { reply(fail(Errc::NotSupported, "not here")); }
+    void callerGone(const std::string& busName) override { gone.push_back(busName); }
+};
+
+struct FakeCapsules : CapsuleStore {
+    CapsuleInfo info;
+    int installed = 0;
+    FakeCapsules() {
+        info.name = "tool";
+        info.image = "recap/tool:1";
+    }
+    Result<const CapsuleInfo*> find(std::string_view name) const override {
+        if (name != info.name) return fail(Errc::NotFound, "no such capsule");
+        return &info;
+    }
+    std::vector<const CapsuleInfo*> list() const override { return {&info}; }
+    Result<std::string> nameIn(std::string_view toml) const override { return std::string(toml); }
+    Result<std::string> install(std::string_view toml, bool) override {
+        ++installed;
+        return std::string(toml);
+    }
+    Result<void> remove(std::string_view) override { return {}; }
+    Result<void> reload() override { return {}; }
+};
+
+struct FakePolicies : PolicyStore {
+    mutable int listed = 0;
+    std::vector<PolicyInfo> list() const override {
+        ++listed;
+        return {};
+    }
+    Result<void> reload() override { return {}; }
+};
+
+struct FakeImages : ImageStore {
+    Image image;
+    bool broken = false;
+    FakeImages() {
+        image.digest = std::string(64, 'a');
+        image.references = {"recap/tool:1"};
+    }
+    Result<const Image*> find(std::string_view reference) const override {
+        if (reference != "recap/tool:1") return fail(Errc::NotFound, "no such image");
+        return &image;
+    }
+    std::vector<const Image*> list() const override {
+        if (broken) throw std::runtime_error("broken inside");
+        return {&image};
+    }
+    Result<void> checkReference(const std::string& reference) const override {
+        if (reference == "Bad Name") return fail(Errc::InvalidArgument, "a bad name");
+        return {};
+    }
+    Result<std::string> record(ImportedImage, const std::string&) override { return fail(Errc::NotSupported, "not here"); }
+    Result<void> forget(const std::string&) override { return {}; }
+    void admissions(const std::vector<AdmissionState>&) override {}
+};
+
+}  // namespace recap::test
