@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -42,6 +43,9 @@ struct LaunchedRun {  // of LIST
     RunReport report;
 };
 
+// As launcher::Feature of its protocol.
+enum LauncherFeature : std::uint64_t { kCanObserve = 1, kCanLayer = 2, kCanClonePlaced = 4, kCanKillCgroup = 8, kCanLimit = 16 };
+
 class Launcher {
 public:
     template <class T>
@@ -49,6 +53,7 @@ public:
 
     virtual ~Launcher() = default;
     virtual bool available() const = 0;
+    virtual std::uint64_t features() const { return 0; }  // bits of LauncherFeature: what its probe found; 0 while it is away
     virtual void inspect(int pidfd, Reply<TargetFacts> reply) = 0;
     // The reply's fd is the run's log (read-only), absent where the caller gave both stdout and stderr.
     virtual void start(const RunPlan& plan, Reply<UniqueFd> reply) = 0;

@@ -81,6 +81,7 @@ void LauncherClient::tryConnect() {
         auto hello = bodyOf<launcher::Hello>(std::move(message));
         if (!hello) return lose(std::move(hello.error()));
         ready_ = true;
+        features_ = hello->features;
         backoffUsec_ = kFirstBackoffUsec;
         events_.connected();
     });

@@ -29,6 +29,7 @@ public:
     void connect();
 
     bool available() const override { return ready_; }
+    std::uint64_t features() const override { return ready_ ? features_ : 0; }
     void inspect(int pidfd, Reply<TargetFacts> reply) override;
     void start(const RunPlan& plan, Reply<UniqueFd> reply) override;
     void signal(const RunId& id, int signal, Reply<void> reply) override;
@@ -72,6 +73,7 @@ private:
     sd_event_source* io_ = nullptr;
     sd_event_source* timer_ = nullptr;
     sd_event_source* deferred_ = nullptr;
+    std::uint64_t features_ = 0;
     bool ready_ = false;
     std::uint32_t sequence_ = 0;
     std::uint64_t backoffUsec_;
