@@ -5,12 +5,9 @@
 
 #include <algorithm>
 
+#include "daemon/core/process.hpp"
+
 namespace recap::host {
-namespace {
-
-constexpr std::string_view kLauncherCgroup = "/system.slice/recap-launcher.service";
-
-}  // namespace
 
 PluginHosts::PluginHosts(sd_event* loop, std::string socketFolder, TargetSink& sink, HostTimes times)
     : loop_(loop), socketFolder_(std::move(socketFolder)), sink_(sink), times_(times) {}
