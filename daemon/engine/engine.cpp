@@ -115,7 +115,8 @@ Result<RunPlan> Engine::makePlan(const RunId& id, const RunRequest& request, con
     const Authorisation& allowed = *request.authorised;
     const auto capsule = parts_.capsules.find(request.capsule);
     const std::uint64_t revision = capsule ? (*capsule)->revision : 0;
-    if (allowed.backend != target.id.backend || allowed.digest != plan->imageDigest || allowed.revision != revision)
+    const bool anotherLife = allowed.startTime != 0 && allowed.startTime != target.startTime;
+    if (anotherLife || allowed.backend != target.id.backend || allowed.digest != plan->imageDigest || allowed.revision != revision)
         return fail(Errc::Denied, "capsule '" + request.capsule + "', its image or target '" + request.target +
                                       "' changed after the authorisation; ask again");
     return plan;

@@ -121,10 +121,12 @@ TEST_F(EngineTest, WithoutALauncherARunIsNotStartedAndSaysSo) {
 TEST_F(EngineTest, WhatPolkitAllowedIsWhatIsPlanned) {
     spine.haveTarget();
     RunRequest request = spine.request();
-    request.authorised = Authorisation{"docker", spine.planner.digest, 7};
+    const std::uint64_t startTime = pinProcess(::getpid()).value().startTime;
+    request.authorised = Authorisation{"docker", spine.planner.digest, 7, startTime};
     ASSERT_TRUE(spine.engine->submit(request));
     turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
-    for (const auto& other : {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7}, Authorisation{"docker", spine.planner.digest, 6}}) {
+    for (const auto& other : {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7}, Authorisation{"docker", spine.planner.digest, 6},
+                              Authorisation{"docker", spine.planner.digest, 7, startTime + 1}}) {
         request.authorised = other;
         const auto before = spine.notes.reports.size();
         ASSERT_TRUE(spine.engine->submit(request));
