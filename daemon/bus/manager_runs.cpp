@@ -54,10 +54,14 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
     asked.request.capsule = capsule;
     asked.request.target = target;
     asked.request.args = std::move(args);
-    if (const auto resolved = context_.rooms.targets.resolve(target)) asked.request.target = (*resolved)->id.text();
+    std::uint64_t startTime = 0;
+    if (const auto resolved = context_.rooms.targets.resolve(target)) {
+        asked.request.target = (*resolved)->id.text();
+        startTime = (*resolved)->startTime;
+    }
     asked.right = runRight(context_.rooms, capsule, asked.request.target, verb);
     const auto info = context_.rooms.capsules.find(capsule);
-    asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0};
+    asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0, startTime};
     asked.asker = Asker::current(getObject(), interactive);
     return asked;
 }

@@ -35,6 +35,7 @@ public:
     virtual void added(Target target) = 0;                                               // or changed: same id
     virtual void removed(const TargetId& id) = 0;
     virtual void state(BackendStatus status) = 0;
+    virtual void forgotten(const std::string&) {}  // that backend is configured no more; its targets went before
 };
 
 // Backends that find a target only when asked for it (process: any pid) offer this; the answer arrives in the sink first.

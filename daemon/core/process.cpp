@@ -59,6 +59,11 @@ std::vector<std::string> cgroupsOf(std::string_view text) {
 
 }  // namespace
 
+bool isIn(const PinnedProcess& process, const std::string& cgroup) {
+    return std::any_of(process.cgroups.begin(), process.cgroups.end(),
+                       [&](const std::string& own) { return own == cgroup || (cgroup != "/" && own.starts_with(cgroup + "/")); });
+}
+
 bool ended(const UniqueFd& pidfd) {
     pollfd poll{pidfd.get(), POLLIN, 0};
     return ::poll(&poll, 1, 0) != 0;

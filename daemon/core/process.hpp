@@ -22,6 +22,13 @@ struct PinnedProcess {
 // Errc::TargetGone where there is no such process (any more). Needs no right over the process.
 Result<PinnedProcess> pinProcess(pid_t pid);
 
+// Of recap-launcher as it is installed; its capsules are below it.
+inline const std::string kLauncherCgroup = "/system.slice/recap-launcher.service";
+
+// In that cgroup or below it, in any hierarchy: a container's own systemd moves itself into a cgroup within. Everything is below
+// "/", so that only what is right in it counts there.
+bool isIn(const PinnedProcess& process, const std::string& cgroup);
+
 // True once the process has ended.
 bool ended(const UniqueFd& pidfd);
 

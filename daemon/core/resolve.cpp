@@ -17,6 +17,13 @@ bool isIdPrefix(std::string_view text) {
     return digits.size() >= kShortestPrefix && digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
+bool isNumber(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// Any user names its processes, so that such a name must not stand in for, or in the way of, one that somebody else gave.
+constexpr std::string_view kOwnName = "process";  // the runtime of targets that no runtime keeps
+
 std::string describe(const std::vector<const Target*>& targets) {
     std::string text;
     for (std::size_t i = 0; i < std::min(targets.size(), kCandidatesSaid); ++i) {
@@ -40,13 +47,19 @@ Result<const Target*> TargetTable::resolve(std::string_view text) const {
     const auto colon = text.find(':');
     const std::string backend(colon == std::string_view::npos ? std::string_view() : text.substr(0, colon));
     const auto rest = colon == std::string_view::npos ? text : text.substr(colon + 1);
+    const auto isProcess = [this](const std::string& name) {
+        const auto status = backends_.find(name);
+        return status != backends_.end() && status->second.plugin == "process";
+    };
     std::vector<const Target*> exact, named, prefixed;
     for (const auto& [id, entry] : entries_) {
         if (!backend.empty() && id.backend != backend) continue;
         if (id.id == rest) exact.push_back(&entry.target);
-        if (entry.target.name == rest) named.push_back(&entry.target);
+        if (entry.target.name == rest && !(isNumber(rest) && isProcess(id.backend))) named.push_back(&entry.target);
         if (isIdPrefix(rest) && id.id.starts_with(rest)) prefixed.push_back(&entry.target);
     }
+    const auto ownName = [](const Target* target) { return target->runtime == kOwnName; };
+    if (!std::all_of(named.begin(), named.end(), ownName)) std::erase_if(named, ownName);
     for (const auto* matches : {&exact, &named, &prefixed}) {
         if (matches->size() == 1) return matches->front();
         if (!matches->empty())

@@ -32,7 +32,8 @@ enum class Lifetime { Detached, Caller };
 struct Authorisation {
     std::string backend;
     std::string digest;  // of the capsule's image; empty: it was not known
-    std::uint64_t revision = 0;  // of the capsule
+    std::uint64_t revision = 0;   // of the capsule
+    std::uint64_t startTime = 0;  // of the target's first process, so that its id is this life's; 0: it was not known
 };
 
 struct RunRequest {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ struct PluginSetting {
     std::string plugin;  // what serves it; NAME where not said
     // Whose targets are this backend's: patterns (fnmatch(3), '*' passes '/') of their cgroups' paths. Empty: anybody's.
     std::vector<std::string> cgroups{};
+    // What its host reads of the same table: a host that read other values has to be another one.
+    std::map<std::string, std::vector<std::string>> values{};
+    bool operator==(const PluginSetting&) const = default;
 };
 
 // recapd's own part of recapd.toml, read by loadSettings() of daemon/plan. A plugin's further settings are read by its host,

@@ -38,6 +38,7 @@ struct TargetFacts {
     std::uint64_t capBounding = 0;
     std::uint64_t capEffective = 0;
     std::vector<std::string> foreignMounts;
+    bool operator==(const TargetFacts&) const = default;
 };
 
 enum class TargetState { Running, Paused, Stopped };

@@ -38,19 +38,23 @@ void TargetTable::state(BackendStatus status) {
     for (auto* listener : listeners_) listener->backendChanged(known);
 }
 
+// Listeners hear that it is away: they may have objects that show its state.
+void TargetTable::forgotten(const std::string& backend) {
+    const auto known = backends_.extract(backend);
+    if (known.empty()) return;
+    BackendStatus status = known.mapped();
+    status.state = BackendState::Unavailable;
+    status.detail = "no longer in recapd.toml";
+    for (auto* listener : listeners_) listener->backendChanged(status);
+}
+
 void TargetTable::insert(Target target) {
     const TargetId id = target.id;
     const auto known = entries_.find(id);
     if (known != entries_.end()) {
         Target& old = known->second.target;
         const bool sameLife = old.pid == target.pid && (target.startTime == 0 || old.startTime == target.startTime);
-        if (sameLife) {
-            target.startTime = old.startTime;
-            target.pidfd = std::move(old.pidfd);
-            target.facts = std::move(old.facts);
-            old = std::move(target);
-            return;
-        }
+        if (sameLife) return update(known->second, std::move(target));
         drop(id, goneError(id));
     }
     Entry entry;
@@ -64,6 +68,25 @@ void TargetTable::insert(Target target) {
     for (auto* listener : listeners_) listener->targetAdded(placed.target);
 }
 
+// The same life. In another cgroup it is checked and inspected anew: what was expected of it holds no more.
+void TargetTable::update(Entry& entry, Target target) {
+    Target old = std::exchange(entry.target, std::move(target));
+    entry.target.startTime = old.startTime;
+    entry.target.pidfd = std::move(old.pidfd);
+    if (entry.target.pidfd && entry.target.cgroup == old.cgroup) {
+        entry.target.facts = std::move(old.facts);
+        return;
+    }
+    const auto pinned = pin(entry);
+    entry.problem = pinned ? Error{Errc::None, {}} : pinned.error();
+    if (pinned) {
+        entry.asked = false;  // an answer about the old pidfd is no longer waited for
+        return want(entry, !entry.waiting.empty());
+    }
+    std::erase(toInspect_, entry.target.id);
+    for (auto& waiting : std::exchange(entry.waiting, {})) waiting(tl::unexpected(pinned.error()));
+}
+
 // Opens the pidfd first, then checks that start time and cgroup are what the backend spoke of.
 Result<void> TargetTable::pin(Entry& entry) {
     Target& target = entry.target;
@@ -73,8 +96,9 @@ Result<void> TargetTable::pin(Entry& entry) {
     if (!pinned) return forward(std::move(pinned), who);
     if (target.startTime != 0 && target.startTime != pinned->startTime)
         return fail(Errc::TargetGone, who + ": process " + std::to_string(target.pid) + " is another one than its backend saw");
-    const auto& cgroups = pinned->cgroups;
-    if (!target.cgroup.empty() && std::find(cgroups.begin(), cgroups.end(), target.cgroup) == cgroups.end())
+    // Whatever its backend says: an honest host leaves it out.
+    if (isIn(*pinned, kLauncherCgroup)) return fail(Errc::Denied, who + ": process " + std::to_string(target.pid) + " is RECap's own");
+    if (!target.cgroup.empty() && !isIn(*pinned, target.cgroup))
         return fail(Errc::Denied, who + ": process " + std::to_string(target.pid) + " is not in cgroup " + target.cgroup +
                                       ", which its backend names; is the backend's configuration that of this host?");
     target.startTime = pinned->startTime;
@@ -178,6 +202,13 @@ void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, 
         const bool telling = !done && done.error().code != Errc::NotSupported && (named || done.error().code != Errc::NotFound);
         search(text, wanted, telling ? done.error() : missing, ready);
     });
+}
+
+void TargetTable::refresh(const TargetId& id, Ready ready) {
+    const auto known = entries_.find(id);
+    if (known == entries_.end()) return ready(tl::unexpected(goneError(id)));
+    known->second.target.facts.reset();
+    this->ready(id, std::move(ready));
 }
 
 void TargetTable::ready(const TargetId& id, Ready ready) {

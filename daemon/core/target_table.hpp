@@ -40,13 +40,19 @@ public:
     void added(Target target) override;
     void removed(const TargetId& id) override;
     void state(BackendStatus status) override;
+    void forgotten(const std::string& backend) override;
 
-    // "BACKEND:ID", "BACKEND:NAME", either with an id's first 12 hex digits or more, or the same without a backend.
+    // "BACKEND:ID", "BACKEND:NAME", either with an id's first 12 hex digits or more, or the same without a backend. An id wins over
+    // a name, a name over a prefix; a name that a process gave itself yields to every other, and digits of the process backend are
+    // a pid only.
     // NotFound and Ambiguous say what there is.
     Result<const Target*> resolve(std::string_view text) const;
     // Resolves, finds a pid that no snapshot has, and waits for INSPECT; may answer from inside the call. What it hands
     // over has a pidfd and facts. TargetGone where the target ends meanwhile, Unavailable where the launcher is away.
     void whenReady(const std::string& text, Ready ready);
+    // Forgets what INSPECT found of that target and asks anew: a first process may take another identity, or move. Answers as
+    // whenReady() does.
+    void refresh(const TargetId& id, Ready ready);
     // The launcher has (re)connected: what could not be inspected is asked about.
     void launcherConnected();
 
@@ -63,6 +69,7 @@ private:
     };
 
     void insert(Target target);
+    void update(Entry& entry, Target target);
     Result<void> pin(Entry& entry);
     void drop(const TargetId& id, const Error& why);
     void want(Entry& entry, bool urgent);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "daemon/core/process.hpp"
+
 namespace recap {
 namespace {
 
@@ -115,7 +117,8 @@ Result<RunPlan> Engine::makePlan(const RunId& id, const RunRequest& request, con
     const Authorisation& allowed = *request.authorised;
     const auto capsule = parts_.capsules.find(request.capsule);
     const std::uint64_t revision = capsule ? (*capsule)->revision : 0;
-    if (allowed.backend != target.id.backend || allowed.digest != plan->imageDigest || allowed.revision != revision)
+    const bool anotherLife = allowed.startTime != 0 && allowed.startTime != target.startTime;
+    if (anotherLife || allowed.backend != target.id.backend || allowed.digest != plan->imageDigest || allowed.revision != revision)
         return fail(Errc::Denied, "capsule '" + request.capsule + "', its image or target '" + request.target +
                                       "' changed after the authorisation; ask again");
     return plan;
@@ -129,12 +132,13 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.state = RunState::Starting;
     const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
+    if (run.askedTarget) return;  // told the first time
     for (auto* listener : listeners_) listener->started(*run.plan);
 }
 
 void Engine::launched(const RunId& id, Result<UniqueFd> log) {
     Run* run = known(id);
-    if (run == nullptr) return;
+    if (run == nullptr || (!log && lookAgain(*run, log.error()))) return;
     // The capsule has its own copies now: ours would keep the caller's pipes open, and the target's pidfd.
     run->record.request.stdio = {};
     if (run->plan != nullptr) {
@@ -144,6 +148,24 @@ void Engine::launched(const RunId& id, Result<UniqueFd> log) {
     if (run->concluded) return;
     if (!log) return refuse(*run, log.error());
     if (*log) run->log = std::make_shared<LogReader>(std::move(*log));
+}
+
+// The launcher sees the target as it is now, the plan was made for what INSPECT once found: where that has changed (another identity
+// after an exec, another cgroup) it is planned and started once more.
+bool Engine::lookAgain(Run& run, const Error& why) {
+    if (run.concluded || run.askedTarget || (why.code != Errc::Denied && why.code != Errc::TargetGone)) return false;
+    if (run.plan == nullptr || !run.plan->target.pidfd || recap::ended(*run.plan->target.pidfd)) return false;
+    run.askedTarget = true;
+    run.record.state = RunState::Pending;  // a stop meanwhile is ours to answer
+    parts_.targets.refresh(run.plan->target.id, [this, id = run.record.id, why, before = run.plan->target.facts](const Result<Target>& target) {
+        Run* again = known(id);
+        if (again == nullptr) return;
+        if (again->plan != nullptr) again->plan->target.pidfd.reset();
+        if (again->concluded) return;
+        if (target && target->facts == before) return refuse(*again, why);
+        decide(*again, target);
+    });
+    return true;
 }
 
 void Engine::refuse(Run& run, const Error& why) {

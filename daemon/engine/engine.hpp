@@ -78,6 +78,7 @@ private:
         bool concluded = false;  // has its report; the ledger may still be writing it
         bool durable = false;
         bool askedAdmission = false;
+        bool askedTarget = false;
         std::uint64_t expires = 0;  // CLOCK_MONOTONIC, µs
         std::vector<std::function<void()>> onceKept;
     };
@@ -90,6 +91,7 @@ private:
     Result<RunPlan> makePlan(const RunId& id, const RunRequest& request, const Target& target);
     void launch(Run& run, RunPlan plan);
     void launched(const RunId& id, Result<UniqueFd> log);
+    bool lookAgain(Run& run, const Error& why);
     void refuse(Run& run, const Error& why);
     void conclude(Run& run, RunReport report);
     void announce(Run& run, const Result<void>& durable);

@@ -8,12 +8,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 namespace recap::host {
 namespace {
 
-constexpr int kRecordsPerTurn = 64;  // then the loop's other work has its turn
-constexpr std::size_t kMaxSearches = 256;
+constexpr int kRecordsPerTurn = 64;       // then the loop's other work has its turn
+constexpr std::size_t kMaxQueued = 4;     // searches behind the one under way: whoever may run must not keep a host busy
+constexpr std::size_t kMaxMissing = 256;  // remembered
 constexpr std::uint64_t kTimerAccuracy = 100'000;
 
 EventSource ownSource(sd_event_source* source) {
@@ -22,8 +24,15 @@ EventSource ownSource(sd_event_source* source) {
 
 }  // namespace
 
-HostConnection::HostConnection(sd_event* loop, std::string socketPath, PluginSetting setting, TargetSink& sink, HostTimes times)
-    : loop_(loop), path_(std::move(socketPath)), setting_(std::move(setting)), sink_(sink), times_(times), random_(std::random_device{}()) {
+HostConnection::HostConnection(sd_event* loop, std::string socketPath, PluginSetting setting, TargetSink& sink, HostTimes times,
+                               IsOwn isOwn)
+    : loop_(loop),
+      path_(std::move(socketPath)),
+      setting_(std::move(setting)),
+      sink_(sink),
+      times_(times),
+      isOwn_(std::move(isOwn)),
+      random_(std::random_device{}()) {
     status_.name = setting_.name;
     status_.plugin = setting_.plugin;
     status_.detail = "not yet connected";
@@ -43,6 +52,8 @@ void HostConnection::connect() {
     path_.copy(address.sun_path, path_.size());
     UniqueFd fd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return disconnect(failErrno("socket").value().message);
+    const int on = 1;  // each record comes with its sender's pid: a socket unit's peer would be systemd
+    if (::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) return disconnect(failErrno("SO_PASSCRED").value().message);
     if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
         return disconnect(failErrno("connect to plugin host at " + path_).value().message);
     sd_event_source* source = nullptr;
@@ -68,13 +79,28 @@ void HostConnection::connect() {
 void HostConnection::disconnect(const std::string& why) {
     readable_.reset();
     fd_.reset();
+    hostPid_ = 0;
     snapshot_.reset();
-    const std::string who = setting_.name + ": ";
+    missing_.clear();
     if (!std::exchange(saidWhy_, false)) setState(BackendState::Unavailable, why);
-    for (auto& [request, search] : std::exchange(searches_, {})) search.reply(fail(Errc::Unavailable, who + why));
     const std::uint64_t delay = retry_ / 2 + random_() % (retry_ / 2 + 1);
     retry_ = std::min(retry_ * 2, times_.longestRetry);
     armTimer(delay);
+    failSearches({Errc::Unavailable, setting_.name + ": " + why});
+}
+
+void HostConnection::close(const std::string& why) {
+    readable_.reset();
+    timer_.reset();
+    fd_.reset();
+    failSearches({Errc::Unavailable, setting_.name + ": " + why});
+}
+
+void HostConnection::failSearches(const Error& why) {
+    auto failed = std::exchange(queued_, {});
+    if (asked_) failed.push_front(std::move(*std::exchange(asked_, std::nullopt)));
+    for (auto& search : failed)
+        for (auto& reply : search.replies) reply(tl::unexpected(why));
 }
 
 void HostConnection::setState(BackendState state, std::string detail) {
@@ -97,7 +123,7 @@ void HostConnection::armTimer(std::uint64_t delay) {
 
 void HostConnection::armForDeadlines() {
     std::uint64_t next = pingDeadline_ != 0 ? pingDeadline_ : nextPing_;
-    for (const auto& [request, search] : searches_) next = std::min(next, search.deadline);
+    if (asked_) next = std::min(next, searchDeadline_);
     const std::uint64_t now = monotonicMicroseconds();
     armTimer(next > now ? next - now : 0);
 }
@@ -105,13 +131,13 @@ void HostConnection::armForDeadlines() {
 void HostConnection::onTime() {
     if (!fd_) return connect();
     const std::uint64_t now = monotonicMicroseconds();
-    const bool late = std::any_of(searches_.begin(), searches_.end(), [&](const auto& entry) { return entry.second.deadline <= now; });
-    if (late || (pingDeadline_ != 0 && pingDeadline_ <= now)) return disconnect("plugin host does not answer");
+    if (pingDeadline_ != 0 && pingDeadline_ <= now) return disconnect("plugin host does not answer");
     if (pingDeadline_ == 0 && nextPing_ <= now) {
         if (!send(Ping{++pingNonce_})) return;
         pingDeadline_ = now + times_.answer;
     }
-    armForDeadlines();
+    if (asked_ && searchDeadline_ <= now) giveUpSearch();
+    if (fd_) armForDeadlines();
 }
 
 bool HostConnection::send(const ToHost& record) {
@@ -123,7 +149,14 @@ bool HostConnection::send(const ToHost& record) {
 
 bool HostConnection::receive() {
     std::array<char, kMaxRecord> buffer;
-    const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), MSG_TRUNC | MSG_DONTWAIT);
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(ucred))> control{};
+    iovec bytes{buffer.data(), buffer.size()};
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = ::recvmsg(fd_.get(), &message, MSG_TRUNC | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
     if (got <= 0) {
         disconnect(got == 0 ? "plugin host has ended" : failErrno("read from plugin host").value().message);
@@ -132,6 +165,12 @@ bool HostConnection::receive() {
     if (static_cast<std::size_t>(got) > buffer.size()) {
         disconnect("plugin host sent a record of " + std::to_string(got) + " bytes; the most is " + std::to_string(buffer.size()));
         return false;
+    }
+    const cmsghdr* sender = CMSG_FIRSTHDR(&message);
+    if (sender != nullptr && sender->cmsg_level == SOL_SOCKET && sender->cmsg_type == SCM_CREDENTIALS) {
+        ucred credentials{};
+        std::memcpy(&credentials, CMSG_DATA(sender), sizeof credentials);
+        hostPid_ = credentials.pid;
     }
     auto accepted = accept({buffer.data(), static_cast<std::size_t>(got)});
     if (!accepted) disconnect("plugin host sent " + accepted.error().message);
@@ -160,6 +199,7 @@ void HostConnection::gap(const std::string& why) {
 }
 
 bool HostConnection::owns(const TargetRecord& record) const {
+    if (isOwn_(record)) return false;
     if (setting_.cgroups.empty()) return true;
     return std::any_of(setting_.cgroups.begin(), setting_.cgroups.end(),
                        [&](const std::string& pattern) { return ::fnmatch(pattern.c_str(), record.cgroup.c_str(), 0) == 0; });
@@ -257,13 +297,15 @@ Result<void> HostConnection::handle(StateRecord&& record) {
 }
 
 Result<void> HostConnection::handle(Found&& record) {
-    auto search = searches_.extract(record.request);
-    if (search.empty()) return {};
-    armForDeadlines();
-    if (record.error == Errc::None)
-        search.mapped().reply({});
-    else
-        search.mapped().reply(fail(record.error, setting_.name + ": " + record.message));
+    if (!asked_ || record.request != request_) return {};  // given up meanwhile
+    const Search search = std::move(*std::exchange(asked_, std::nullopt));
+    const Result<void> answer = record.error == Errc::None ? Result<void>() : fail(record.error, setting_.name + ": " + record.message);
+    if (record.error == Errc::NotFound) {
+        if (missing_.size() >= kMaxMissing) missing_.clear();
+        missing_.insert_or_assign(search.id, Missing{answer.error(), monotonicMicroseconds() + times_.missing});
+    }
+    askNext();
+    for (const auto& reply : search.replies) reply(answer);
     return {};
 }
 
@@ -278,12 +320,36 @@ Result<void> HostConnection::handle(Pong&& record) {
 void HostConnection::find(const std::string& id, Reply reply) {
     const std::string who = setting_.name + ": ";
     if (!fd_ || !greeted_) return reply(fail(Errc::Unavailable, who + status_.detail));
-    if (searches_.size() >= kMaxSearches) return reply(fail(Errc::Busy, who + "too many searches under way"));
     if (id.empty() || id.size() > kMaxId || !isCleanText(id))
         return reply(fail(Errc::NotFound, who + "no target '" + cleanText(id, kMaxId) + "'"));
-    const std::uint64_t request = ++nextRequest_;
-    searches_.emplace(request, Search{std::move(reply), monotonicMicroseconds() + times_.answer});
-    if (send(Find{request, id})) armForDeadlines();
+    if (const auto missing = missing_.find(id); missing != missing_.end()) {
+        if (missing->second.until > monotonicMicroseconds()) return reply(tl::unexpected(missing->second.error));
+        missing_.erase(missing);
+    }
+    if (asked_ && asked_->id == id) return asked_->replies.push_back(std::move(reply));
+    const auto same = std::find_if(queued_.begin(), queued_.end(), [&](const Search& search) { return search.id == id; });
+    if (same != queued_.end()) return same->replies.push_back(std::move(reply));
+    if (queued_.size() >= kMaxQueued)
+        return reply(
+            fail(Errc::Busy, who + std::to_string(kMaxQueued) + " searches wait already; '" + id + "' is not looked for, try again later"));
+    queued_.push_back({id, {}});
+    queued_.back().replies.push_back(std::move(reply));
+    askNext();
+}
+
+void HostConnection::askNext() {
+    if (asked_ || queued_.empty() || !fd_) return;
+    asked_ = std::move(queued_.front());
+    queued_.pop_front();
+    searchDeadline_ = monotonicMicroseconds() + times_.answer;
+    if (send(Find{++request_, asked_->id})) armForDeadlines();
+}
+
+// A search that takes too long is that search's failure: the host's other work goes on.
+void HostConnection::giveUpSearch() {
+    const Search late = std::move(*std::exchange(asked_, std::nullopt));
+    askNext();
+    for (const auto& reply : late.replies) reply(fail(Errc::Timeout, setting_.name + ": no answer about '" + late.id + "' in time"));
 }
 
 }  // namespace recap::host

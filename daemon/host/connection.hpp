@@ -2,7 +2,10 @@
 // recapd's end of one plugin host: connects, reads its records, keeps it honest. On the loop.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -24,25 +27,35 @@ struct HostTimes {                       // µs
     std::uint64_t firstRetry = 250'000;  // doubled each time, by half of it at random
     std::uint64_t longestRetry = 30'000'000;
     std::uint64_t ping = 60'000'000;    // between two questions whether the host still turns
-    std::uint64_t answer = 12'000'000;  // for a ping's or a search's answer; then the host counts as hung
+    std::uint64_t answer = 12'000'000;  // for a ping's answer: then the host counts as hung; for a search's: then that search has failed
+    std::uint64_t missing = 1'000'000;  // a search that found nothing is not asked for again
 };
 
 class HostConnection {
 public:
     using Reply = std::function<void(Result<void>)>;
 
-    HostConnection(sd_event* loop, std::string socketPath, PluginSetting setting, TargetSink& sink, HostTimes times);
+    using IsOwn = std::function<bool(const TargetRecord&)>;  // of RECap itself, so no host's to name
+
+    HostConnection(sd_event* loop, std::string socketPath, PluginSetting setting, TargetSink& sink, HostTimes times, IsOwn isOwn);
     HostConnection(const HostConnection&) = delete;
     HostConnection& operator=(const HostConnection&) = delete;
 
     void start();
     void find(const std::string& id, Reply reply);
+    // It is no longer configured so: who waits is told. Nothing but the destructor may follow.
+    void close(const std::string& why);
+    pid_t hostPid() const { return hostPid_; }  // 0: it has not said anything
     const BackendStatus& status() const { return status_; }
 
 private:
     struct Search {
-        Reply reply;
-        std::uint64_t deadline;
+        std::string id;
+        std::vector<Reply> replies;  // of all who look for the same
+    };
+    struct Missing {
+        Error error;
+        std::uint64_t until;
     };
     struct Snapshot {
         std::vector<Target> targets;
@@ -57,6 +70,9 @@ private:
     void onTime();
     bool receive();  // false: the connection is gone
     bool send(const ToHost& record);
+    void askNext();
+    void giveUpSearch();
+    void failSearches(const Error& why);
     Result<void> accept(std::string_view bytes);
     void gap(const std::string& why);
     std::optional<Target> toTarget(TargetRecord&& record);
@@ -79,9 +95,11 @@ private:
     PluginSetting setting_;
     TargetSink& sink_;
     HostTimes times_;
+    IsOwn isOwn_;
     BackendStatus status_;
     std::mt19937_64 random_;
     UniqueFd fd_;
+    pid_t hostPid_ = 0;
     EventSource readable_;
     EventSource timer_;
     std::uint64_t retry_ = 0;
@@ -91,8 +109,12 @@ private:
     bool trusted_ = false;              // a snapshot was whole, and nothing missed since
     std::optional<Snapshot> snapshot_;  // under way
     std::set<std::string> known_;       // ids told to the sink
-    std::uint64_t nextRequest_ = 0;
-    std::map<std::uint64_t, Search> searches_;
+    // The host searches one at a time, so it is asked so: a deadline runs from when it can begin.
+    std::uint64_t request_ = 0;
+    std::uint64_t searchDeadline_ = 0;
+    std::optional<Search> asked_;
+    std::deque<Search> queued_;
+    std::map<std::string, Missing> missing_;
     std::uint64_t pingNonce_ = 0;
     std::uint64_t pingDeadline_ = 0;  // 0: none under way
     std::uint64_t nextPing_ = 0;

@@ -1,38 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/host/plugin_hosts.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
+#include "daemon/core/process.hpp"
+
 namespace recap::host {
-namespace {
-
-bool same(const PluginSetting& a, const PluginSetting& b) {
-    return a.name == b.name && a.plugin == b.plugin && a.cgroups == b.cgroups;
-}
-
-}  // namespace
 
 PluginHosts::PluginHosts(sd_event* loop, std::string socketFolder, TargetSink& sink, HostTimes times)
     : loop_(loop), socketFolder_(std::move(socketFolder)), sink_(sink), times_(times) {}
 
 void PluginHosts::configure(const std::vector<PluginSetting>& plugins) {
+    std::vector<Host> dropped;
     for (auto it = hosts_.begin(); it != hosts_.end();) {
-        const bool kept =
-            std::any_of(plugins.begin(), plugins.end(), [&](const auto& setting) { return same(setting, it->second.setting); });
-        if (kept) {
-            ++it;
-            continue;
-        }
-        const std::string name = it->first;
-        it = hosts_.erase(it);
-        sink_.snapshot(name, {});
+        const auto host = it++;
+        if (std::find(plugins.begin(), plugins.end(), host->second.setting) != plugins.end()) continue;
+        dropped.push_back(std::move(host->second));
+        hosts_.erase(host);
     }
+    for (const auto& host : dropped) {
+        const std::string& name = host.setting.name;
+        const bool changed = std::any_of(plugins.begin(), plugins.end(), [&](const auto& setting) { return setting.name == name; });
+        sink_.snapshot(name, {});
+        if (!changed) sink_.forgotten(name);
+        host.connection->close(changed ? "its settings have changed; ask again" : "it is no longer in recapd.toml");
+    }
+    dropped.clear();
     for (const auto& setting : plugins) {
         if (hosts_.contains(setting.name)) continue;
-        auto connection = std::make_unique<HostConnection>(loop_, socketFolder_ + "/" + setting.name, setting, sink_, times_);
+        const auto isOwn = [this](const TargetRecord& record) { return this->isOwn(record); };
+        auto connection = std::make_unique<HostConnection>(loop_, socketFolder_ + "/" + setting.name, setting, sink_, times_, isOwn);
         const auto placed = hosts_.emplace(setting.name, Host{setting, std::move(connection)}).first;
         placed->second.connection->start();
     }
+}
+
+// recapd, its plugin hosts, and the launcher with its capsules. A host that lies about a cgroup is found out when the target is pinned.
+bool PluginHosts::isOwn(const TargetRecord& record) const {
+    const std::string_view cgroup = record.cgroup;
+    if (cgroup.starts_with(kLauncherCgroup) && (cgroup.size() == kLauncherCgroup.size() || cgroup[kLauncherCgroup.size()] == '/'))
+        return true;
+    if (record.pid == ::getpid()) return true;
+    return record.pid != 0 &&
+           std::any_of(hosts_.begin(), hosts_.end(), [&](const auto& host) { return host.second.connection->hostPid() == record.pid; });
 }
 
 void PluginHosts::find(const TargetId& id, std::function<void(Result<void>)> reply) {

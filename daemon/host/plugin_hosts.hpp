@@ -19,7 +19,8 @@ public:
     // `socketFolder`: where each backend's socket has its name.
     PluginHosts(sd_event* loop, std::string socketFolder, TargetSink& sink, HostTimes times = {});
 
-    // Connects to new ones, forgets those that are gone (their targets are removed from the sink), reconnects changed ones.
+    // Connects to new ones, forgets those that are gone (their targets are removed from the sink), reconnects changed ones: a host
+    // ends with its connection, so that the next one reads its settings anew.
     void configure(const std::vector<PluginSetting>& plugins);
 
     // The reply comes on a later turn where a host is asked, from inside the call otherwise.
@@ -32,6 +33,8 @@ private:
         PluginSetting setting;
         std::unique_ptr<HostConnection> connection;
     };
+    bool isOwn(const TargetRecord& record) const;
+
     sd_event* loop_;
     std::string socketFolder_;
     TargetSink& sink_;

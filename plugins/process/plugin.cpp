@@ -24,7 +24,8 @@ using recap::process::ScanSettings;
 
 const std::vector<std::string> kRoots{
     "/run/runc", "/run/crun", "/run/user/*/runc", "/run/user/*/crun", "/run/containerd/runc/*", "/run/docker/runtime-runc/*"};
-const std::vector<std::string> kIgnore{"*/recapd.service*", "*/recap-launcher.service*", "*/recap-plugin-host@*"};
+const std::vector<std::string> kIgnore{"/system.slice/recapd.service", "/system.slice/system-recap\\x2dplugin\\x2dhost.slice"};
+constexpr const char* kLauncher = "/system.slice/recap-launcher.service";
 
 // Between two looks at /proc, however often a user's state folder changes.
 constexpr std::chrono::milliseconds kShortest{100};
@@ -42,12 +43,23 @@ UniqueFd pin(const plugin::Target& target) {
     return pidfd;
 }
 
+// A path that could begin anywhere would be met by a cgroup that any user may make below its own.
+std::vector<std::string> anchored(std::vector<std::string> paths, const std::string& key) {
+    for (const auto& path : paths) {
+        if (!path.starts_with('/'))
+            throw plugin::Error(plugin::Code::Invalid,
+                                "'" + key + "' has '" + path + "', which does not begin with '/'; a cgroup's whole path is wanted");
+    }
+    return paths;
+}
+
 class ProcessBackend {
 public:
     explicit ProcessBackend(plugin::Settings& settings)
         : roots_(settings.list("roots").value_or(kRoots)),
           interval_(settings.duration("interval").value_or(std::chrono::seconds(2))),
-          scanner_(ScanSettings{roots_, settings.list("ignore").value_or(kIgnore)}),
+          scanner_(ScanSettings{roots_, anchored(settings.list("ignore").value_or(kIgnore), "ignore"),
+                                anchored({settings.text("launcher").value_or(kLauncher)}, "launcher").front()}),
           inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)),
           wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
         if (!inotify_ || !wake_) throw std::system_error(errno, std::generic_category(), "inotify or eventfd");
@@ -104,9 +116,12 @@ private:
     void report(plugin::Sink& sink) {
         auto targets = scanner_.scan();
         const std::lock_guard lock(mutex_);
-        for (const auto& target : found_) {
+        for (auto& target : found_) {
             const bool scanned = std::any_of(targets.begin(), targets.end(), [&](const auto& one) { return sameLife(one, target); });
-            if (!scanned) targets.push_back(target);
+            if (scanned) continue;
+            const auto now = recap::process::readProcess(target.pid);  // which may have moved
+            if (now && now->startTime == target.startTime && !now->zombie) target.cgroup = now->cgroup;
+            targets.push_back(target);
         }
         std::vector<Watched> watched;
         for (auto& target : targets) {

@@ -25,7 +25,9 @@ constexpr std::array kImageLabels{"io.kubernetes.cri.image-name", "io.container.
 Target targetOf(const Process& process, std::string name, std::string runtime) {
     Target target;
     target.id = std::to_string(process.pid);
-    target.name = std::move(name);
+    // Digits are a pid, and what a process calls itself is no id either.
+    const bool isDigits = name.find_first_not_of("0123456789") == std::string::npos;
+    if (!isDigits && (runtime != "process" || isPlainName(name))) target.name = std::move(name);
     target.runtime = std::move(runtime);
     target.pid = process.pid;
     target.startTime = process.startTime;
@@ -39,10 +41,6 @@ const Process* byPid(const std::vector<Process>& all, pid_t pid) {
     return found != all.end() && found->pid == pid ? &*found : nullptr;
 }
 
-bool isIn(const std::string& cgroup, const std::string& other) {
-    return other != "/" && cgroup.starts_with(other) && (cgroup.size() == other.size() || cgroup[other.size()] == '/');
-}
-
 // A process this young may be a runtime's, on its way into a container: whoever starts it tells first, or nobody does.
 bool isYoung(const Process& process) {
     constexpr std::uint64_t youthMs = 1000;
@@ -53,12 +51,6 @@ bool isYoung(const Process& process) {
     return process.startTime * 1000 / ticks + youthMs > nowMs;
 }
 
-// Whether `process` lives in a container that is already known.
-bool belongsToFound(const Process& process, const std::vector<Target>& found) {
-    return std::any_of(found.begin(), found.end(),
-                       [&](const Target& target) { return process.pid == target.pid || isIn(process.cgroup, target.cgroup); });
-}
-
 bool startsBefore(const Process& a, const Process& b) {
     if (a.isNamespaceInit() != b.isNamespaceInit()) return a.isNamespaceInit();
     return a.startTime != b.startTime ? a.startTime < b.startTime : a.pid < b.pid;
@@ -66,12 +58,20 @@ bool startsBefore(const Process& a, const Process& b) {
 
 }  // namespace
 
+// Whether `process` lives in a container that is already known.
+bool Scanner::belongsToFound(const Process& process, const std::vector<Found>& found) {
+    return std::any_of(found.begin(), found.end(),
+                       [&](const Target& target) { return process.pid == target.pid || isIn(process.cgroup, target.cgroup); });
+}
+
 bool Scanner::isOwn(const Process& process) const {
     if (process.pid == ::getpid()) return true;
+    // From the root of the hierarchy on: what is called alike below a user's own cgroup hides nothing.
+    constexpr int whole = FNM_PATHNAME | FNM_NOESCAPE | FNM_LEADING_DIR;
     return std::any_of(process.cgroups.begin(), process.cgroups.end(), [&](const std::string& cgroup) {
-        return isCapsuleCgroup(cgroup) || std::any_of(settings_.ignore.begin(), settings_.ignore.end(), [&](const std::string& pattern) {
-                   return ::fnmatch(pattern.c_str(), cgroup.c_str(), 0) == 0;
-               });
+        return isIn(cgroup, settings_.launcher) ||
+               std::any_of(settings_.ignore.begin(), settings_.ignore.end(),
+                           [&](const std::string& pattern) { return ::fnmatch(pattern.c_str(), cgroup.c_str(), whole) == 0; });
     });
 }
 
@@ -88,14 +88,29 @@ Scanner::Processes Scanner::readAll() const {
 
 std::vector<Target> Scanner::scan() const {
     Processes all = readAll();
-    std::vector<Target> found;
+    std::vector<Found> found;
     addOci(all, found);
     addByCgroup(all, found);
     addByNamespace(all, found);
-    return found;
+    return settleNames(std::move(found));
 }
 
-void Scanner::addOci(Processes& all, std::vector<Target>& found) const {
+std::vector<Target> Scanner::settleNames(std::vector<Found> found) {
+    std::map<std::string, NamedBy> best;
+    for (const auto& target : found) {
+        const auto [known, isNew] = best.try_emplace(target.name, target.namedBy);
+        if (!isNew) known->second = std::min(known->second, target.namedBy);
+    }
+    std::vector<Target> settled;
+    for (auto& target : found) {
+        const bool yields = best[target.name] < target.namedBy;
+        settled.push_back(std::move(target));
+        if (yields) settled.back().name.clear();
+    }
+    return settled;
+}
+
+void Scanner::addOci(Processes& all, std::vector<Found>& found) const {
     std::set<pid_t> waiting;
     for (auto& container : readOciState(settings_.roots)) {
         const Process* process = byPid(all, container.pid);
@@ -105,7 +120,7 @@ void Scanner::addOci(Processes& all, std::vector<Target>& found) const {
         const bool known = std::any_of(found.begin(), found.end(), [&](const Target& target) { return target.pid == container.pid; });
         if (!container.started) waiting.insert(container.pid);
         if (known || !container.started) continue;
-        Target target = targetOf(*process, container.id, container.runtime);
+        Found target{targetOf(*process, container.id, container.runtime), container.owner == 0 ? NamedBy::Root : NamedBy::User};
         target.labels = std::move(container.labels);
         for (const char* label : kImageLabels) {
             const auto image = target.labels.find(label);
@@ -116,7 +131,7 @@ void Scanner::addOci(Processes& all, std::vector<Target>& found) const {
     std::erase_if(all, [&](const Process& process) { return waiting.contains(process.pid); });
 }
 
-void Scanner::addByCgroup(const Processes& all, std::vector<Target>& found) const {
+void Scanner::addByCgroup(const Processes& all, std::vector<Found>& found) const {
     struct Group {
         Shape shape;
         const Process* first = nullptr;
@@ -129,19 +144,20 @@ void Scanner::addByCgroup(const Processes& all, std::vector<Target>& found) cons
         if (group.first == nullptr || startsBefore(process, *group.first)) group.first = &process;
         group.shape = std::move(*shape);
     }
-    std::vector<Target> more;
+    std::vector<Found> more;
     for (const auto& [cgroup, group] : groups) {
         const bool known = std::any_of(found.begin(), found.end(), [&](const Target& target) {
             return target.pid == group.first->pid || isIn(target.cgroup, cgroup) || target.cgroup == cgroup;
         });
         if (!known && !isYoung(*group.first) && !host_.sharesAll(*group.first))
-            more.push_back(targetOf(*group.first, group.shape.id, group.shape.engine));
+            more.push_back(
+                {targetOf(*group.first, group.shape.id, group.shape.engine), isDelegated(cgroup) ? NamedBy::User : NamedBy::System});
     }
     for (auto& target : more) found.push_back(std::move(target));
 }
 
-void Scanner::addByNamespace(const Processes& all, std::vector<Target>& found) const {
-    std::vector<Target> more;
+void Scanner::addByNamespace(const Processes& all, std::vector<Found>& found) const {
+    std::vector<Found> more;
     std::map<std::uint64_t, const Process*> networks;
     std::set<std::uint64_t> known;  // who only joined a container's network is no container
     for (const auto& target : found) {
@@ -149,13 +165,13 @@ void Scanner::addByNamespace(const Processes& all, std::vector<Target>& found) c
     }
     for (const auto& process : all) {
         if (belongsToFound(process, found) || isYoung(process)) continue;
-        if (process.isNamespaceInit()) more.push_back(targetOf(process, process.name, "process"));
+        if (process.isNamespaceInit()) more.push_back({targetOf(process, process.name, "process"), NamedBy::Itself});
         // Inside a pid namespace the first process stands for all.
         if (process.nested.size() > 1 || host_.sharesNetwork(process) || known.contains(process.network)) continue;
         auto& first = networks[process.network];
         if (first == nullptr || startsBefore(process, *first)) first = &process;
     }
-    for (const auto& [network, process] : networks) more.push_back(targetOf(*process, process->name, "process"));
+    for (const auto& [network, process] : networks) more.push_back({targetOf(*process, process->name, "process"), NamedBy::Itself});
     for (auto& target : more) found.push_back(std::move(target));
 }
 

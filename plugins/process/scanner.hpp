@@ -17,7 +17,8 @@ namespace recap::process {
 
 struct ScanSettings {
     std::vector<std::string> roots;   // of runc's and crun's state; may hold '*'
-    std::vector<std::string> ignore;  // cgroups (fnmatch(3)) whose processes are never targets
+    std::vector<std::string> ignore;  // cgroups, with what is below them, whose processes are never targets; patterns of whole paths
+    std::string launcher;             // recap-launcher's cgroup: what is in or below it is RECap's own
 };
 
 class Scanner {
@@ -33,13 +34,21 @@ public:
 
 private:
     using Processes = std::vector<Process>;
+    // Who gave a target its name, the one to be believed first.
+    enum class NamedBy { Root, System, User, Itself };  // root's runtime state; a cgroup of the system's; a user's of either; a comm
+    struct Found : plugin::Target {
+        NamedBy namedBy = NamedBy::Root;
+    };
+    static bool belongsToFound(const Process& process, const std::vector<Found>& found);
 
     Processes readAll() const;
     bool isOwn(const Process& process) const;
     // Takes out of `all` what a runtime has yet to start.
-    void addOci(Processes& all, std::vector<plugin::Target>& found) const;
-    void addByCgroup(const Processes& all, std::vector<plugin::Target>& found) const;
-    void addByNamespace(const Processes& all, std::vector<plugin::Target>& found) const;
+    void addOci(Processes& all, std::vector<Found>& found) const;
+    void addByCgroup(const Processes& all, std::vector<Found>& found) const;
+    void addByNamespace(const Processes& all, std::vector<Found>& found) const;
+    // Of one name the best giver's targets keep it; the others are known by their pids.
+    static std::vector<plugin::Target> settleNames(std::vector<Found> found);
 
     ScanSettings settings_;
     HostNamespaces host_;

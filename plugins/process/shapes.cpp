@@ -74,13 +74,18 @@ std::optional<Shape> shapeOf(std::string_view cgroup) {
     return std::nullopt;
 }
 
-bool isCapsuleCgroup(std::string_view cgroup) {
-    constexpr std::size_t ulid = 26;
-    for (auto at = cgroup.find("/c/"); at != std::string_view::npos; at = cgroup.find("/c/", at + 1)) {
-        const auto run = cgroup.substr(at + 3, cgroup.find('/', at + 3) - at - 3);
-        if (run.size() == ulid && run.find_first_not_of("0123456789ABCDEFGHJKMNPQRSTVWXYZ") == std::string_view::npos) return true;
-    }
-    return false;
+bool isIn(std::string_view cgroup, std::string_view other) {
+    return other != "/" && cgroup.starts_with(other) && (cgroup.size() == other.size() || cgroup[other.size()] == '/');
+}
+
+bool isDelegated(std::string_view cgroup) {
+    return isIn(cgroup, "/user.slice") || shapeOf(cgroup.substr(0, cgroup.rfind('/'))).has_value();
+}
+
+bool isPlainName(std::string_view name) {
+    constexpr std::size_t shortestPrefix = 12;
+    if (name.find_first_not_of("0123456789") == std::string_view::npos) return false;
+    return name.size() < shortestPrefix || !isHex(name);
 }
 
 }  // namespace recap::process

@@ -17,7 +17,13 @@ struct Shape {
 // The innermost container that `cgroup` belongs to.
 std::optional<Shape> shapeOf(std::string_view cgroup);
 
-// A capsule's cgroup, as recap-launcher names it: …/c/<run id>.
-bool isCapsuleCgroup(std::string_view cgroup);
+// `cgroup` is `other` or below it; nothing is below "/".
+bool isIn(std::string_view cgroup, std::string_view other);
+
+// Below a user's session or manager, or within another container: whoever lives there may have named it.
+bool isDelegated(std::string_view cgroup);
+
+// A name that can't be taken for an id or a pid: not digits only, not 12 or more hexadecimal ones.
+bool isPlainName(std::string_view name);
 
 }  // namespace recap::process

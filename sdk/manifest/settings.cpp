@@ -59,6 +59,13 @@ private:
     PluginTable& into_;
 };
 
+// A pattern that could begin anywhere would be met by a cgroup that any user may make below its own.
+std::string checkCgroupPattern(std::string_view text) {
+    if (text.empty() || text.front() != '/') return printable(text) + " does not begin with '/'; a cgroup's whole path is matched";
+    if (text.size() > 4095) return "a cgroup's path has at most 4095 characters";
+    return "";
+}
+
 void readPlugins(TableReader table, SettingsFile& into) {
     for (const Entry* entry : table.rest()) {
         if (auto wrong = checkName(entry->key); !wrong.empty()) {
@@ -71,6 +78,8 @@ void readPlugins(TableReader table, SettingsFile& into) {
         plugin.name = entry->key;
         if (plugin.plugin.empty()) plugin.plugin = entry->key;
         settings->text("plugin", plugin.plugin, checkName);
+        if (settings->texts("cgroups", plugin.cgroups, checkCgroupPattern) && plugin.cgroups.empty())
+            settings->note("cgroups", "an empty list would leave this backend no target; leave the key out for any");
         PluginValues(*settings, plugin).read(settings->rest());
     }
 }
@@ -110,6 +119,9 @@ void readText(const NamedText& text, SettingsFile& into, Diagnostics& diagnostic
             table->finish();
         }
         if (auto table = root.table("tenants")) {
+            const Position at = table->node().position;
+            if (into.tenantsAt.empty() && (table->has("target") || table->has("caller")))
+                into.tenantsAt = text.file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": tenants";
             for (auto& target : table->tables("target")) readTenantTarget(target, into);
             for (auto& caller : table->tables("caller")) readTenantCaller(caller, into);
             table->finish();

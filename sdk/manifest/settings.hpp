@@ -19,6 +19,8 @@ namespace recap::manifest {
 struct PluginTable {
     std::string name;    // [plugins.NAME]
     std::string plugin;  // what serves it; NAME where not said
+    // Whose targets are this backend's: patterns (fnmatch(3), '*' passes '/') of whole cgroup paths. Empty: anybody's.
+    std::vector<std::string> cgroups;
     // What the plugin is told: a list is its key several times, a nested table "outer.inner", numbers and booleans as text.
     std::map<std::string, std::vector<std::string>> values;
     std::vector<std::pair<std::string, std::string>> pairs() const;
@@ -44,6 +46,7 @@ struct SettingsFile {
     std::optional<std::chrono::microseconds> grace;  // from the first TERM to KILL
     std::vector<TenantTarget> tenantTargets;
     std::vector<TenantCaller> tenantCallers;
+    std::string tenantsAt;  // "FILE:LINE:COLUMN: tenants" of the first one; empty: there is none
 };
 
 struct NamedText {

@@ -159,18 +159,81 @@ TEST_F(ProcessBackend, AHostsProcessAKernelThreadAndNobodyAreRefused) {
 }
 
 TEST_F(ProcessBackend, ACapsulesCgroupIsNoTarget) {
-    TestCgroup cgroup("c/01J9ZQ4X8W0000000000000000");
+    TestCgroup cgroup("launcher/c/01J9ZQ4X8W0000000000000000");
     const Child capsule(Command{.argv = {"unshare", "--net", "sleep", "86400"}});
     const Child marker(Command{.argv = {"unshare", "--net", "sleep", "86401"}});
     ASSERT_TRUE(waitUntil([&] { return processOf(capsule.pid())->name == "sleep" && processOf(marker.pid())->name == "sleep"; },
                           Deadline(kPatience)));
     cgroup.enter(capsule.pid());
-    ObservedHost host(machine());
+    ObservedHost host(machine(), "launcher = \"/recap-contract/launcher\"\n");
     ASSERT_TRUE(host.until([&] { return withPid(host, marker.pid()) != nullptr; }));
     EXPECT_EQ(withPid(host, capsule.pid()), nullptr);
     const auto found = host.find(std::to_string(capsule.pid()));
     ASSERT_FALSE(found);
     EXPECT_THAT(found.error().message, HasSubstr("RECap's own"));
+}
+
+// A user may call the cgroups below its own as it likes.
+TEST_F(ProcessBackend, ACgroupThatIsOnlyCalledLikeRecapsHidesNothing) {
+    const TestCgroup capsule("user/c/01J9ZQ4X8W0000000000000000"), daemon("user/recapd.service"),
+        launcher("system.slice/recap-launcher.service");
+    for (const TestCgroup* cgroup : {&capsule, &daemon, &launcher}) {
+        const Child hiding(Command{.argv = {"unshare", "--net", "sleep", "86400"}});
+        ASSERT_TRUE(waitUntil([&] { return processOf(hiding.pid())->name == "sleep"; }, Deadline(kPatience)));
+        cgroup->enter(hiding.pid());
+        ObservedHost host(machine());
+        EXPECT_TRUE(host.until([&] { return withPid(host, hiding.pid()) != nullptr; }));
+    }
+}
+
+TEST_F(ProcessBackend, AnIgnoredCgroupIsSaidByItsWholePath) {
+    const TestCgroup cgroup("ignored/below");
+    const Child quiet(Command{.argv = {"unshare", "--net", "sleep", "86400"}});
+    const Child marker(Command{.argv = {"unshare", "--net", "sleep", "86401"}});
+    ASSERT_TRUE(waitUntil([&] { return processOf(quiet.pid())->name == "sleep" && processOf(marker.pid())->name == "sleep"; },
+                          Deadline(kPatience)));
+    cgroup.enter(quiet.pid());
+    ObservedHost host(machine(), "ignore = [\"/recap-contract/ign*\"]\n");
+    ASSERT_TRUE(host.until([&] { return withPid(host, marker.pid()) != nullptr; }));
+    EXPECT_EQ(withPid(host, quiet.pid()), nullptr);
+    ObservedHost wrong(machine(), "ignore = [\"*/ignored\"]\n");
+    ASSERT_TRUE(wrong.until([&] { return wrong.status().detail.find("does not begin with '/'") != std::string::npos; }))
+        << wrong.status().detail;
+}
+
+TEST_F(ProcessBackend, NobodyCallsItselfAnId) {
+    const fs::path folder = folder_.path() / "named";
+    fs::create_directories(folder);
+    std::vector<std::unique_ptr<Child>> squatters;
+    for (const std::string name : {"4242", "0123456789abcdef", "plain"}) {  // comm has at most 15 characters
+        fs::copy_file("/bin/sleep", folder / name);
+        squatters.push_back(std::make_unique<Child>(Command{.argv = {"unshare", "--net", (folder / name).string(), "86400"}}));
+    }
+    ObservedHost host(machine());
+    ASSERT_TRUE(host.untilNamed("plain"));
+    for (const auto& squatter : squatters) ASSERT_TRUE(host.until([&] { return withPid(host, squatter->pid()) != nullptr; }));
+    EXPECT_EQ(withPid(host, squatters[0]->pid())->name, "");
+    EXPECT_EQ(withPid(host, squatters[1]->pid())->name, "");
+}
+
+// The one whose runtime tells of it keeps its name, whatever cgroups others make.
+TEST_F(ProcessBackend, ACgroupOfTheSameNameDoesNotMakeAContainersNameAmbiguous) {
+    ContainerOptions options;
+    const std::string own = std::to_string(::getpid());
+    options.name = std::string(64 - own.size(), 'c') + own;
+    options.kind = "busybox";
+    options.argv = {"/bin/sleep", "86400"};
+    options.runtimeRoot = folder_.path() / "one/state";
+    const MicroContainer container(options);
+    const TestCgroup cgroup("user/docker-" + options.name + ".scope");
+    const Child squatter(Command{.argv = {"unshare", "--net", "sleep", "86400"}});
+    ASSERT_TRUE(waitUntil([&] { return processOf(squatter.pid())->name == "sleep"; }, Deadline(kPatience)));
+    cgroup.enter(squatter.pid());
+    ObservedHost host(machine());
+    ASSERT_TRUE(host.until([&] { return withPid(host, squatter.pid()) != nullptr && withPid(host, container.pid()) != nullptr; }));
+    ASSERT_NE(host.named(options.name), nullptr);
+    EXPECT_EQ(host.named(options.name)->pid, container.pid());
+    EXPECT_EQ(withPid(host, squatter.pid())->name, "");
 }
 
 // Anybody may write a state that names anybody's pid: only what its writer could have made counts.

@@ -108,10 +108,24 @@ class Stack:
             if given:
                 shutil.copyfile(given, os.path.join(self.top, "etc/recap", place))
                 os.chmod(os.path.join(self.top, "etc/recap", place), 0o644)
+        self._launchers_cgroup()
         for given in self.options.rules:
             folder = self.top + "/etc/polkit-1/rules.d"
             os.makedirs(folder, exist_ok=True)
             shutil.copy(given, folder)
+
+    def _launchers_cgroup(self):
+        """The process backend's `launcher`, which is not the installed one here. Only where that backend is there anyhow."""
+        self.cgroup = cgroup.Delegated(os.path.basename(self.top))
+        configured = self._configured_plugins()
+        if configured and "process" not in configured:
+            return
+        folder = self.top + "/etc/recap/recapd.toml.d"
+        os.makedirs(folder, exist_ok=True)
+        path = os.path.join(folder, "00-stack.toml")
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(f"[plugins.process]\nlauncher = '/{self.cgroup.relative}'\n")
+        os.chmod(path, 0o644)
 
     def unit(self, name):
         return Unit(self.top + "/usr/lib/systemd/system", name)
@@ -155,7 +169,6 @@ class Stack:
 
     def _launcher(self):
         unit = self.unit("recap-launcher.service")
-        self.cgroup = cgroup.Delegated(os.path.basename(self.top))
         self.admit_socket = self.runtime + "/admit.sock"
         listeners = [self._listener("recap-launcher.socket", self.runtime + "/launcher.sock"),
                      self._listener("recap-admit.socket", self.admit_socket)]
@@ -179,15 +192,17 @@ class Stack:
 
     def _plugin_names(self):
         """What the preset enables, and whatever the settings name."""
-        names = {"process"}
+        return sorted({"process"} | self._configured_plugins())
+
+    def _configured_plugins(self):
         settings = self.top + "/etc/recap/recapd.toml"
-        if os.path.exists(settings):
-            with open(settings, "rb") as stream:
-                try:
-                    names |= set(tomllib.load(stream).get("plugins", {}))
-                except tomllib.TOMLDecodeError:
-                    pass  # recapd says what is wrong with it
-        return sorted(names)
+        if not os.path.exists(settings):
+            return set()
+        with open(settings, "rb") as stream:
+            try:
+                return set(tomllib.load(stream).get("plugins", {}))
+            except tomllib.TOMLDecodeError:
+                return set()  # recapd says what is wrong with it
 
     def _daemon(self):
         unit = self.unit("recapd.service")

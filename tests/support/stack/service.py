@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 
-START_LIMIT, START_INTERVAL = 5, 10.0  # StartLimitBurst=, StartLimitIntervalSec=: systemd's defaults
+START_LIMIT, START_INTERVAL = 5, 10.0  # systemd's defaults of StartLimitBurst=, StartLimitIntervalSec=
 LISTEN_FDS_START = 3
 
 
@@ -45,6 +45,8 @@ class Service:
         self.stopping = False
         self.failed = None                # why it is not started any more
         self.starts = []
+        self.start_limit = int(unit.text("StartLimitBurst", str(START_LIMIT), "Unit"))
+        self.start_interval = unit.seconds("StartLimitIntervalSec", START_INTERVAL, "Unit")  # 0: no limit
         self.watchdog = unit.seconds("WatchdogSec", 0)
         self.deadline = None              # of the watchdog
         self.notify_path = os.path.join(stack.run, "notify", self.name)
@@ -66,9 +68,9 @@ class Service:
         for listener in self.listeners if self.on_demand else ():
             self.stack.loop.forget(listener.socket)
         now = time.monotonic()
-        self.starts = [t for t in self.starts if now - t < START_INTERVAL] + [now]
-        if len(self.starts) > START_LIMIT:
-            self.failed = f"started {START_LIMIT} times within {START_INTERVAL:.0f} s"
+        self.starts = [t for t in self.starts if now - t < self.start_interval] + [now]
+        if self.start_interval > 0 and len(self.starts) > self.start_limit:
+            self.failed = f"started {self.start_limit} times within {self.start_interval:.0f} s"
             self.stack.note(f"{self.name}: {self.failed}; not started again")
             return
         for command in self.before:

@@ -52,6 +52,17 @@ class Stack(unittest.TestCase):
             self.assertFalse(effective & 1 << number)
         self.assertTrue(effective & 1 << 21)  # SYS_ADMIN
 
+    def test_a_daemon_that_keeps_crashing_is_started_again(self):
+        script = """for unit in recapd.service recap-plugin-host@process.service; do
+            for i in $(seq 6); do pid=$(again 0 $RECAP_PIDS/$unit); kill -KILL $pid; new=$(again $pid $RECAP_PIDS/$unit); [ -n "$new" ]; done
+        done; name"""
+        self.assertIn("recapd.service was ended by SIGKILL", self.stack(script).stderr)
+
+    def test_recap_s_own_processes_are_no_targets(self):
+        said = self.good("""name; for unit in recapd.service recap-launcher.service recap-plugin-host@process.service; do
+            pid=$(again 0 $RECAP_PIDS/$unit); ! recapctl --json targets | grep -q "process:$pid\\b"; done""")
+        self.assertEqual(said, "")
+
     def test_sockets_have_their_owners_and_modes(self):
         said = self.good("stat -c '%n %U %a' $RECAP_RUNTIME_DIR/launcher.sock $RECAP_RUNTIME_DIR/admit.sock $RECAP_RUNTIME_DIR/plugins/process")
         self.assertEqual([line.split("/")[-1] for line in said.splitlines()],

@@ -121,16 +121,70 @@ TEST_F(EngineTest, WithoutALauncherARunIsNotStartedAndSaysSo) {
 TEST_F(EngineTest, WhatPolkitAllowedIsWhatIsPlanned) {
     spine.haveTarget();
     RunRequest request = spine.request();
-    request.authorised = Authorisation{"docker", spine.planner.digest, 7};
+    const std::uint64_t startTime = pinProcess(::getpid()).value().startTime;
+    request.authorised = Authorisation{"docker", spine.planner.digest, 7, startTime};
     ASSERT_TRUE(spine.engine->submit(request));
     turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
-    for (const auto& other : {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7}, Authorisation{"docker", spine.planner.digest, 6}}) {
+    for (const auto& other : {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7}, Authorisation{"docker", spine.planner.digest, 6},
+                              Authorisation{"docker", spine.planner.digest, 7, startTime + 1}}) {
         request.authorised = other;
         const auto before = spine.notes.reports.size();
         ASSERT_TRUE(spine.engine->submit(request));
         spine.untilReported(before + 1);
         EXPECT_EQ(spine.notes.reports.back().outcome, Outcome::Denied);
     }
+    EXPECT_EQ(spine.launcher.starts.size(), 1u);
+}
+
+// An entrypoint that starts as root and execs setpriv keeps its pid; systemd moves itself into init.scope.
+TEST_F(EngineTest, WhatChangedInTheTargetSinceItsInspectionIsPlannedForOnceMore) {
+    for (const Errc code : {Errc::Denied, Errc::TargetGone}) {
+        Spine own;
+        own.haveTarget();
+        ASSERT_TRUE(own.engine->submit(own.request()));
+        turnUntil(own.loop.get(), [&] { return own.launcher.starts.size() == 1; });
+        own.launcher.starts[0].second(fail(code, "ceiling: root-user"));
+        ASSERT_EQ(own.launcher.inspects.size(), 1u);
+        TargetFacts changed = Spine::facts();
+        changed.uid = 1000;
+        own.launcher.inspects[0](changed);
+        ASSERT_EQ(own.launcher.starts.size(), 2u);
+        EXPECT_EQ(own.launcher.starts[1].first.target.facts->uid, 1000u);
+        own.launcher.starts[1].second(fail(code, "and still not"));
+        own.untilReported();
+        EXPECT_EQ(own.notes.reports[0].detail, "and still not") << "once, not for ever";
+        EXPECT_EQ(own.notes.startedIds.size(), 1u);
+    }
+}
+
+TEST_F(EngineTest, ARefusalThatNothingChangedForIsNotAskedTwice) {
+    spine.haveTarget();
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
+    spine.launcher.starts[0].second(fail(Errc::Denied, "ceiling: capabilities"));
+    spine.answerInspect();
+    spine.untilReported();
+    EXPECT_EQ(spine.launcher.starts.size(), 1u);
+    EXPECT_EQ(spine.notes.reports[0].detail, "ceiling: capabilities");
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 2; });
+    spine.launcher.starts[1].second(fail(Errc::LimitExceeded, "ceiling: max.runs"));
+    spine.untilReported(2);
+    EXPECT_TRUE(spine.launcher.inspects.empty()) << "not about the target";
+}
+
+TEST_F(EngineTest, StoppedWhileItsTargetIsLookedAtAgainARunIsNeverStarted) {
+    const auto request = spine.request();
+    spine.haveTarget();
+    const RunId id = spine.engine->submit(request).value();
+    turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
+    spine.launcher.starts[0].second(fail(Errc::Denied, "ceiling: root-user"));
+    spine.engine->stop(id, std::chrono::seconds(1), [](const Result<void>& stopped) { EXPECT_TRUE(stopped); });
+    TargetFacts changed = Spine::facts();
+    changed.uid = 1000;
+    spine.launcher.inspects.at(0)(changed);
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Killed);
     EXPECT_EQ(spine.launcher.starts.size(), 1u);
 }
 

@@ -34,7 +34,8 @@ struct Heard : TargetListener {
     std::vector<std::string> added, removed;
     void targetAdded(const Target& target) override { added.push_back(target.id.text()); }
     void targetRemoved(const TargetId& id) override { removed.push_back(id.text()); }
-    void backendChanged(const BackendStatus&) override {}
+    std::vector<std::string> backends;
+    void backendChanged(const BackendStatus& status) override { backends.push_back(status.name + " " + std::string(name(status.state))); }
 };
 
 struct Finder : TargetFinder {
@@ -119,6 +120,123 @@ TEST_F(TargetsTest, InspectsOnceALife) {
     EXPECT_EQ(launcher.inspects.size(), 1u);
     EXPECT_EQ(heard.added.size(), 1u);
     EXPECT_EQ(resolved("renamed"), "docker:a");
+}
+
+// Its cgroup as the kernel says it, for targets that a test moves between "not said" and this one.
+std::string ownCgroup() {
+    return pinProcess(::getpid()).value().cgroups.front();
+}
+
+TEST_F(TargetsTest, AMovedTargetIsInspectedAnew) {
+    table.added(target("docker", "a", "a"));
+    TargetFacts root = Spine::facts();
+    root.cgroup = "/old";
+    launcher.inspects.at(0)(root);
+    Target moved = target("docker", "a", "a");
+    moved.cgroup = ownCgroup();
+    table.added(moved);
+    ASSERT_EQ(launcher.inspects.size(), 2u);
+    std::string cgroup;
+    table.whenReady("docker:a", [&](const Result<Target>& ready) { cgroup = ready->facts->cgroup; });
+    EXPECT_EQ(cgroup, "") << "the old facts hold no more";
+    TargetFacts now = Spine::facts();
+    now.cgroup = "/new";
+    launcher.inspects.at(1)(now);
+    EXPECT_EQ(cgroup, "/new");
+    EXPECT_EQ(heard.added.size(), 1u);
+    EXPECT_TRUE(heard.removed.empty());
+}
+
+TEST_F(TargetsTest, AnAnswerFromBeforeTheMoveDoesNotCount) {
+    table.added(target("docker", "a", "a"));
+    std::string cgroup;
+    table.whenReady("docker:a", [&](const Result<Target>& ready) { cgroup = ready->facts->cgroup; });
+    Target moved = target("docker", "a", "a");
+    moved.cgroup = ownCgroup();
+    table.added(moved);
+    ASSERT_EQ(launcher.inspects.size(), 2u);
+    TargetFacts facts = Spine::facts();
+    facts.cgroup = "/old";
+    launcher.inspects.at(0)(facts);
+    EXPECT_EQ(cgroup, "");
+    facts.cgroup = "/new";
+    launcher.inspects.at(1)(facts);
+    EXPECT_EQ(cgroup, "/new");
+}
+
+TEST_F(TargetsTest, AMoveOutOfWhatTheBackendNamesIsRefusedAndAMoveBackIsNot) {
+    table.added(target("docker", "a", "a"));
+    launcher.inspects.at(0)(Spine::facts());
+    Target moved = target("docker", "a", "a");
+    moved.cgroup = "/docker/of-somebody-else";
+    table.added(moved);
+    Result<Target> answer = fail(Errc::Internal, "not answered");
+    const auto keep = [&](Result<Target> ready) { answer = std::move(ready); };
+    table.whenReady("docker:a", keep);
+    EXPECT_EQ(answer.error().code, Errc::Denied);
+    moved.cgroup = ownCgroup();
+    table.added(moved);
+    table.whenReady("docker:a", keep);
+    launcher.inspects.back()(Spine::facts());
+    EXPECT_TRUE(answer);
+}
+
+TEST(PinnedProcess, IsInACgroupAndInWhatThatIsBelow) {
+    const PinnedProcess process{{}, 0, {"/", "/system.slice/docker-1.scope/init.scope"}};
+    EXPECT_TRUE(isIn(process, "/system.slice/docker-1.scope/init.scope"));
+    EXPECT_TRUE(isIn(process, "/system.slice/docker-1.scope"));
+    EXPECT_TRUE(isIn(process, "/"));
+    EXPECT_FALSE(isIn(process, "/system.slice/docker-1"));
+    EXPECT_FALSE(isIn(PinnedProcess{{}, 0, {"/a"}}, "/"));
+}
+
+TEST_F(TargetsTest, ARefreshForgetsWhatWasFound) {
+    table.added(target("docker", "a", "a"));
+    TargetFacts facts = Spine::facts();
+    launcher.inspects.at(0)(facts);
+    std::vector<std::uint32_t> uids;
+    const auto keep = [&](const Result<Target>& ready) { uids.push_back(ready->facts->uid); };
+    table.refresh({"docker", "a"}, keep);
+    table.whenReady("docker:a", keep);
+    ASSERT_EQ(launcher.inspects.size(), 2u);
+    facts.uid = 1000;
+    launcher.inspects.at(1)(facts);
+    EXPECT_EQ(uids, (std::vector<std::uint32_t>{1000, 1000}));
+    Errc code = Errc::None;
+    table.refresh({"docker", "b"}, [&](const Result<Target>& ready) { code = ready.error().code; });
+    EXPECT_EQ(code, Errc::TargetGone);
+}
+
+TEST_F(TargetsTest, APidIsAPidWhateverProcessesCallThemselves) {
+    table.added(target("process", "7", "4242"));
+    EXPECT_EQ(resolved("process:4242"), "NotFound: process: no container '4242'");
+    table.added(target("process", "4242", "nginx"));
+    table.added(target("docker", "3f2a9c77b1de0042aa", "4242"));
+    EXPECT_EQ(resolved("process:4242"), "process:4242");
+    EXPECT_EQ(resolved("4242"), "process:4242") << "an id wins over a name";
+    EXPECT_EQ(resolved("docker:4242"), "docker:3f2a9c77b1de0042aa") << "an engine's names are its own";
+}
+
+TEST_F(TargetsTest, ANameThatAProcessGaveItselfYieldsToEveryOther) {
+    Target squatter = target("process", "7", "web");
+    squatter.runtime = "process";
+    table.added(squatter);
+    EXPECT_EQ(resolved("web"), "process:7");
+    table.added(target("docker", "3f2a9c77b1de0042aa", "web"));
+    EXPECT_EQ(resolved("web"), "docker:3f2a9c77b1de0042aa");
+    Target container = target("process", "8", "web");
+    container.runtime = "runc";
+    table.added(container);
+    EXPECT_EQ(resolved("process:web"), "process:8");
+}
+
+TEST_F(TargetsTest, AForgottenBackendIsNoLongerListed) {
+    table.added(target("docker", "a", "a"));
+    table.snapshot("docker", {});
+    table.forgotten("docker");
+    EXPECT_EQ(resolved("docker:a"), "NotFound: no backend 'docker' for target 'docker:a'; there are: containerd, process");
+    for (const auto& status : table.backends()) EXPECT_NE(status.name, "docker");
+    EXPECT_EQ(heard.backends.back(), "docker unavailable");
 }
 
 TEST_F(TargetsTest, AThousandTargetsDoNotFloodTheLauncher) {

@@ -6,8 +6,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -23,6 +25,7 @@ struct Notes : TargetSink {
     std::vector<std::string> log;
     BackendStatus last;
     int snapshots = 0;
+    std::vector<std::string> forgottenBackends;
 
     void snapshot(const std::string& backend, std::vector<Target> all) override {
         std::erase_if(targets, [&](const auto& entry) { return entry.second.id.backend == backend; });
@@ -38,6 +41,7 @@ struct Notes : TargetSink {
         targets.erase(id.id);
     }
     void state(BackendStatus status) override { last = std::move(status); }
+    void forgotten(const std::string& backend) override { forgottenBackends.push_back(backend); }
     std::vector<std::string> ids() const {
         std::vector<std::string> all;
         for (const auto& [id, target] : targets) all.push_back(id);
@@ -251,14 +255,101 @@ TEST_F(Hosts, AnUnknownBackendIsNamedWithTheKnownOnes) {
     EXPECT_THAT(answer->error().message, HasSubstr("'dokcer'; there are: docker"));
 }
 
-TEST_F(Hosts, AHostThatNeverAnswersASearchIsGivenUp) {
+TEST_F(Hosts, ALateSearchFailsAloneAndTheNextOneIsAsked) {
     times_.answer = 20'000;
     connectWith({record("a")});
+    std::optional<Result<void>> late, next;
+    hosts_->find({"docker", "x"}, [&](Result<void> result) { late = std::move(result); });
+    hosts_->find({"docker", "y"}, [&](Result<void> result) { next = std::move(result); });
+    const auto first = std::get<Find>(receive());
+    EXPECT_EQ(first.id, "x");
+    EXPECT_FALSE(readable(host_.get())) << "one at a time: a deadline runs from when the host can begin";
+    until([&] { return late.has_value(); });
+    EXPECT_EQ(late->error().code, Errc::Timeout);
+    EXPECT_EQ(sink_.last.state, BackendState::Ready);
+    EXPECT_THAT(sink_.ids(), ElementsAre("a"));
+    const auto second = std::get<Find>(receive());
+    EXPECT_EQ(second.id, "y");
+    send(Found{first.request, Errc::None, ""});
+    send(Found{second.request, Errc::None, ""});
+    until([&] { return next.has_value(); });
+}
+
+TEST_F(Hosts, SearchesBeyondTheQueueAreBusyAndTheSameOneIsAskedOnce) {
+    connectWith({});
+    int answered = 0;
+    std::optional<Result<void>> refused;
+    for (int i = 0; i < 5; ++i) hosts_->find({"docker", "x" + std::to_string(i)}, [&](const Result<void>&) { ++answered; });
+    hosts_->find({"docker", "x4"}, [&](const Result<void>&) { ++answered; });
+    hosts_->find({"docker", "x5"}, [&](Result<void> result) { refused = std::move(result); });
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->error().code, Errc::Busy);
+    for (int i = 0; i < 5; ++i) {
+        const auto asked = std::get<Find>(receive());
+        EXPECT_EQ(asked.id, "x" + std::to_string(i));
+        send(Found{asked.request, Errc::None, ""});
+    }
+    until([&] { return answered == 6; });
+}
+
+TEST_F(Hosts, WhatWasJustNotFoundIsNotLookedForAgain) {
+    times_.missing = 60'000'000;
+    connectWith({});
     std::optional<Result<void>> answer;
-    hosts_->find({"docker", "x"}, [&](Result<void> result) { answer = std::move(result); });
+    const auto keep = [&](Result<void> result) { answer = std::move(result); };
+    hosts_->find({"docker", "x"}, keep);
+    send(Found{std::get<Find>(receive()).request, Errc::NotFound, "no container 'x'"});
     until([&] { return answer.has_value(); });
-    EXPECT_EQ(answer->error().code, Errc::Unavailable);
-    expectCutOff("does not answer");
+    answer.reset();
+    hosts_->find({"docker", "x"}, keep);
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->error().message, "docker: no container 'x'");
+    hosts_->find({"docker", "y"}, keep);
+    EXPECT_EQ(std::get<Find>(receive()).id, "y");
+}
+
+TEST_F(Hosts, RecapsOwnHouseIsNobodysToName) {
+    listen();
+    start();
+    accept();
+    send(Hello{"docker", "1"});
+    const pid_t other = ::fork();  // a plugin host of another name, as far as its socket tells
+    if (other == 0) ::pause();
+    TargetRecord launcher = record("launcher"), capsule = record("capsule"), near = record("near");
+    launcher.cgroup = "/system.slice/recap-launcher.service";
+    capsule.cgroup = "/system.slice/recap-launcher.service/c/01J9ZQ4X8W0000000000000000";
+    near.cgroup = "/system.slice/recap-launcher.service-like";
+    snapshot({record("self", ::getpid()), launcher, capsule, near, record("other", other)});
+    EXPECT_THAT(sink_.ids(), ElementsAre("near", "other"));
+    ::kill(other, SIGKILL);
+    ::waitpid(other, nullptr, 0);
+}
+
+TEST_F(Hosts, APluginHostIsNoTarget) {
+    int ready[2];
+    ASSERT_EQ(::pipe(ready), 0);
+    const pid_t host = ::fork();
+    if (host == 0) {  // the host that answers at the socket, and names itself
+        listen();
+        (void)!::write(ready[1], "x", 1);
+        const int peer = ::accept(listener_.get(), nullptr, nullptr);
+        const std::vector<FromHost> all{Hello{"docker", "1"}, SnapshotBegin{}, SnapshotTarget{record("a")},
+                                        SnapshotTarget{record("me", ::getpid())}, SnapshotEnd{2}};
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            const std::string raw = encode(i + 1, all[i]);
+            (void)!::send(peer, raw.data(), raw.size(), 0);
+        }
+        ::pause();
+    }
+    char byte = 0;
+    ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+    start();
+    until([&] { return sink_.snapshots > 0; });
+    EXPECT_THAT(sink_.ids(), ElementsAre("a"));
+    hosts_.reset();
+    ::kill(host, SIGKILL);
+    ::waitpid(host, nullptr, 0);
+    for (const int fd : ready) ::close(fd);
 }
 
 TEST_F(Hosts, AHostThatDoesNotTurnIsGivenUp) {
@@ -357,6 +448,38 @@ TEST_F(Hosts, AForgottenBackendTakesItsTargetsAlong) {
     hosts_->configure({});
     EXPECT_THAT(sink_.ids(), IsEmpty());
     EXPECT_THAT(hosts_->statuses(), IsEmpty());
+}
+
+TEST_F(Hosts, WhoWaitsForAForgottenBackendIsTold) {
+    connectWith({record("a")});
+    std::vector<Error> told;
+    for (const char* id : {"x", "y"}) hosts_->find({"docker", id}, [&](const Result<void>& result) { told.push_back(result.error()); });
+    hosts_->configure({});
+    ASSERT_EQ(told.size(), 2u);
+    EXPECT_EQ(told[1].code, Errc::Unavailable);
+    EXPECT_EQ(told[1].message, "docker: it is no longer in recapd.toml");
+    EXPECT_THAT(sink_.forgottenBackends, ElementsAre("docker"));
+}
+
+TEST_F(Hosts, AChangedPluginSettingEndsTheOldHostAndAnEqualOneDoesNot) {
+    listen();
+    PluginSetting setting{"docker", "docker", {}, {{"interval", {"1s"}}}};
+    start(setting);
+    accept();
+    send(Hello{"docker", "1"});
+    snapshot({record("a")});
+    hosts_->configure({setting});
+    EXPECT_FALSE(readable(host_.get()));
+    setting.values["interval"] = {"2s"};
+    hosts_->configure({setting});
+    char byte = 0;
+    until([&] { return readable(host_.get()); });
+    EXPECT_EQ(::recv(host_.get(), &byte, 1, 0), 0) << "EOF ends the host";
+    accept();
+    send(Hello{"docker", "1"});
+    snapshot({record("b")});
+    EXPECT_THAT(sink_.ids(), ElementsAre("b"));
+    EXPECT_THAT(sink_.forgottenBackends, IsEmpty());
 }
 
 }  // namespace

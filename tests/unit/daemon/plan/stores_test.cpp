@@ -175,9 +175,44 @@ TEST_F(Stores, SettingsMergeDropIns) {
     EXPECT_EQ(settings->plugins[0].plugin, "docker");
     EXPECT_EQ(settings->policies, std::vector<std::string>{"nonetwork"});
     EXPECT_EQ(settings->grace, std::chrono::seconds(2));
+    EXPECT_EQ(settings->plugins[0].values.at("endpoint"), std::vector<std::string>{"unix:///x"});
+    EXPECT_TRUE(settings->plugins[1].cgroups.empty());
     scratch_.write("etc/recapd.toml.d/20-bad.toml", "polices = []\n");
     EXPECT_THAT(loadSettings(scratch_.folders()).error().message,
                 HasSubstr("20-bad.toml:1:1: polices: unknown key; did you mean 'policies'?"));
     scratch_.mask("run/recapd.toml.d/20-bad.toml");
     EXPECT_FALSE(loadSettings(scratch_.folders())) << "etc is stronger than run";
+}
+
+TEST_F(Stores, ABackendsCgroupsComeFromItsTable) {
+    scratch_.write("etc/recapd.toml",
+                   "[plugins.docker]\ncgroups = [\"/docker/*\", \"/system.slice/docker-*.scope\"]\nendpoint = \"unix:///x\"\n");
+    const auto settings = loadSettings(scratch_.folders());
+    ASSERT_TRUE(settings) << settings.error().message;
+    EXPECT_EQ(settings->plugins.at(0).cgroups, (std::vector<std::string>{"/docker/*", "/system.slice/docker-*.scope"}));
+    EXPECT_FALSE(settings->plugins.at(0).values.contains("cgroups"));
+    for (const auto& [wrong, why] : std::map<std::string, std::string>{
+             {"[\"*/docker/*\"]", "does not begin with '/'"}, {"[]", "an empty list"}, {"\"/docker\"", "expected an array of strings"}}) {
+        scratch_.write("etc/recapd.toml", "[plugins.docker]\ncgroups = " + wrong + "\n");
+        const auto refused = loadSettings(scratch_.folders());
+        ASSERT_FALSE(refused) << wrong;
+        EXPECT_THAT(refused.error().message, HasSubstr("recapd.toml:2:"));
+        EXPECT_THAT(refused.error().message, HasSubstr("plugins.docker.cgroups: "));
+        EXPECT_THAT(refused.error().message, HasSubstr(why));
+    }
+}
+
+// Read and not kept would be worse than not known.
+TEST_F(Stores, TenantsAreRefusedByNameUntilTheyAreKept) {
+    for (const std::string table :
+         {"[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\n", "[[tenants.caller]]\nuser = \"a\"\ntenants = [\"shop\"]\n"}) {
+        scratch_.write("etc/recapd.toml.d/tenants.toml", "policies = []\n" + table);
+        const auto settings = loadSettings(scratch_.folders());
+        ASSERT_FALSE(settings);
+        EXPECT_EQ(settings.error().code, Errc::NotSupported);
+        EXPECT_THAT(settings.error().message, HasSubstr("tenants.toml:2:"));
+        EXPECT_THAT(settings.error().message, HasSubstr("tenants"));
+    }
+    scratch_.write("etc/recapd.toml.d/tenants.toml", "[tenants]\n");
+    EXPECT_TRUE(loadSettings(scratch_.folders())) << "an empty table promises nothing";
 }
