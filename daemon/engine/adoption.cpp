@@ -8,22 +8,11 @@
 #include "daemon/engine/engine.hpp"
 
 namespace recap {
-namespace {
-
-constexpr std::uint64_t kRestoredUsec = 10ull * 60 * 1'000'000;
-
-}  // namespace
-
 Result<void> Engine::restore() {
     const std::uint64_t now = microseconds(CLOCK_REALTIME);
-    auto rows = parts_.ledger.endedSince(now - kRestoredUsec);
+    auto rows = parts_.ledger.endedSince(now - parts_.limits.keptUsec);
     if (!rows) return forward(std::move(rows));
-    for (auto& row : *rows) {
-        Run& run = insert(std::move(row));
-        run.concluded = run.durable = true;
-        run.expires = monotonicMicroseconds() + kRestoredUsec;
-    }
-    armExpiry();
+    for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
     return {};
 }
 
@@ -33,7 +22,11 @@ void Engine::connected() {
     for (const auto& [id, run] : runs_) {
         if (!run.concluded && run.record.state != RunState::Pending) handedOver.insert(id);
     }
+    ++listings_;
     parts_.launcher.list([this, handedOver](Result<std::vector<LaunchedRun>> runs) {
+        --listings_;
+        if (runs) noteEnds(*runs);
+        if (listings_ == 0) endedMeanwhile_.clear();
         if (runs)
             listed(*runs, handedOver);
         else
@@ -42,6 +35,16 @@ void Engine::connected() {
 }
 
 void Engine::disconnected(Error why) { std::fprintf(stderr, SD_WARNING "recap-launcher is away: %s\n", why.message.c_str()); }
+
+// The list comes in pages: a run that was running on the first may have ended before the last, and was not known then.
+void Engine::noteEnds(std::vector<LaunchedRun>& runs) const {
+    for (auto& run : runs) {
+        const auto ended = endedMeanwhile_.find(run.id);
+        if (run.finished || ended == endedMeanwhile_.end()) continue;
+        run.finished = true;
+        run.report = ended->second;
+    }
+}
 
 void Engine::listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver) {
     std::set<RunId> present;
@@ -66,16 +69,13 @@ void Engine::adopt(const LaunchedRun& launched) {
     } else {
         record.id = launched.id;
         record.request.capsule = launched.capsule;
+        record.request.caller.uid = launched.callerUid;
         record.target = record.request.target = launched.target;
         record.started = microseconds(CLOCK_REALTIME);
         parts_.ledger.intend(record);
     }
-    const bool reported = record.state == RunState::Finished;
-    if (!reported) record.state = RunState::Running;
-    Run& run = insert(std::move(record));
-    run.concluded = run.durable = reported;
-    if (reported) run.expires = monotonicMicroseconds() + kRestoredUsec;
-    resume(run, launched);
+    if (record.state != RunState::Finished) record.state = RunState::Running;
+    resume(insert(std::move(record)), launched);
 }
 
 // In the table: goes on, ends now, or (when its start seemed to have failed, or its estate was not taken) is cleared up.

@@ -9,10 +9,9 @@
 namespace recap {
 namespace {
 
-constexpr std::uint64_t kKeptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
-constexpr std::size_t kMaxRuns = 8192;
 constexpr std::size_t kMaxArguments = 512;
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
+constexpr int kExpiredATime = 8;  // more than end at a time
 
 }  // namespace
 
@@ -48,8 +47,7 @@ Engine::~Engine() = default;
 
 Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
-    if (runs_.size() >= kMaxRuns)
-        return fail(Errc::LimitExceeded, "recapd has " + std::to_string(kMaxRuns) + " runs under way or just ended; try again later");
+    if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
     record.id = ids_.next(record.started / 1000);
@@ -69,6 +67,11 @@ Engine::Run& Engine::insert(RunRecord record) {
     const RunId id = record.id;
     Run& run = runs_[id];
     run.record = std::move(record);
+    run.concluded = run.durable = run.record.state == RunState::Finished;
+    if (run.concluded)
+        expireLater(run);
+    else
+        underWay_.enter(run.record);
     for (auto* listener : listeners_) listener->submitted(id);
     return run;
 }
@@ -129,7 +132,6 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.state = RunState::Starting;
     const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
-    for (auto* listener : listeners_) listener->started(*run.plan);
 }
 
 void Engine::launched(const RunId& id, Result<UniqueFd> log) {
@@ -144,6 +146,9 @@ void Engine::launched(const RunId& id, Result<UniqueFd> log) {
     if (run->concluded) return;
     if (!log) return refuse(*run, log.error());
     if (*log) run->log = std::make_shared<LogReader>(std::move(*log));
+    if (const auto plan = run->plan; plan != nullptr) {
+        for (auto* listener : listeners_) listener->started(*plan);
+    }
 }
 
 void Engine::refuse(Run& run, const Error& why) {
@@ -170,7 +175,8 @@ void Engine::progressed(const RunId& id, const Phases& phases) {
 
 void Engine::ended(RunReport report) {
     Run* run = known(report.id);
-    // One that is not known yet is in the list that connected() asks for.
+    // One that is not known yet is in the list that connected() asks for, where it may still be running.
+    if (run == nullptr && listings_ > 0 && endedMeanwhile_.size() < parts_.limits.underWay) endedMeanwhile_[report.id] = report;
     if (run == nullptr) return;
     if (run->concluded && run->estate == Estate::None) return parts_.launcher.ack(run->record.id);  // seemed not to have started
     if (run->concluded) return acknowledge(*run);
@@ -181,6 +187,7 @@ void Engine::ended(RunReport report) {
 
 void Engine::conclude(Run& run, RunReport report) {
     run.concluded = true;
+    underWay_.leave(run.record);
     report.id = run.record.id;
     report.phases.received = run.record.phases.received;
     report.phases.planned = run.record.phases.planned;
@@ -197,10 +204,10 @@ void Engine::announce(Run& run, const Result<void>& durable) {
     if (!durable) std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable: %s\n", run.record.id.c_str(), durable.error().message.c_str());
     run.durable = durable.has_value();
     run.record.state = RunState::Finished;
-    run.expires = monotonicMicroseconds() + kKeptUsec;
     for (auto* listener : listeners_) listener->finished(run.record.report);
     acknowledge(run);
-    armExpiry();
+    expireLater(run);
+    for (int i = 0; i < kExpiredATime && expiries_.size() > parts_.limits.ended; ++i) expireFirst();
 }
 
 void Engine::keepEstate(Run& run) {
@@ -226,31 +233,34 @@ void Engine::acknowledge(const Run& run) {
     if (run.durable && run.estate == Estate::Kept) parts_.launcher.ack(run.record.id);
 }
 
+// In the order in which runs end: all are kept equally long.
+void Engine::expireLater(const Run& run) {
+    expiries_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, run.record.id);
+    if (expiries_.size() == 1) armExpiry();
+}
+
+// What is still being written down or brought in stays for another time.
+void Engine::expireFirst() {
+    const RunId id = std::move(expiries_.front().second);
+    expiries_.pop_front();
+    const Run* run = known(id);
+    if (run == nullptr) return;
+    if (!run->durable || run->estate == Estate::Waiting) return expireLater(*run);
+    runs_.erase(id);
+    for (auto* listener : listeners_) listener->expired(id);
+}
+
 void Engine::armExpiry() {
-    std::uint64_t first = 0;
-    for (const auto& [id, run] : runs_) {
-        if (run.expires != 0 && (first == 0 || run.expires < first)) first = run.expires;
-    }
-    if (first == 0) return;
-    sd_event_source_set_time(expiry_.get(), first);
+    if (expiries_.empty()) return;
+    sd_event_source_set_time(expiry_.get(), expiries_.front().first);
     sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
 }
 
 int Engine::onExpiry(sd_event_source*, std::uint64_t now, void* self) {
-    static_cast<Engine*>(self)->expire(now);
+    auto& engine = *static_cast<Engine*>(self);
+    while (!engine.expiries_.empty() && engine.expiries_.front().first <= now) engine.expireFirst();
+    engine.armExpiry();
     return 0;
-}
-
-void Engine::expire(std::uint64_t now) {
-    std::vector<RunId> old;
-    for (const auto& [id, run] : runs_) {
-        if (run.expires != 0 && run.expires <= now) old.push_back(id);
-    }
-    for (const auto& id : old) {
-        runs_.erase(id);
-        for (auto* listener : listeners_) listener->expired(id);
-    }
-    armExpiry();
 }
 
 }  // namespace recap

@@ -5,6 +5,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -22,8 +23,15 @@
 #include "daemon/engine/log_reader.hpp"
 #include "daemon/engine/pump.hpp"
 #include "daemon/engine/ulid.hpp"
+#include "daemon/engine/under_way.hpp"
 
 namespace recap {
+
+struct EngineLimits {
+    std::size_t underWay = 4096;
+    std::size_t ended = 2048;                        // that are objects: beyond, the oldest are in the ledger only
+    std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
+};
 
 struct EngineParts {  // all outlive the engine
     sd_event* loop;
@@ -35,7 +43,10 @@ struct EngineParts {  // all outlive the engine
     Estates& estates;
     // Root admits images at the launcher, which tells nobody: asked again before a run is refused for it.
     std::function<void(std::function<void()> then)> refreshAdmissions;
+    EngineLimits limits = {};
 };
+
+struct ArtifactIndex;
 
 class Engine final : public RunTable, public LaunchEvents {
 public:
@@ -78,11 +89,11 @@ private:
         bool concluded = false;  // has its report; the ledger may still be writing it
         bool durable = false;
         bool askedAdmission = false;
-        std::uint64_t expires = 0;  // CLOCK_MONOTONIC, µs
+        std::shared_ptr<const ArtifactIndex> index;  // of the last few that were asked for artifacts
         std::vector<std::function<void()>> onceKept;
     };
 
-    explicit Engine(const EngineParts& parts) : parts_(parts), pumps_(parts.loop) {}
+    explicit Engine(const EngineParts& parts) : parts_(parts), underWay_(parts.limits.underWay), pumps_(parts.loop) {}
 
     // The way of a run, in order.
     void begin(const RunId& id);
@@ -95,10 +106,12 @@ private:
     void announce(Run& run, const Result<void>& durable);
     void keepEstate(Run& run);
     void acknowledge(const Run& run);
-    void expire(std::uint64_t now);
+    void expireLater(const Run& run);
+    void expireFirst();
     void armExpiry();
 
     // A launcher that has run on without us, or we without it (adoption.cpp).
+    void noteEnds(std::vector<LaunchedRun>& runs) const;
     void listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver);
     void adopt(const LaunchedRun& launched);
     void resume(Run& run, const LaunchedRun& launched);
@@ -107,6 +120,7 @@ private:
     Run& insert(RunRecord record);
 
     Run* known(const RunId& id);
+    Result<std::shared_ptr<const ArtifactIndex>> indexOf(Run& run);
     Result<std::shared_ptr<LogReader>> logOf(Run& run);
     void whenKept(const RunId& id, std::function<void(Result<Run*>)> then);
     static int onTurn(sd_event_source* source, void* self);
@@ -115,12 +129,27 @@ private:
     EngineParts parts_;
     std::vector<RunListener*> listeners_;
     std::unordered_map<RunId, Run> runs_;
+    UnderWay underWay_;
+    std::deque<std::pair<std::uint64_t, RunId>> expiries_;  // CLOCK_MONOTONIC, µs; each ended run once, in order
+    std::deque<RunId> indexed_;                             // whose artifacts' index is held
+    unsigned listings_ = 0;                                 // LIST is under way
+    std::map<RunId, RunReport> endedMeanwhile_;             // of runs that are not known, while it is
     std::deque<RunId> accepted_;  // to begin on the next turn
     EventSource turn_;
     EventSource expiry_;
     UlidSource ids_;
     Pumps pumps_;
     bool reconciled_ = false;  // with the ledger, once after start
+};
+
+// What a kept tar has: made once, however many artifacts are opened.
+struct ArtifactIndex {
+    struct Range {
+        std::uint64_t offset = 0;
+        std::uint64_t size = 0;
+    };
+    std::vector<Artifact> all;
+    std::unordered_map<std::string, Range> ranges;
 };
 
 Outcome outcomeOf(Errc refusal);

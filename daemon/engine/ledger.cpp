@@ -14,7 +14,7 @@ namespace {
 
 // How long an intent may wait for company. A run that ends sooner costs one fsync in all.
 constexpr std::chrono::milliseconds kGroup{50};
-constexpr std::uint32_t kMaxRows = 1000;
+constexpr std::uint32_t kMaxRows = 1001;  // a page of a thousand, and whether there is more
 
 Result<void> execute(sqlite3* database, const char* sql, const std::string& path) {
     if (::sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return {};

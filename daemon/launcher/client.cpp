@@ -233,7 +233,8 @@ void LauncherClient::listPage(std::string after, std::vector<LaunchedRun> soFar,
         auto page = bodyOf<launcher::RunList>(std::move(message));
         if (!page) return reply(forward(std::move(page)));
         for (const auto& state : page->runs)
-            runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished, fromProtocol(state.report)});
+            runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished, fromProtocol(state.report),
+                             state.callerUid});
         if (page->runs.empty()) return reply(std::move(*runs));
         listPage(page->runs.back().report.runId, std::move(*runs), reply);
     });

@@ -148,6 +148,7 @@ struct Spine {
     std::unique_ptr<Ledger> ledger;
     std::unique_ptr<Estates> estates;
     std::unique_ptr<Engine> engine;
+    EngineLimits limits;  // taken by restart()
     int admissionsAsked = 0;
     std::function<void()> onAdmissions = [] {};
 
@@ -159,7 +160,8 @@ struct Spine {
                                      ++admissionsAsked;
                                      onAdmissions();
                                      then();
-                                 }})
+                                 },
+                                 limits})
                      .value();
         engine->listen(notes);
     }
@@ -196,6 +198,19 @@ struct Spine {
         request.args = {"-c", "5"};
         request.caller = {1000, ":1.7"};
         return request;
+    }
+    void within(const EngineLimits& some) {
+        limits = some;
+        restart();
+    }
+    RunId refusedRun() {
+        if (targets.list().empty()) haveTarget();
+        planner.verdict = fail(Errc::Denied, "no");
+        const auto before = notes.reports.size();
+        const RunId id = engine->submit(request()).value();
+        untilReported(before + 1);
+        planner.verdict = {};
+        return id;
     }
     RunId startedRun(UniqueFd log = {}) {
         if (targets.list().empty()) haveTarget();
