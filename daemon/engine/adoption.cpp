@@ -13,6 +13,7 @@ Result<void> Engine::restore() {
     auto rows = parts_.ledger.endedSince(now - parts_.limits.keptUsec);
     if (!rows) return forward(std::move(rows));
     for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
+    sweep();
     return {};
 }
 
@@ -30,8 +31,14 @@ void Engine::connected() {
         if (runs)
             listed(*runs, handedOver);
         else
-            std::fprintf(stderr, SD_WARNING "the launcher's runs are not known: %s\n", runs.error().message.c_str());
+            unknown(runs.error());
     });
+}
+
+void Engine::unknown(const Error& why) {
+    std::fprintf(stderr, SD_WARNING "the launcher's runs are not known: %s\n", why.message.c_str());
+    unlisted_ = true;
+    retryLater();
 }
 
 void Engine::disconnected(Error why) { std::fprintf(stderr, SD_WARNING "recap-launcher is away: %s\n", why.message.c_str()); }
@@ -85,6 +92,7 @@ void Engine::resume(Run& run, const LaunchedRun& launched) {
     if (run.concluded && run.estate == Estate::Kept) return acknowledge(run);
     if (!launched.finished && run.concluded) return parts_.launcher.stop(id, std::chrono::seconds(0), [](const Result<void>&) {});
     if (!launched.finished) progressed(id, launched.report.phases);
+    if (run.concluded && run.estate == Estate::Failed) return keepEstate(run);
     if (run.log != nullptr) {
         if (launched.finished) ended(launched.report);
         return;
@@ -93,9 +101,8 @@ void Engine::resume(Run& run, const LaunchedRun& launched) {
         Run* adopted = known(id);
         if (adopted == nullptr) return;
         if (log && *log) adopted->log = std::make_shared<LogReader>(std::move(*log));
-        if (!finished) return;
+        if (!finished || adopted->estate == Estate::Waiting) return;
         if (!adopted->concluded) return ended(report);
-        adopted->estate = Estate::Waiting;
         keepEstate(*adopted);
     });
 }

@@ -12,6 +12,13 @@ namespace {
 constexpr std::size_t kMaxArguments = 512;
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
 constexpr int kExpiredATime = 8;  // more than end at a time
+constexpr std::chrono::hours kUsualKeep{7 * 24};  // a manifest's, where it is not known: an earlier recapd planned the run
+constexpr std::chrono::hours kLongestKeep{10 * 365 * 24};
+
+std::uint64_t keepUsec(std::chrono::seconds keep) {
+    const auto bounded = std::clamp<std::chrono::seconds>(keep, std::chrono::seconds(0), kLongestKeep);
+    return static_cast<std::uint64_t>(bounded.count()) * 1'000'000;
+}
 
 }  // namespace
 
@@ -36,10 +43,17 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineParts& parts) {
     if (error < 0) return failErrno("the engine's turn", -error);
     engine->turn_.reset(source);
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
-    error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, 10'000'000, onExpiry, engine.get());
-    if (error < 0) return failErrno("the engine's timer", -error);
-    engine->expiry_.reset(source);
-    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    struct Timer {
+        EventSource& source;
+        sd_event_time_handler_t handler;
+        std::uint64_t accuracy;
+    };
+    for (const auto& timer : {Timer{engine->expiry_, onExpiry, 10'000'000}, Timer{engine->retry_, onRetry, 250'000}, Timer{engine->sweep_, onSweep, 60'000'000}}) {
+        error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, timer.accuracy, timer.handler, engine.get());
+        if (error < 0) return failErrno("the engine's timer", -error);
+        timer.source.reset(source);
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    }
     return engine;
 }
 
@@ -48,6 +62,8 @@ Engine::~Engine() = default;
 Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
     if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
+    if (unwritten_.size() >= parts_.limits.ended)
+        return fail(Errc::LimitExceeded, "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
     record.id = ids_.next(record.started / 1000);
@@ -163,7 +179,10 @@ void Engine::refuse(Run& run, const Error& why) {
 
 void Engine::progressed(const RunId& id, const Phases& phases) {
     Run* run = known(id);
-    if (run == nullptr || run->concluded) return;
+    if (run == nullptr) return;
+    if (run->concluded && run->estate == Estate::None)  // seemed not to have started: nobody waits for it
+        return parts_.launcher.stop(id, std::chrono::seconds(0), [](const Result<void>&) {});
+    if (run->concluded) return;
     auto& known = run->record.phases;
     if (phases.attached != 0) known.attached = phases.attached;
     if (phases.executing != 0) {
@@ -180,7 +199,6 @@ void Engine::ended(RunReport report) {
     if (run == nullptr) return;
     if (run->concluded && run->estate == Estate::None) return parts_.launcher.ack(run->record.id);  // seemed not to have started
     if (run->concluded) return acknowledge(*run);
-    run->estate = Estate::Waiting;
     conclude(*run, std::move(report));
     keepEstate(*run);
 }
@@ -193,6 +211,8 @@ void Engine::conclude(Run& run, RunReport report) {
     report.phases.planned = run.record.phases.planned;
     run.record.phases = report.phases;
     run.record.report = std::move(report);
+    if (run.record.report.logBytes > 0 || run.record.report.hasArtifacts)
+        run.record.filesUntil = microseconds(CLOCK_REALTIME) + keepUsec(run.plan == nullptr ? kUsualKeep : run.plan->artifactsKeep);
     run.record.request.stdio = {};
     if (run.plan != nullptr) run.plan->request.stdio = {};
     parts_.ledger.report(run.record, [this, id = run.record.id](const Result<void>& durable) {
@@ -200,32 +220,21 @@ void Engine::conclude(Run& run, RunReport report) {
     });
 }
 
+// Told once, even where the ledger's disk is full: nobody could wait for that. The launcher keeps the run until the row is durable.
 void Engine::announce(Run& run, const Result<void>& durable) {
-    if (!durable) std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable: %s\n", run.record.id.c_str(), durable.error().message.c_str());
     run.durable = durable.has_value();
+    if (run.durable) {
+        unwritten_.erase(run.record.id);
+    } else if (unwritten_.insert(run.record.id).second) {
+        std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable yet: %s\n", run.record.id.c_str(), durable.error().message.c_str());
+    }
+    if (!run.durable) retryLater();
+    if (run.record.state == RunState::Finished) return acknowledge(run);
     run.record.state = RunState::Finished;
     for (auto* listener : listeners_) listener->finished(run.record.report);
     acknowledge(run);
     expireLater(run);
     for (int i = 0; i < kExpiredATime && expiries_.size() > parts_.limits.ended; ++i) expireFirst();
-}
-
-void Engine::keepEstate(Run& run) {
-    const RunReport& report = run.record.report;
-    auto log = report.logBytes > 0 ? run.log : nullptr;
-    parts_.estates.keep(run.record.id, std::move(log), report.hasArtifacts, [this, id = run.record.id](const Result<void>& kept) {
-        Run* ended = known(id);
-        if (ended == nullptr) return;
-        ended->estate = kept ? Estate::Kept : Estate::Failed;
-        if (kept) {
-            ended->log.reset();  // our own file from now on: the launcher's memory is free
-        } else {
-            ended->estateProblem = kept.error();
-            std::fprintf(stderr, SD_ERR "run %s: %s; the launcher keeps it for now\n", id.c_str(), kept.error().message.c_str());
-        }
-        acknowledge(*ended);
-        for (auto& then : std::exchange(ended->onceKept, {})) then();
-    });
 }
 
 // The launcher may forget a run once its row is durable and what it left is in our folder.

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "daemon/core/capsules.hpp"
@@ -31,6 +32,10 @@ struct EngineLimits {
     std::size_t underWay = 4096;
     std::size_t ended = 2048;                        // that are objects: beyond, the oldest are in the ledger only
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
+    std::uint64_t retryUsec = 5'000'000;              // until what could not be written down or brought in is tried again
+    std::uint64_t sweepUsec = 3600ull * 1'000'000;
+    std::uint64_t rowsUsec = 90ull * 24 * 3600 * 1'000'000;  // how long an ended run has a row
+    std::uint64_t rows = 100'000;                            // of ended runs
 };
 
 struct EngineParts {  // all outlive the engine
@@ -56,7 +61,8 @@ public:
     Engine& operator=(const Engine&) = delete;
 
     void listen(RunListener& listener) { listeners_.push_back(&listener); }
-    // Runs that ended in the last ten minutes are objects again. Once, before the bus is opened.
+    // Runs that ended in the last ten minutes are objects again, and what is kept no longer goes, hourly from now on. Once,
+    // before the bus is opened.
     Result<void> restore();
 
     Result<RunId> submit(RunRequest request) override;
@@ -104,13 +110,22 @@ private:
     void refuse(Run& run, const Error& why);
     void conclude(Run& run, RunReport report);
     void announce(Run& run, const Result<void>& durable);
-    void keepEstate(Run& run);
     void acknowledge(const Run& run);
+
+    // What a run leaves, and what is tried again (endings.cpp).
+    void keepEstate(Run& run);
+    void bringIn(Run& run);
+    void broughtIn(const RunId& id, const Result<void>& kept);
+    void retryLater();
+    void retry();
+    void sweep();
+    void remove(std::unordered_set<RunId> wanted, const RunId& newest);
     void expireLater(const Run& run);
     void expireFirst();
     void armExpiry();
 
     // A launcher that has run on without us, or we without it (adoption.cpp).
+    void unknown(const Error& why);
     void noteEnds(std::vector<LaunchedRun>& runs) const;
     void listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver);
     void adopt(const LaunchedRun& launched);
@@ -125,6 +140,8 @@ private:
     void whenKept(const RunId& id, std::function<void(Result<Run*>)> then);
     static int onTurn(sd_event_source* source, void* self);
     static int onExpiry(sd_event_source* source, std::uint64_t now, void* self);
+    static int onRetry(sd_event_source* source, std::uint64_t now, void* self);
+    static int onSweep(sd_event_source* source, std::uint64_t now, void* self);
 
     EngineParts parts_;
     std::vector<RunListener*> listeners_;
@@ -134,9 +151,15 @@ private:
     std::deque<RunId> indexed_;                             // whose artifacts' index is held
     unsigned listings_ = 0;                                 // LIST is under way
     std::map<RunId, RunReport> endedMeanwhile_;             // of runs that are not known, while it is
+    std::set<RunId> unwritten_;                             // whose report the ledger could not take
+    std::set<RunId> unkept_;                                // whose estate could not be brought in
+    bool unlisted_ = false;                                 // the launcher has not told its runs
+    bool retrying_ = false;
     std::deque<RunId> accepted_;  // to begin on the next turn
     EventSource turn_;
     EventSource expiry_;
+    EventSource retry_;
+    EventSource sweep_;
     UlidSource ids_;
     Pumps pumps_;
     bool reconciled_ = false;  // with the ledger, once after start

@@ -141,7 +141,7 @@ void Vault::perform(std::vector<Job>& jobs) {
             continue;
         }
         struct stat status {};
-        if (::fstat(job.file.get(), &status) != 0 || ::fdatasync(job.file.get()) != 0)
+        if (::fdatasync(job.file.get()) != 0 || ::fstat(job.file.get(), &status) != 0)
             job.result = failErrno("sync " + job.path);
         else if (::rename((job.path + kPart).c_str(), job.path.c_str()) != 0)
             job.result = failErrno("rename to " + job.path);

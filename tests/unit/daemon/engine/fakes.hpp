@@ -54,6 +54,7 @@ struct ManualLauncher : Launcher {
 struct NowPlanner : Planner {
     Result<void> verdict;
     std::string digest = std::string(64, 'a');
+    std::chrono::seconds keep{3600};
     int asked = 0;
     Result<RunPlan> plan(const RunId& id, const RunRequest& request, const Target& target) override {
         ++asked;
@@ -64,6 +65,7 @@ struct NowPlanner : Planner {
         plan.target = target;
         plan.imageDigest = digest;
         plan.argv = {"/bin/true"};
+        plan.artifactsKeep = keep;
         return plan;
     }
 };
@@ -148,14 +150,15 @@ struct Spine {
     std::unique_ptr<Ledger> ledger;
     std::unique_ptr<Estates> estates;
     std::unique_ptr<Engine> engine;
-    EngineLimits limits;  // taken by restart()
+    EngineLimits limits;              // taken by restart()
+    std::uint64_t most = 4ull << 30;  // bytes of kept files; likewise
     int admissionsAsked = 0;
     std::function<void()> onAdmissions = [] {};
 
     Spine() { open(); }
     void open() {
         ledger = Ledger::open(loop.get(), folder.path() + "/ledger.db").value();
-        estates = Estates::open(loop.get(), launcher, folder.path()).value();
+        estates = Estates::open(loop.get(), launcher, folder.path(), most).value();
         engine = Engine::create({loop.get(), launcher, planner, capsules, targets, *ledger, *estates, [this](const std::function<void()>& then) {
                                      ++admissionsAsked;
                                      onAdmissions();
