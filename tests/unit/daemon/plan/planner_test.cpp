@@ -139,6 +139,7 @@ TEST_F(PlannerTest, ArgumentsDoWhatTheManifestSays) {
 }
 
 TEST_F(PlannerTest, WhyThereIsNoPlanRepeatsNoArgument) {
+    ASSERT_TRUE(plan());
     images_.image.entrypoint = images_.image.cmd = {};
     scratch_.write("etc/capsules/b.toml", "manifest = 1\n[capsule]\nname = \"b\"\nimage = \"recap/a:1\"\nargs = \"replace\"\n");
     ASSERT_TRUE(capsules_.reload());
