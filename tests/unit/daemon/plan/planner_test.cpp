@@ -138,19 +138,6 @@ TEST_F(PlannerTest, ArgumentsDoWhatTheManifestSays) {
     EXPECT_THAT(planner_.plan("id", request_, target_)->argv, ElementsAre("tool", "y"));
 }
 
-TEST_F(PlannerTest, WhyThereIsNoPlanRepeatsNoArgument) {
-    ASSERT_TRUE(plan());
-    images_.image.entrypoint = images_.image.cmd = {};
-    scratch_.write("etc/capsules/b.toml", "manifest = 1\n[capsule]\nname = \"b\"\nimage = \"recap/a:1\"\nargs = \"replace\"\n");
-    ASSERT_TRUE(capsules_.reload());
-    request_.capsule = "b";
-    request_.args = {"--password=hunter2"};
-    const auto planned = planner_.plan("id", request_, target_);
-    ASSERT_FALSE(planned);
-    EXPECT_EQ(planned.error().code, Errc::NoCommand);
-    EXPECT_EQ(planned.error().message, "the first argument, which capsule 'b' runs as the program, is no executable file of its image");
-}
-
 TEST_F(PlannerTest, RefusesWhatIsTooLongForAPlan) {
     request_.args = {std::string(200'000, 'x')};
     EXPECT_EQ(refusal().code, Errc::LimitExceeded);
