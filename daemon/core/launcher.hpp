@@ -41,6 +41,7 @@ struct LaunchedRun {  // of LIST
     std::string target;
     bool finished = false;
     RunReport report;
+    std::uint32_t callerUid = 0;
 };
 
 // As launcher::Feature of its protocol.

@@ -8,22 +8,12 @@
 #include "daemon/engine/engine.hpp"
 
 namespace recap {
-namespace {
-
-constexpr std::uint64_t kRestoredUsec = 10ull * 60 * 1'000'000;
-
-}  // namespace
-
 Result<void> Engine::restore() {
     const std::uint64_t now = microseconds(CLOCK_REALTIME);
-    auto rows = parts_.ledger.endedSince(now - kRestoredUsec);
+    auto rows = parts_.ledger.endedSince(now - parts_.limits.keptUsec);
     if (!rows) return forward(std::move(rows));
-    for (auto& row : *rows) {
-        Run& run = insert(std::move(row));
-        run.concluded = run.durable = true;
-        run.expires = monotonicMicroseconds() + kRestoredUsec;
-    }
-    armExpiry();
+    for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
+    sweep();
     return {};
 }
 
@@ -33,15 +23,35 @@ void Engine::connected() {
     for (const auto& [id, run] : runs_) {
         if (!run.concluded && run.record.state != RunState::Pending) handedOver.insert(id);
     }
+    ++listings_;
     parts_.launcher.list([this, handedOver](Result<std::vector<LaunchedRun>> runs) {
+        --listings_;
+        if (runs) noteEnds(*runs);
+        if (listings_ == 0) endedMeanwhile_.clear();
         if (runs)
             listed(*runs, handedOver);
         else
-            std::fprintf(stderr, SD_WARNING "the launcher's runs are not known: %s\n", runs.error().message.c_str());
+            unknown(runs.error());
     });
 }
 
+void Engine::unknown(const Error& why) {
+    std::fprintf(stderr, SD_WARNING "the launcher's runs are not known: %s\n", why.message.c_str());
+    unlisted_ = true;
+    retryLater();
+}
+
 void Engine::disconnected(Error why) { std::fprintf(stderr, SD_WARNING "recap-launcher is away: %s\n", why.message.c_str()); }
+
+// The list comes in pages: a run that was running on the first may have ended before the last, and was not known then.
+void Engine::noteEnds(std::vector<LaunchedRun>& runs) const {
+    for (auto& run : runs) {
+        const auto ended = endedMeanwhile_.find(run.id);
+        if (run.finished || ended == endedMeanwhile_.end()) continue;
+        run.finished = true;
+        run.report = ended->second;
+    }
+}
 
 void Engine::listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver) {
     std::set<RunId> present;
@@ -66,16 +76,13 @@ void Engine::adopt(const LaunchedRun& launched) {
     } else {
         record.id = launched.id;
         record.request.capsule = launched.capsule;
+        record.request.caller.uid = launched.callerUid;
         record.target = record.request.target = launched.target;
         record.started = microseconds(CLOCK_REALTIME);
         parts_.ledger.intend(record);
     }
-    const bool reported = record.state == RunState::Finished;
-    if (!reported) record.state = RunState::Running;
-    Run& run = insert(std::move(record));
-    run.concluded = run.durable = reported;
-    if (reported) run.expires = monotonicMicroseconds() + kRestoredUsec;
-    resume(run, launched);
+    if (record.state != RunState::Finished) record.state = RunState::Running;
+    resume(insert(std::move(record)), launched);
 }
 
 // In the table: goes on, ends now, or (when its start seemed to have failed, or its estate was not taken) is cleared up.
@@ -85,6 +92,7 @@ void Engine::resume(Run& run, const LaunchedRun& launched) {
     if (run.concluded && run.estate == Estate::Kept) return acknowledge(run);
     if (!launched.finished && run.concluded) return parts_.launcher.stop(id, std::chrono::seconds(0), [](const Result<void>&) {});
     if (!launched.finished) progressed(id, launched.report.phases);
+    if (run.concluded && run.estate == Estate::Failed) return keepEstate(run);
     if (run.log != nullptr) {
         if (launched.finished) ended(launched.report);
         return;
@@ -93,9 +101,8 @@ void Engine::resume(Run& run, const LaunchedRun& launched) {
         Run* adopted = known(id);
         if (adopted == nullptr) return;
         if (log && *log) adopted->log = std::make_shared<LogReader>(std::move(*log));
-        if (!finished) return;
+        if (!finished || adopted->estate == Estate::Waiting) return;
         if (!adopted->concluded) return ended(report);
-        adopted->estate = Estate::Waiting;
         keepEstate(*adopted);
     });
 }

@@ -11,10 +11,16 @@
 namespace recap {
 namespace {
 
-constexpr std::uint64_t kKeptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
-constexpr std::size_t kMaxRuns = 8192;
 constexpr std::size_t kMaxArguments = 512;
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
+constexpr int kExpiredATime = 8;  // more than end at a time
+constexpr std::chrono::hours kUsualKeep{7 * 24};  // a manifest's, where it is not known: an earlier recapd planned the run
+constexpr std::chrono::hours kLongestKeep{10 * 365 * 24};
+
+std::uint64_t keepUsec(std::chrono::seconds keep) {
+    const auto bounded = std::clamp<std::chrono::seconds>(keep, std::chrono::seconds(0), kLongestKeep);
+    return static_cast<std::uint64_t>(bounded.count()) * 1'000'000;
+}
 
 }  // namespace
 
@@ -39,10 +45,17 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineParts& parts) {
     if (error < 0) return failErrno("the engine's turn", -error);
     engine->turn_.reset(source);
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
-    error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, 10'000'000, onExpiry, engine.get());
-    if (error < 0) return failErrno("the engine's timer", -error);
-    engine->expiry_.reset(source);
-    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    struct Timer {
+        EventSource& source;
+        sd_event_time_handler_t handler;
+        std::uint64_t accuracy;
+    };
+    for (const auto& timer : {Timer{engine->expiry_, onExpiry, 10'000'000}, Timer{engine->retry_, onRetry, 250'000}, Timer{engine->sweep_, onSweep, 60'000'000}}) {
+        error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, timer.accuracy, timer.handler, engine.get());
+        if (error < 0) return failErrno("the engine's timer", -error);
+        timer.source.reset(source);
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    }
     return engine;
 }
 
@@ -50,8 +63,9 @@ Engine::~Engine() = default;
 
 Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
-    if (runs_.size() >= kMaxRuns)
-        return fail(Errc::LimitExceeded, "recapd has " + std::to_string(kMaxRuns) + " runs under way or just ended; try again later");
+    if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
+    if (unwritten_.size() >= parts_.limits.ended)
+        return fail(Errc::LimitExceeded, "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
     record.id = ids_.next(record.started / 1000);
@@ -71,6 +85,11 @@ Engine::Run& Engine::insert(RunRecord record) {
     const RunId id = record.id;
     Run& run = runs_[id];
     run.record = std::move(record);
+    run.concluded = run.durable = run.record.state == RunState::Finished;
+    if (run.concluded)
+        expireLater(run);
+    else
+        underWay_.enter(run.record);
     for (auto* listener : listeners_) listener->submitted(id);
     return run;
 }
@@ -132,8 +151,6 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.state = RunState::Starting;
     const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
-    if (run.askedTarget) return;  // told the first time
-    for (auto* listener : listeners_) listener->started(*run.plan);
 }
 
 void Engine::launched(const RunId& id, Result<UniqueFd> log) {
@@ -148,6 +165,9 @@ void Engine::launched(const RunId& id, Result<UniqueFd> log) {
     if (run->concluded) return;
     if (!log) return refuse(*run, log.error());
     if (*log) run->log = std::make_shared<LogReader>(std::move(*log));
+    if (const auto plan = run->plan; plan != nullptr) {
+        for (auto* listener : listeners_) listener->started(*plan);
+    }
 }
 
 // The launcher sees the target as it is now, the plan was made for what INSPECT once found: where that has changed (another identity
@@ -180,7 +200,10 @@ void Engine::refuse(Run& run, const Error& why) {
 
 void Engine::progressed(const RunId& id, const Phases& phases) {
     Run* run = known(id);
-    if (run == nullptr || run->concluded) return;
+    if (run == nullptr) return;
+    if (run->concluded && run->estate == Estate::None)  // seemed not to have started: nobody waits for it
+        return parts_.launcher.stop(id, std::chrono::seconds(0), [](const Result<void>&) {});
+    if (run->concluded) return;
     auto& known = run->record.phases;
     if (phases.attached != 0) known.attached = phases.attached;
     if (phases.executing != 0) {
@@ -192,22 +215,25 @@ void Engine::progressed(const RunId& id, const Phases& phases) {
 
 void Engine::ended(RunReport report) {
     Run* run = known(report.id);
-    // One that is not known yet is in the list that connected() asks for.
+    // One that is not known yet is in the list that connected() asks for, where it may still be running.
+    if (run == nullptr && listings_ > 0 && endedMeanwhile_.size() < parts_.limits.underWay) endedMeanwhile_[report.id] = report;
     if (run == nullptr) return;
     if (run->concluded && run->estate == Estate::None) return parts_.launcher.ack(run->record.id);  // seemed not to have started
     if (run->concluded) return acknowledge(*run);
-    run->estate = Estate::Waiting;
     conclude(*run, std::move(report));
     keepEstate(*run);
 }
 
 void Engine::conclude(Run& run, RunReport report) {
     run.concluded = true;
+    underWay_.leave(run.record);
     report.id = run.record.id;
     report.phases.received = run.record.phases.received;
     report.phases.planned = run.record.phases.planned;
     run.record.phases = report.phases;
     run.record.report = std::move(report);
+    if (run.record.report.logBytes > 0 || run.record.report.hasArtifacts)
+        run.record.filesUntil = microseconds(CLOCK_REALTIME) + keepUsec(run.plan == nullptr ? kUsualKeep : run.plan->artifactsKeep);
     run.record.request.stdio = {};
     if (run.plan != nullptr) run.plan->request.stdio = {};
     parts_.ledger.report(run.record, [this, id = run.record.id](const Result<void>& durable) {
@@ -215,32 +241,21 @@ void Engine::conclude(Run& run, RunReport report) {
     });
 }
 
+// Told once, even where the ledger's disk is full: nobody could wait for that. The launcher keeps the run until the row is durable.
 void Engine::announce(Run& run, const Result<void>& durable) {
-    if (!durable) std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable: %s\n", run.record.id.c_str(), durable.error().message.c_str());
     run.durable = durable.has_value();
+    if (run.durable) {
+        unwritten_.erase(run.record.id);
+    } else if (unwritten_.insert(run.record.id).second) {
+        std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable yet: %s\n", run.record.id.c_str(), durable.error().message.c_str());
+    }
+    if (!run.durable) retryLater();
+    if (run.record.state == RunState::Finished) return acknowledge(run);
     run.record.state = RunState::Finished;
-    run.expires = monotonicMicroseconds() + kKeptUsec;
     for (auto* listener : listeners_) listener->finished(run.record.report);
     acknowledge(run);
-    armExpiry();
-}
-
-void Engine::keepEstate(Run& run) {
-    const RunReport& report = run.record.report;
-    auto log = report.logBytes > 0 ? run.log : nullptr;
-    parts_.estates.keep(run.record.id, std::move(log), report.hasArtifacts, [this, id = run.record.id](const Result<void>& kept) {
-        Run* ended = known(id);
-        if (ended == nullptr) return;
-        ended->estate = kept ? Estate::Kept : Estate::Failed;
-        if (kept) {
-            ended->log.reset();  // our own file from now on: the launcher's memory is free
-        } else {
-            ended->estateProblem = kept.error();
-            std::fprintf(stderr, SD_ERR "run %s: %s; the launcher keeps it for now\n", id.c_str(), kept.error().message.c_str());
-        }
-        acknowledge(*ended);
-        for (auto& then : std::exchange(ended->onceKept, {})) then();
-    });
+    expireLater(run);
+    for (int i = 0; i < kExpiredATime && expiries_.size() > parts_.limits.ended; ++i) expireFirst();
 }
 
 // The launcher may forget a run once its row is durable and what it left is in our folder.
@@ -248,31 +263,34 @@ void Engine::acknowledge(const Run& run) {
     if (run.durable && run.estate == Estate::Kept) parts_.launcher.ack(run.record.id);
 }
 
+// In the order in which runs end: all are kept equally long.
+void Engine::expireLater(const Run& run) {
+    expiries_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, run.record.id);
+    if (expiries_.size() == 1) armExpiry();
+}
+
+// What is still being written down or brought in stays for another time.
+void Engine::expireFirst() {
+    const RunId id = std::move(expiries_.front().second);
+    expiries_.pop_front();
+    const Run* run = known(id);
+    if (run == nullptr) return;
+    if (!run->durable || run->estate == Estate::Waiting) return expireLater(*run);
+    runs_.erase(id);
+    for (auto* listener : listeners_) listener->expired(id);
+}
+
 void Engine::armExpiry() {
-    std::uint64_t first = 0;
-    for (const auto& [id, run] : runs_) {
-        if (run.expires != 0 && (first == 0 || run.expires < first)) first = run.expires;
-    }
-    if (first == 0) return;
-    sd_event_source_set_time(expiry_.get(), first);
+    if (expiries_.empty()) return;
+    sd_event_source_set_time(expiry_.get(), expiries_.front().first);
     sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
 }
 
 int Engine::onExpiry(sd_event_source*, std::uint64_t now, void* self) {
-    static_cast<Engine*>(self)->expire(now);
+    auto& engine = *static_cast<Engine*>(self);
+    while (!engine.expiries_.empty() && engine.expiries_.front().first <= now) engine.expireFirst();
+    engine.armExpiry();
     return 0;
-}
-
-void Engine::expire(std::uint64_t now) {
-    std::vector<RunId> old;
-    for (const auto& [id, run] : runs_) {
-        if (run.expires != 0 && run.expires <= now) old.push_back(id);
-    }
-    for (const auto& id : old) {
-        runs_.erase(id);
-        for (auto* listener : listeners_) listener->expired(id);
-    }
-    armExpiry();
 }
 
 }  // namespace recap

@@ -5,10 +5,12 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "daemon/core/capsules.hpp"
@@ -22,8 +24,19 @@
 #include "daemon/engine/log_reader.hpp"
 #include "daemon/engine/pump.hpp"
 #include "daemon/engine/ulid.hpp"
+#include "daemon/engine/under_way.hpp"
 
 namespace recap {
+
+struct EngineLimits {
+    std::size_t underWay = 4096;
+    std::size_t ended = 2048;                        // that are objects: beyond, the oldest are in the ledger only
+    std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
+    std::uint64_t retryUsec = 5'000'000;              // until what could not be written down or brought in is tried again
+    std::uint64_t sweepUsec = 3600ull * 1'000'000;
+    std::uint64_t rowsUsec = 90ull * 24 * 3600 * 1'000'000;  // how long an ended run has a row
+    std::uint64_t rows = 100'000;                            // of ended runs
+};
 
 struct EngineParts {  // all outlive the engine
     sd_event* loop;
@@ -35,7 +48,10 @@ struct EngineParts {  // all outlive the engine
     Estates& estates;
     // Root admits images at the launcher, which tells nobody: asked again before a run is refused for it.
     std::function<void(std::function<void()> then)> refreshAdmissions;
+    EngineLimits limits = {};
 };
+
+struct ArtifactIndex;
 
 class Engine final : public RunTable, public LaunchEvents {
 public:
@@ -45,7 +61,8 @@ public:
     Engine& operator=(const Engine&) = delete;
 
     void listen(RunListener& listener) { listeners_.push_back(&listener); }
-    // Runs that ended in the last ten minutes are objects again. Once, before the bus is opened.
+    // Runs that ended in the last ten minutes are objects again, and what is kept no longer goes, hourly from now on. Once,
+    // before the bus is opened.
     Result<void> restore();
 
     Result<RunId> submit(RunRequest request) override;
@@ -79,11 +96,11 @@ private:
         bool durable = false;
         bool askedAdmission = false;
         bool askedTarget = false;
-        std::uint64_t expires = 0;  // CLOCK_MONOTONIC, µs
+        std::shared_ptr<const ArtifactIndex> index;  // of the last few that were asked for artifacts
         std::vector<std::function<void()>> onceKept;
     };
 
-    explicit Engine(const EngineParts& parts) : parts_(parts), pumps_(parts.loop) {}
+    explicit Engine(const EngineParts& parts) : parts_(parts), underWay_(parts.limits.underWay), pumps_(parts.loop) {}
 
     // The way of a run, in order.
     void begin(const RunId& id);
@@ -95,12 +112,23 @@ private:
     void refuse(Run& run, const Error& why);
     void conclude(Run& run, RunReport report);
     void announce(Run& run, const Result<void>& durable);
-    void keepEstate(Run& run);
     void acknowledge(const Run& run);
-    void expire(std::uint64_t now);
+
+    // What a run leaves, and what is tried again (endings.cpp).
+    void keepEstate(Run& run);
+    void bringIn(Run& run);
+    void broughtIn(const RunId& id, const Result<void>& kept);
+    void retryLater();
+    void retry();
+    void sweep();
+    void remove(std::unordered_set<RunId> wanted, const RunId& newest);
+    void expireLater(const Run& run);
+    void expireFirst();
     void armExpiry();
 
     // A launcher that has run on without us, or we without it (adoption.cpp).
+    void unknown(const Error& why);
+    void noteEnds(std::vector<LaunchedRun>& runs) const;
     void listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>& handedOver);
     void adopt(const LaunchedRun& launched);
     void resume(Run& run, const LaunchedRun& launched);
@@ -109,20 +137,44 @@ private:
     Run& insert(RunRecord record);
 
     Run* known(const RunId& id);
+    Result<std::shared_ptr<const ArtifactIndex>> indexOf(Run& run);
     Result<std::shared_ptr<LogReader>> logOf(Run& run);
     void whenKept(const RunId& id, std::function<void(Result<Run*>)> then);
     static int onTurn(sd_event_source* source, void* self);
     static int onExpiry(sd_event_source* source, std::uint64_t now, void* self);
+    static int onRetry(sd_event_source* source, std::uint64_t now, void* self);
+    static int onSweep(sd_event_source* source, std::uint64_t now, void* self);
 
     EngineParts parts_;
     std::vector<RunListener*> listeners_;
     std::unordered_map<RunId, Run> runs_;
+    UnderWay underWay_;
+    std::deque<std::pair<std::uint64_t, RunId>> expiries_;  // CLOCK_MONOTONIC, µs; each ended run once, in order
+    std::deque<RunId> indexed_;                             // whose artifacts' index is held
+    unsigned listings_ = 0;                                 // LIST is under way
+    std::map<RunId, RunReport> endedMeanwhile_;             // of runs that are not known, while it is
+    std::set<RunId> unwritten_;                             // whose report the ledger could not take
+    std::set<RunId> unkept_;                                // whose estate could not be brought in
+    bool unlisted_ = false;                                 // the launcher has not told its runs
+    bool retrying_ = false;
     std::deque<RunId> accepted_;  // to begin on the next turn
     EventSource turn_;
     EventSource expiry_;
+    EventSource retry_;
+    EventSource sweep_;
     UlidSource ids_;
     Pumps pumps_;
     bool reconciled_ = false;  // with the ledger, once after start
+};
+
+// What a kept tar has: made once, however many artifacts are opened.
+struct ArtifactIndex {
+    struct Range {
+        std::uint64_t offset = 0;
+        std::uint64_t size = 0;
+    };
+    std::vector<Artifact> all;
+    std::unordered_map<std::string, Range> ranges;
 };
 
 Outcome outcomeOf(Errc refusal);

@@ -14,15 +14,10 @@ namespace recap {
 namespace {
 
 constexpr std::size_t kPiece = 256 * 1024;
-constexpr const char* kPart = ".part";
 
-Result<void> makeFolder(const std::string& path) {
-    if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
-    return failErrno("make folder " + path);
-}
-
-Result<UniqueFd> openForReading(const std::string& path) {
+Result<UniqueFd> openForReading(const std::string& path, const std::string& what) {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!fd && errno == ENOENT) return fail(Errc::NotFound, what + " is not kept any more");
     if (!fd) return failErrno("open " + path);
     return fd;
 }
@@ -52,11 +47,10 @@ Result<void> checkEnd(int tar, const RunId& id) {
 
 }  // namespace
 
-Result<std::unique_ptr<Estates>> Estates::open(sd_event* loop, Launcher& launcher, const std::string& state) {
-    for (const char* folder : {"/logs", "/artifacts"}) {
-        if (auto made = makeFolder(state + folder); !made) return forward(std::move(made));
-    }
-    return std::unique_ptr<Estates>(new Estates(loop, launcher, state));
+Result<std::unique_ptr<Estates>> Estates::open(sd_event* loop, Launcher& launcher, const std::string& state, std::uint64_t most) {
+    auto vault = Vault::open(loop, state, most);
+    if (!vault) return forward(std::move(vault));
+    return std::unique_ptr<Estates>(new Estates(loop, launcher, state, std::move(*vault)));
 }
 
 Estates::~Estates() = default;
@@ -64,6 +58,7 @@ Estates::~Estates() = default;
 std::string Estates::path(const char* folder, const RunId& id, const char* ending) const { return state_ + "/" + folder + "/" + id + ending; }
 
 void Estates::keep(const RunId& id, std::shared_ptr<LogReader> log, bool artifacts, Done done) {
+    if (jobs_.contains(id)) return done(fail(Errc::Busy, "the output of run " + id + " is being kept already"));
     auto job = std::make_unique<Job>();
     job->owner = this;
     job->id = id;
@@ -76,7 +71,7 @@ void Estates::keep(const RunId& id, std::shared_ptr<LogReader> log, bool artifac
     job->source.reset(source);
     sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IDLE);
     sd_event_source_set_enabled(source, SD_EVENT_ON);
-    jobs_.push_back(std::move(job));
+    jobs_[id] = std::move(job);
 }
 
 int Estates::onTurn(sd_event_source*, void* data) {
@@ -89,7 +84,7 @@ void Estates::next(Job& job) {
     if (job.log != nullptr) {
         auto all = copyLog(job);
         if (!all) return end(job, forward(std::move(all)));
-        if (*all) job.log.reset();
+        if (*all) publish(job, "logs", ".log");
     } else if (job.artifacts) {
         collect(job);
     } else {
@@ -102,14 +97,26 @@ Result<void> Estates::create(Job& job, const char* folder, const char* ending) {
     job.into.reset(::open(name.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
     job.copied = 0;
     if (!job.into) return failErrno("create " + name);
+    job.part = name;
     return {};
 }
 
-Result<void> Estates::publish(Job& job, const char* folder, const char* ending) {
-    const std::string name = path(folder, job.id, ending);
-    job.into.reset();
-    if (::rename((name + kPart).c_str(), name.c_str()) != 0) return failErrno("rename to " + name);
-    return {};
+// The job waits without a source of its own meanwhile.
+void Estates::publish(Job& job, const char* folder, const char* ending) {
+    job.source.reset();
+    job.from.reset();
+    job.part.clear();  // the vault's from here
+    vault_->publish(std::move(job.into), path(folder, job.id, ending), [this, id = job.id](Result<void> result) {
+        if (Job* found = find(id)) published(*found, std::move(result));
+    });
+}
+
+void Estates::published(Job& job, Result<void> result) {
+    if (result && job.log != nullptr) {
+        job.log.reset();
+        return next(job);
+    }
+    end(job, std::move(result));
 }
 
 Result<bool> Estates::copyLog(Job& job) {
@@ -120,13 +127,11 @@ Result<bool> Estates::copyLog(Job& job) {
     const ssize_t count = ::sendfile(job.into.get(), job.log->fd(), &offset, kPiece);
     if (count < 0) return failErrno("copy the log of run " + job.id);
     job.copied += static_cast<std::uint64_t>(count);
-    if (count > 0) return false;
-    if (auto published = publish(job, "logs", ".log"); !published) return forward(std::move(published));
-    return true;
+    return count == 0;
 }
 
 void Estates::collect(Job& job) {
-    sd_event_source_set_enabled(job.source.get(), SD_EVENT_OFF);
+    job.source.reset();
     launcher_.collect(job.id, [this, id = job.id](Result<UniqueFd> pipe) {
         if (Job* found = find(id)) receive(*found, std::move(pipe));
     });
@@ -150,7 +155,7 @@ int Estates::onReadable(sd_event_source*, int, std::uint32_t, void* data) {
     if (!all)
         job.owner->end(job, forward(std::move(all)));
     else if (*all)
-        job.owner->end(job, job.owner->publish(job, "artifacts", ".tar"));
+        job.owner->publish(job, "artifacts", ".tar");
     return 0;
 }
 
@@ -169,20 +174,21 @@ Result<bool> Estates::copyArtifacts(Job& job) {
 }
 
 void Estates::end(Job& job, Result<void> result) {
+    if (!job.part.empty()) ::unlink(job.part.c_str());
     const Done done = std::move(job.done);
-    jobs_.remove_if([&](const auto& known) { return known.get() == &job; });
+    jobs_.erase(RunId(job.id));
     done(std::move(result));
 }
 
 Estates::Job* Estates::find(const RunId& id) {
-    for (const auto& job : jobs_) {
-        if (job->id == id) return job.get();
-    }
-    return nullptr;
+    const auto found = jobs_.find(id);
+    return found == jobs_.end() ? nullptr : found->second.get();
 }
 
-Result<UniqueFd> Estates::openLog(const RunId& id) const { return openForReading(path("logs", id, ".log")); }
+Result<UniqueFd> Estates::openLog(const RunId& id) const { return openForReading(path("logs", id, ".log"), "the log of run " + id); }
 
-Result<UniqueFd> Estates::openArtifacts(const RunId& id) const { return openForReading(path("artifacts", id, ".tar")); }
+Result<UniqueFd> Estates::openArtifacts(const RunId& id) const {
+    return openForReading(path("artifacts", id, ".tar"), "the archive of run " + id + "'s artifacts");
+}
 
 }  // namespace recap

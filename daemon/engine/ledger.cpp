@@ -3,9 +3,11 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <systemd/sd-daemon.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 
 #include "daemon/engine/ledger_rows.hpp"
 
@@ -14,11 +16,26 @@ namespace {
 
 // How long an intent may wait for company. A run that ends sooner costs one fsync in all.
 constexpr std::chrono::milliseconds kGroup{50};
-constexpr std::uint32_t kMaxRows = 1000;
+constexpr int kSwept = 500;  // rows at a time
+constexpr std::uint32_t kMaxRows = 1001;  // a page of a thousand, and whether there is more
 
 Result<void> execute(sqlite3* database, const char* sql, const std::string& path) {
     if (::sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK) return {};
     return fail(Errc::Io, "ledger " + path + ": " + ::sqlite3_errmsg(database));
+}
+
+Result<void> upgrade(sqlite3* database, const std::string& path) {
+    if (auto made = execute(database, kLedgerSchema, path); !made) return made;
+    std::uint64_t version = 0;
+    {
+        Statement statement(database, "PRAGMA user_version");
+        if (statement.step()) version = statement.number();
+    }
+    if (version > kLedgerVersion) return fail(Errc::NotSupported, "ledger " + path + " is of version " + std::to_string(version) + ", by a newer recapd");
+    if (version == kLedgerVersion) return {};
+    auto upgraded = execute(database, kLedgerUpgrade, path);
+    if (!upgraded) ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
+    return upgraded;
 }
 
 }  // namespace
@@ -36,7 +53,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(sd_event* loop, const std::string& 
         return execute(database, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;", path);
     };
     if (auto connected = connect(ledger->writer_); !connected) return forward(std::move(connected));
-    if (auto made = execute(ledger->writer_.get(), kLedgerSchema, path); !made) return forward(std::move(made));
+    if (auto made = upgrade(ledger->writer_.get(), path); !made) return forward(std::move(made));
     if (auto connected = connect(ledger->reader_); !connected) return forward(std::move(connected));
     ledger->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!ledger->wake_) return failErrno("eventfd of the ledger");
@@ -58,9 +75,17 @@ Ledger::~Ledger() {
     worker_.join();
 }
 
-void Ledger::intend(const RunRecord& run) { enqueue({run, 0, {}}, false); }
+void Ledger::intend(const RunRecord& run) { enqueue({run, 0, {}, {}}, false); }
 
-void Ledger::report(const RunRecord& run, Done durable) { enqueue({run, microseconds(CLOCK_REALTIME), std::move(durable)}, true); }
+void Ledger::report(const RunRecord& run, Done durable) { enqueue({run, microseconds(CLOCK_REALTIME), std::move(durable), {}}, true); }
+
+void Ledger::sweep(const LedgerLimits& limits, Wanted wanted) {
+    {
+        const std::lock_guard lock(mutex_);
+        sweep_ = Sweep{limits, std::move(wanted)};
+    }
+    changed_.notify_one();
+}
 
 void Ledger::enqueue(Row row, bool urgent) {
     // Nothing of a run that keeps descriptors open may stay with the worker.
@@ -79,49 +104,105 @@ void Ledger::enqueue(Row row, bool urgent) {
 void Ledger::work() {
     std::unique_lock lock(mutex_);
     while (true) {
-        changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
-        if (queue_.empty()) return;
+        changed_.wait(lock, [this] { return stopping_ || !queue_.empty() || sweep_; });
+        if (queue_.empty() && stopping_) return;
+        if (queue_.empty()) {
+            const LedgerLimits limits = sweep_->limits;
+            lock.unlock();
+            auto swept = sweepSome(limits);
+            lock.lock();
+            if (swept) tellSwept(std::move(*swept));
+            continue;
+        }
         changed_.wait_for(lock, kGroup, [this] { return stopping_ || urgent_; });
         auto rows = std::exchange(queue_, {});
         urgent_ = false;
         lock.unlock();
-        const auto written = commit(rows);
+        write(rows);
         lock.lock();
         for (auto& row : rows) {
-            if (row.durable) done_.emplace_back(std::move(row.durable), written);
+            if (row.durable) done_.emplace_back([durable = std::move(row.durable), written = std::move(row.written)] { durable(written); });
         }
         if (!done_.empty()) ::eventfd_write(wake_.get(), 1);
     }
 }
 
-Result<void> Ledger::commit(const std::vector<Row>& rows) {
+void Ledger::write(std::vector<Row>& rows) {
+    const auto committed = commit(rows);
+    for (auto& row : rows) {
+        if (!committed) row.written = committed;
+        if (!row.written && !row.durable)
+            std::fprintf(stderr, SD_ERR "run %s is under way, but not in the ledger: %s\n", row.run.id.c_str(), row.written.error().message.c_str());
+    }
+}
+
+// One transaction and one fsync. A row that can't be written takes no other with it, unless SQLite gave up all of them.
+Result<void> Ledger::commit(std::vector<Row>& rows) {
     sqlite3* database = writer_.get();
     if (auto begun = execute(database, "BEGIN IMMEDIATE", "begin"); !begun) return begun;
-    Statement upsert(database, kUpsertRun);
-    for (const auto& row : rows) {
-        bindRun(upsert, row.run, row.ended);
-        upsert.step();
-        if (auto written = upsert.outcome("ledger: write run " + row.run.id); !written) {
-            ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
-            return written;
+    {
+        Statement upsert(database, kUpsertRun);
+        for (auto& row : rows) {
+            bindRun(upsert, row.run, row.ended);
+            upsert.step();
+            row.written = upsert.outcome("ledger: write run " + row.run.id);
+            upsert.again();
+            if (!row.written && ::sqlite3_get_autocommit(database) != 0) return row.written;
         }
-        upsert.again();
     }
     auto committed = execute(database, "COMMIT", "commit");
     if (!committed) ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
     return committed;
 }
 
+// One batch, so that a report waits for one at most. Nothing: there is more to remove.
+std::optional<Result<std::vector<RunId>>> Ledger::sweepSome(const LedgerLimits& limits) {
+    const auto more = removeSome(limits);
+    if (!more) return Result<std::vector<RunId>>(tl::unexpected(more.error()));
+    if (*more) return std::nullopt;
+    return wanted();
+}
+
+void Ledger::tellSwept(Result<std::vector<RunId>> ids) {
+    done_.emplace_back([tell = std::move(sweep_->wanted), ids = std::move(ids)] { tell(ids); });
+    sweep_.reset();
+    ::eventfd_write(wake_.get(), 1);
+}
+
+Result<bool> Ledger::removeSome(const LedgerLimits& limits) {
+    std::uint64_t before = limits.endedBefore;
+    {
+        Statement surplus(writer_.get(), "SELECT ended FROM runs WHERE ended > 0 ORDER BY ended DESC LIMIT 1 OFFSET ?");
+        surplus.bind(limits.rows);
+        if (surplus.step()) before = std::max(before, surplus.number() + 1);
+        if (auto read = surplus.outcome("ledger: sweep"); !read) return forward(std::move(read));
+    }
+    Statement remove(writer_.get(), "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended > 0 AND ended < ? ORDER BY ended LIMIT ?)");
+    remove.bind(before).bind(std::int64_t{kSwept});
+    remove.step();
+    if (auto removed = remove.outcome("ledger: sweep"); !removed) return forward(std::move(removed));
+    return ::sqlite3_changes(writer_.get()) == kSwept;
+}
+
+Result<std::vector<RunId>> Ledger::wanted() const {
+    Statement statement(writer_.get(), "SELECT id FROM runs WHERE files_until > 0 AND files_until > ? UNION ALL SELECT id FROM runs WHERE ended = 0");
+    statement.bind(microseconds(CLOCK_REALTIME));
+    std::vector<RunId> ids;
+    while (statement.step()) ids.push_back(statement.text());
+    if (auto read = statement.outcome("ledger: sweep"); !read) return forward(std::move(read));
+    return ids;
+}
+
 int Ledger::onCommitted(sd_event_source*, int fd, std::uint32_t, void* self) {
     auto& ledger = *static_cast<Ledger*>(self);
     eventfd_t count = 0;
     ::eventfd_read(fd, &count);
-    std::vector<std::pair<Done, Result<void>>> done;
+    std::vector<std::function<void()>> done;
     {
         const std::lock_guard lock(ledger.mutex_);
         done.swap(ledger.done_);
     }
-    for (auto& [durable, result] : done) durable(result);
+    for (auto& tell : done) tell();
     return 0;
 }
 

@@ -21,9 +21,15 @@ struct sqlite3;
 
 namespace recap {
 
+struct LedgerLimits {
+    std::uint64_t endedBefore = 0;  // CLOCK_REALTIME, µs: rows of runs that ended before go
+    std::uint64_t rows = 100'000;   // of ended runs
+};
+
 class Ledger {
 public:
     using Done = std::function<void(Result<void>)>;
+    using Wanted = std::function<void(Result<std::vector<RunId>>)>;
 
     static Result<std::unique_ptr<Ledger>> open(sd_event* loop, const std::string& path);
     ~Ledger();  // what is queued is written first; callbacks are not called any more
@@ -35,6 +41,10 @@ public:
     // A run has ended: `durable` comes on the loop after the fsync.
     void report(const RunRecord& run, Done durable);
 
+    // Removes old rows, a few at a time, and then tells whose files are still to be kept: of runs that have not ended, or whose
+    // `filesUntil` has not come. One sweep at a time.
+    void sweep(const LedgerLimits& limits, Wanted wanted);
+
     Result<std::vector<RunRecord>> query(const RunFilter& filter) const;  // at most filter.limit, newest first
     Result<std::optional<RunRecord>> find(const RunId& id) const;
     Result<std::vector<RunRecord>> unfinished() const;
@@ -45,6 +55,11 @@ private:
         RunRecord run;
         std::uint64_t ended = 0;  // CLOCK_REALTIME, µs; 0: not yet
         Done durable;
+        Result<void> written;
+    };
+    struct Sweep {
+        LedgerLimits limits;
+        Wanted wanted;
     };
     struct Close {
         void operator()(sqlite3* database) const;
@@ -54,7 +69,12 @@ private:
     Ledger() = default;
     void enqueue(Row row, bool urgent);
     void work();
-    Result<void> commit(const std::vector<Row>& rows);
+    void write(std::vector<Row>& rows);
+    Result<void> commit(std::vector<Row>& rows);
+    std::optional<Result<std::vector<RunId>>> sweepSome(const LedgerLimits& limits);
+    void tellSwept(Result<std::vector<RunId>> ids);
+    Result<bool> removeSome(const LedgerLimits& limits);  // true: there are more
+    Result<std::vector<RunId>> wanted() const;
     Result<std::vector<RunRecord>> select(const std::string& condition, const std::vector<std::string>& texts, std::uint32_t limit) const;
     static int onCommitted(sd_event_source* source, int fd, std::uint32_t events, void* self);
 
@@ -67,7 +87,8 @@ private:
     std::vector<Row> queue_;
     bool urgent_ = false;
     bool stopping_ = false;
-    std::vector<std::pair<Done, Result<void>>> done_;
+    std::optional<Sweep> sweep_;
+    std::vector<std::function<void()>> done_;
     std::thread worker_;
 };
 

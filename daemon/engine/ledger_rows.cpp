@@ -8,7 +8,7 @@ namespace recap {
 #define RECAP_LEDGER_COLUMNS                                                                                             \
     "id, capsule, target, caller, lifetime_of, args, started, ended, state, outcome, exit_code, error, detail, received, planned, "   \
     "attached, executing, finished, escaped, left_behind, cpu_usec, memory_peak, pids_peak, out_of_memory, log_bytes, " \
-    "log_truncated, artifacts, unenforced, omitted"
+    "log_truncated, artifacts, unenforced, omitted, files_until"
 
 const char* const kLedgerSchema =
     "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, capsule TEXT NOT NULL, target TEXT NOT NULL, caller INTEGER NOT NULL, "
@@ -19,11 +19,22 @@ const char* const kLedgerSchema =
     "out_of_memory INTEGER NOT NULL, log_bytes INTEGER NOT NULL, log_truncated INTEGER NOT NULL, artifacts INTEGER NOT NULL, "
     "unenforced BLOB NOT NULL, omitted BLOB NOT NULL) WITHOUT ROWID, STRICT;"
     "CREATE INDEX IF NOT EXISTS unfinished ON runs (id) WHERE ended = 0;"
-    "CREATE INDEX IF NOT EXISTS by_end ON runs (ended);"
-    "PRAGMA user_version = 1;";
+    "CREATE INDEX IF NOT EXISTS by_end ON runs (ended);";
+// What older runs have left is kept for as long as a manifest says by itself, a week. An index ends with the id, which is what
+// a list is ordered by.
+const char* const kLedgerUpgrade =
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE runs ADD COLUMN files_until INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE runs SET files_until = ended + 604800000000 WHERE ended != 0 AND (log_bytes != 0 OR artifacts != 0);"
+    "CREATE INDEX with_files ON runs (files_until) WHERE files_until > 0;"
+    "CREATE INDEX by_capsule ON runs (capsule);"
+    "CREATE INDEX by_target ON runs (target);"
+    "CREATE INDEX by_outcome ON runs (outcome);"
+    "PRAGMA user_version = 2;"
+    "COMMIT;";
 const char* const kUpsertRun = "INSERT OR REPLACE INTO runs (" RECAP_LEDGER_COLUMNS
                                ") VALUES (?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,?,?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,CAST(? AS "
-                               "BLOB),CAST(? AS BLOB))";
+                               "BLOB),CAST(? AS BLOB),?)";
 const char* const kSelectRun = "SELECT " RECAP_LEDGER_COLUMNS " FROM runs ";
 
 namespace {
@@ -65,7 +76,7 @@ void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
     statement.bind(run.phases.received).bind(run.phases.planned).bind(run.phases.attached).bind(run.phases.executing);
     statement.bind(run.phases.finished).bind(run.phases.escaped).bind(pack(report.left)).bind(report.cpuUsec).bind(report.memoryPeak);
     statement.bind(report.pidsPeak).bind(std::int64_t{report.outOfMemory}).bind(report.logBytes).bind(std::int64_t{report.logTruncated});
-    statement.bind(std::int64_t{report.hasArtifacts}).bind(pack(report.unenforcedLimits)).bind(pack(report.omittedMounts));
+    statement.bind(std::int64_t{report.hasArtifacts}).bind(pack(report.unenforcedLimits)).bind(pack(report.omittedMounts)).bind(run.filesUntil);
 }
 
 RunRecord readRun(Statement& statement) {
@@ -97,6 +108,7 @@ RunRecord readRun(Statement& statement) {
     report.hasArtifacts = statement.number() != 0;
     report.unenforcedLimits = unpack(statement.text());
     report.omittedMounts = unpack(statement.text());
+    run.filesUntil = statement.number();
     return run;
 }
 

@@ -7,7 +7,9 @@
 
 namespace recap {
 
-extern const char* const kLedgerSchema;
+extern const char* const kLedgerSchema;  // of the first version
+inline constexpr std::uint64_t kLedgerVersion = 2;
+extern const char* const kLedgerUpgrade;  // from the first version to this one
 extern const char* const kUpsertRun;
 extern const char* const kSelectRun;  // to be followed by WHERE
 

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t kMaxChunk = 1 << 20;
 constexpr std::uint32_t kPumped = 64 * 1024;
+constexpr std::size_t kIndices = 16;
 
 Result<OutputChunk> readRange(int fd, std::uint64_t begin, std::uint64_t size, std::uint64_t offset) {
     OutputChunk chunk;
@@ -59,19 +60,35 @@ void Engine::whenKept(const RunId& id, std::function<void(Result<Run*>)> then) {
     then(run);
 }
 
+// Held for the last few runs: whoever opens all of a run's artifacts one by one has them indexed once.
+Result<std::shared_ptr<const ArtifactIndex>> Engine::indexOf(Run& run) {
+    if (run.index != nullptr) return run.index;
+    auto tar = parts_.estates.openArtifacts(run.record.id);
+    if (!tar) return forward(std::move(tar));
+    auto members = image::indexTar(tar->get());
+    if (!members) return forward(std::move(members));
+    auto index = std::make_shared<ArtifactIndex>();
+    for (const auto& member : *members) {
+        if (member.kind != image::TarMember::Kind::Regular) continue;
+        if (index->ranges.try_emplace(member.path, ArtifactIndex::Range{member.offset, member.size}).second)
+            index->all.push_back({member.path, member.size, member.mode});
+    }
+    if (indexed_.size() >= kIndices) {
+        if (Run* oldest = known(indexed_.front())) oldest->index.reset();
+        indexed_.pop_front();
+    }
+    indexed_.push_back(run.record.id);
+    run.index = std::move(index);
+    return run.index;
+}
+
 void Engine::artifacts(const RunId& id, Reply<std::vector<Artifact>> reply) {
     whenKept(id, [this, reply = std::move(reply)](Result<Run*> run) {
         if (!run) return reply(tl::unexpected(run.error()));
         if (!(*run)->record.report.hasArtifacts) return reply(std::vector<Artifact>());
-        auto tar = parts_.estates.openArtifacts((*run)->record.id);
-        if (!tar) return reply(tl::unexpected(tar.error()));
-        auto members = image::indexTar(tar->get());
-        if (!members) return reply(tl::unexpected(members.error()));
-        std::vector<Artifact> all;
-        for (const auto& member : *members) {
-            if (member.kind == image::TarMember::Kind::Regular) all.push_back({member.path, member.size, member.mode});
-        }
-        reply(std::move(all));
+        auto index = indexOf(**run);
+        if (!index) return reply(tl::unexpected(index.error()));
+        reply((*index)->all);
     });
 }
 
@@ -80,16 +97,14 @@ void Engine::openArtifact(const RunId& id, const std::string& name, Reply<Unique
         if (!run) return reply(tl::unexpected(run.error()));
         const RunId& kept = (*run)->record.id;
         if (!(*run)->record.report.hasArtifacts) return reply(fail(Errc::NotFound, "run " + kept + " has no artifacts"));
+        auto index = indexOf(**run);
+        if (!index) return reply(tl::unexpected(index.error()));
+        const auto found = (*index)->ranges.find(name);
+        if (found == (*index)->ranges.end()) return reply(fail(Errc::NotFound, "run " + kept + " has no artifact '" + name + "'"));
         auto tar = parts_.estates.openArtifacts(kept);
         if (!tar) return reply(tl::unexpected(tar.error()));
-        auto members = image::indexTar(tar->get());
-        if (!members) return reply(tl::unexpected(members.error()));
-        const auto found = std::find_if(members->begin(), members->end(), [&](const auto& member) {
-            return member.path == name && member.kind == image::TarMember::Kind::Regular;
-        });
-        if (found == members->end()) return reply(fail(Errc::NotFound, "run " + kept + " has no artifact '" + name + "'"));
         const auto file = std::make_shared<UniqueFd>(std::move(*tar));
-        reply(pumps_.open([file, begin = found->offset, size = found->size](std::uint64_t offset) { return readRange(file->get(), begin, size, offset); }));
+        reply(pumps_.open([file, range = found->second](std::uint64_t offset) { return readRange(file->get(), range.offset, range.size, offset); }));
     });
 }
 

@@ -41,18 +41,23 @@ Result<RunPage> Engine::list(const RunFilter& filter) const {
     more.limit = filter.limit + 1;
     auto rows = parts_.ledger.query(more);
     if (!rows) return forward(std::move(rows));
-    RunPage page;
-    for (auto& row : *rows) {
-        if (!runs_.contains(row.id)) page.runs.push_back(std::move(row));
+    // What is older than the last row comes with a later page, so that no row in between is passed over.
+    const RunId last = rows->size() < more.limit ? RunId() : rows->back().id;
+    std::vector<const RunRecord*> found;
+    for (const auto& row : *rows) {
+        if (!runs_.contains(row.id)) found.push_back(&row);
     }
     for (const auto& [id, run] : runs_) {
-        if (matches(run.record, filter)) page.runs.push_back(run.record);
+        if (id >= last && matches(run.record, filter)) found.push_back(&run.record);
     }
-    std::sort(page.runs.begin(), page.runs.end(), [](const RunRecord& a, const RunRecord& b) { return a.id > b.id; });
-    if (page.runs.size() > filter.limit) {
-        page.runs.resize(filter.limit);
-        page.next = page.runs.back().id;
+    std::sort(found.begin(), found.end(), [](const RunRecord* a, const RunRecord* b) { return a->id > b->id; });
+    RunPage page;
+    page.next = last;
+    if (found.size() > filter.limit) {
+        found.resize(filter.limit);
+        page.next = found.back()->id;
     }
+    for (const RunRecord* run : found) page.runs.push_back(*run);
     return page;
 }
 
@@ -90,12 +95,7 @@ void Engine::signal(const RunId& id, int signal, Reply<void> reply) {
 }
 
 void Engine::callerGone(const std::string& busName) {
-    std::vector<RunId> theirs;
-    for (const auto& [id, run] : runs_) {
-        const RunRequest& request = run.record.request;
-        if (!run.concluded && request.lifetime == Lifetime::Caller && request.caller.busName == busName) theirs.push_back(id);
-    }
-    for (const auto& id : theirs) stop(id, kCallersGrace, [](const Result<void>&) {});
+    for (const auto& id : underWay_.boundTo(busName)) stop(id, kCallersGrace, [](const Result<void>&) {});
 }
 
 }  // namespace recap

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 
+#include "daemon/core/event.hpp"
 #include "daemon/launcher/codec.hpp"
 
 namespace recap {
@@ -53,16 +54,18 @@ Result<T> bodyOf(Result<Message> message) {
 
 }  // namespace
 
-LauncherClient::LauncherClient(sd_event* loop, std::string socketPath, LaunchEvents& events)
-    : loop_(sd_event_ref(loop)), path_(std::move(socketPath)), events_(events), backoffUsec_(kFirstBackoffUsec) {
+LauncherClient::LauncherClient(sd_event* loop, std::string socketPath, LaunchEvents& events, LauncherPatience patience)
+    : loop_(sd_event_ref(loop)), path_(std::move(socketPath)), events_(events), patience_(patience), backoffUsec_(kFirstBackoffUsec) {
     sd_event_add_defer(loop_, &deferred_, onDeferred, this);
     sd_event_source_set_enabled(deferred_, SD_EVENT_OFF);
     sd_event_add_time_relative(loop_, &timer_, CLOCK_MONOTONIC, 0, 1000, onTimer, this);
     sd_event_source_set_enabled(timer_, SD_EVENT_OFF);
+    sd_event_add_time(loop_, &dueTimer_, CLOCK_MONOTONIC, 0, 1000, onDueTimer, this);
+    sd_event_source_set_enabled(dueTimer_, SD_EVENT_OFF);
 }
 
 LauncherClient::~LauncherClient() {
-    for (auto* source : {io_, timer_, deferred_}) sd_event_source_disable_unref(source);
+    for (auto* source : {io_, timer_, deferred_, dueTimer_}) sd_event_source_disable_unref(source);
     sd_event_unref(loop_);
 }
 
@@ -93,7 +96,12 @@ void LauncherClient::lose(Error why) {
     const bool was = std::exchange(ready_, false);
     outgoing_.clear();
     auto waiting = std::exchange(waiting_, {});
-    for (auto& [sequence, handler] : waiting) handler(fail(Errc::Unavailable, why.message));
+    due_.clear();
+    late_ = 0;
+    armDue();
+    for (auto& [sequence, request] : waiting) {
+        if (request.handler) request.handler(fail(Errc::Unavailable, why.message));
+    }
     if (was) events_.disconnected(std::move(why));
     retryLater();
 }
@@ -125,13 +133,75 @@ void LauncherClient::ask(Verb verb, const Body& body, std::vector<UniqueFd> fds,
     if (bytes.size() > launcher::kMaxMessage) why = "a request of " + std::to_string(bytes.size()) + " bytes is too long for recap-launcher";
     if (!why.empty()) {
         const Errc code = bytes.size() > launcher::kMaxMessage ? Errc::LimitExceeded : Errc::Unavailable;
-        later_.push_back([code, why, handler = std::move(handler)] { handler(fail(code, why)); });
-        sd_event_source_set_enabled(deferred_, SD_EVENT_ON);
-        return;
+        return refuseLater(std::move(handler), code, std::move(why));
     }
-    waiting_.emplace(++sequence_, std::move(handler));
-    outgoing_.push_back({std::move(bytes), std::move(fds)});
+    expect(++sequence_, {std::move(handler), verb, monotonicMicroseconds() + patienceFor(verb)});
+    outgoing_.push_back({sequence_, std::move(bytes), std::move(fds)});
     if (outgoing_.size() == 1) flush();
+}
+
+void LauncherClient::refuseLater(Handler handler, Errc code, std::string why) {
+    later_.push_back([code, why = std::move(why), handler = std::move(handler)] { handler(fail(code, why)); });
+    sd_event_source_set_enabled(deferred_, SD_EVENT_ON);
+}
+
+std::uint64_t LauncherClient::patienceFor(Verb verb) const {
+    if (verb == Verb::Import) return patience_.import;
+    return verb == Verb::Collect ? patience_.collect : patience_.usual;
+}
+
+void LauncherClient::expect(std::uint32_t sequence, Waiting waiting) {
+    due_.emplace(waiting.due, sequence);
+    waiting_[sequence] = std::move(waiting);
+    armDue();
+}
+
+LauncherClient::Waiting LauncherClient::answered(std::uint32_t sequence) {
+    auto found = waiting_.extract(sequence);
+    if (found.empty()) return {};
+    due_.erase({found.mapped().due, sequence});
+    if (!found.mapped().handler) --late_;
+    return std::move(found.mapped());
+}
+
+// The timer may be early where the first answer has come since: then it is set anew when it fires.
+void LauncherClient::armDue() {
+    if (due_.empty()) return;
+    std::uint64_t armed = 0;
+    int enabled = SD_EVENT_OFF;
+    sd_event_source_get_enabled(dueTimer_, &enabled);
+    sd_event_source_get_time(dueTimer_, &armed);
+    if (enabled != SD_EVENT_OFF && armed <= due_.begin()->first) return;
+    sd_event_source_set_time(dueTimer_, due_.begin()->first);
+    sd_event_source_set_enabled(dueTimer_, SD_EVENT_ONESHOT);
+}
+
+int LauncherClient::onDueTimer(sd_event_source*, std::uint64_t, void* self) {
+    static_cast<LauncherClient*>(self)->onDue();
+    return 0;
+}
+
+// What has come already, while this process was not running perhaps, is not late.
+void LauncherClient::onDue() {
+    while (socket_ && readOne()) continue;
+    const std::uint64_t now = monotonicMicroseconds();
+    while (!due_.empty() && due_.begin()->first <= now) overdue(due_.begin()->second);
+    armDue();
+}
+
+void LauncherClient::overdue(std::uint32_t sequence) {
+    Waiting request = answered(sequence);
+    if (!request.handler) return lose({Errc::Unavailable, "recap-launcher leaves requests unanswered"});
+    const auto unsent = std::ranges::find(outgoing_, sequence, &Outgoing::sequence);
+    if (unsent != outgoing_.end()) {
+        outgoing_.erase(unsent);  // and never will be
+    } else {
+        ++late_;
+        expect(sequence, {{}, request.verb, monotonicMicroseconds() + patience_.late});
+    }
+    const auto seconds = std::to_string(patienceFor(request.verb) / 1'000'000);
+    request.handler(fail(Errc::Unavailable, "recap-launcher has not answered within " + seconds + " s; whether it has done what was asked is not known"));
+    if (late_ > patience_.mostLate) lose({Errc::Unavailable, "recap-launcher leaves " + std::to_string(late_) + " requests unanswered"});
 }
 
 void LauncherClient::flush() {
@@ -140,7 +210,12 @@ void LauncherClient::flush() {
         for (const auto& fd : outgoing_.front().fds) fds.push_back(fd.get());
         auto sent = launcher::sendMessage(socket_.get(), outgoing_.front().bytes, fds);
         if (!sent && sent.error().code == Errc::Busy) return watch(EPOLLIN | EPOLLOUT);
-        // A peer that is gone shows on the reading side, where everything that waits is told.
+        // A peer that is gone shows on the reading side, where everything that waits is told. What could not be sent for
+        // another reason, a descriptor that could not be copied, will have no answer.
+        if (!sent && sent.error().code != Errc::Unavailable) {
+            auto unsent = answered(outgoing_.front().sequence);
+            if (unsent.handler) refuseLater(std::move(unsent.handler), sent.error().code, "request to recap-launcher: " + sent.error().message);
+        }
         outgoing_.pop_front();
     }
     watch(EPOLLIN);
@@ -180,8 +255,7 @@ void LauncherClient::dispatch(Message message) {
         if (event->phase == launcher::RunPhase::Finished) return events_.ended(std::move(report));
         return events_.progressed(report.id, report.phases);
     }
-    auto handler = waiting_.extract(header->sequence);
-    if (!handler.empty()) handler.mapped()(std::move(message));
+    if (auto request = answered(header->sequence); request.handler) request.handler(std::move(message));
 }
 
 void LauncherClient::inspect(int pidfd, Reply<TargetFacts> reply) {
@@ -233,7 +307,8 @@ void LauncherClient::listPage(std::string after, std::vector<LaunchedRun> soFar,
         auto page = bodyOf<launcher::RunList>(std::move(message));
         if (!page) return reply(forward(std::move(page)));
         for (const auto& state : page->runs)
-            runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished, fromProtocol(state.report)});
+            runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished, fromProtocol(state.report),
+                             state.callerUid});
         if (page->runs.empty()) return reply(std::move(*runs));
         listPage(page->runs.back().report.runId, std::move(*runs), reply);
     });

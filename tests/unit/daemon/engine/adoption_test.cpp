@@ -95,6 +95,29 @@ TEST(Adoption, ARunTheLedgerDoesNotKnowIsNotHidden) {
     EXPECT_EQ(spine.engine->find(id)->request.capsule, "tcpdump");
 }
 
+TEST(Adoption, ARunKeepsItsOwner) {
+    Spine spine;
+    const RunId id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    spine.engine->connected();
+    auto running = launched(id, false);
+    running.callerUid = 1234;
+    spine.launcher.lists.back()({{running}});
+    EXPECT_EQ(spine.engine->find(id)->request.caller.uid, 1234u);
+}
+
+TEST(Adoption, ARunThatEndsBetweenTwoPagesOfTheListIsNotRunningForEver) {
+    Spine spine;
+    const RunId id = spine.startedRun();
+    spine.restart();
+    spine.engine->connected();
+    spine.engine->ended(report(id, Outcome::Failed, 5));  // the list's first page, with the run in it, is on its way
+    spine.launcher.lists.back()({{launched(id, false)}});
+    spine.launcher.logs.back()(UniqueFd());
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].exitCode, 5);
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.acks.empty(); });
+}
+
 TEST(Adoption, RunsThatEndedJustBeforeARestartAreObjectsAgain) {
     Spine spine;
     const RunId id = spine.startedRun(memory(frame(1, "kept")));

@@ -72,6 +72,18 @@ TEST_F(EngineTest, ARefusalHasItsOutcomeAndItsSentence) {
     EXPECT_TRUE(spine.notes.startedIds.empty());
 }
 
+TEST_F(EngineTest, AStartIsToldOnceTheLauncherHasTakenIt) {
+    spine.haveTarget();
+    ASSERT_TRUE(spine.engine->submit(spine.request()));
+    turnUntil(spine.loop.get(), [this] { return !spine.launcher.starts.empty(); });
+    EXPECT_TRUE(spine.notes.startedIds.empty());
+    spine.launcher.starts.back().second(fail(Errc::Denied, "ceiling: no"));
+    spine.untilReported();
+    EXPECT_TRUE(spine.notes.startedIds.empty());
+    const RunId id = spine.startedRun();
+    EXPECT_EQ(spine.notes.startedIds, std::vector<RunId>{id});
+}
+
 TEST_F(EngineTest, AnImageAdmittedMeanwhileIsNotRefused) {
     spine.haveTarget();
     spine.planner.verdict = fail(Errc::NotAdmitted, "not admitted");
@@ -272,6 +284,42 @@ TEST_F(EngineTest, ListsNewestFirstInPages) {
     filter.outcome = "denied";
     filter.limit = 100;
     EXPECT_EQ(spine.engine->list(filter).value().runs.size(), 5u);
+}
+
+TEST_F(EngineTest, APageOfAThousandHasANextOne) {
+    spine.haveTarget();
+    spine.planner.verdict = fail(Errc::Denied, "no");
+    auto request = spine.request();
+    request.caller.uid = 0;
+    for (int i = 0; i < 1002; ++i) ASSERT_TRUE(spine.engine->submit(request));
+    spine.untilReported(1002);
+    spine.restart();
+    RunFilter filter;
+    filter.limit = 1000;
+    const auto page = spine.engine->list(filter).value();
+    EXPECT_EQ(page.runs.size(), 1000u);
+    ASSERT_EQ(page.next, page.runs.back().id);
+    filter.before = page.next;
+    EXPECT_EQ(spine.engine->list(filter).value().runs.size(), 2u);
+}
+
+// The ledger has them as pending still: its rows fill a page, and none of them matches any more.
+TEST_F(EngineTest, APageOfRowsThatChangedMeanwhileHidesNoOlderRun) {
+    spine.haveTarget();
+    spine.haveTarget("old-id", "old", false);
+    const RunId oldest = spine.engine->submit(spine.request("docker:old")).value();
+    for (int i = 0; i < 3; ++i) spine.startedRun();
+    while (spine.ledger->unfinished().value().size() < 4) sd_event_run(spine.loop.get(), 1000);
+    RunFilter filter;
+    filter.state = "pending";
+    filter.limit = 2;
+    std::vector<RunId> seen;
+    do {
+        const auto page = spine.engine->list(filter).value();
+        for (const auto& run : page.runs) seen.push_back(run.id);
+        filter.before = page.next;
+    } while (!filter.before.empty());
+    EXPECT_EQ(seen, std::vector<RunId>{oldest});
 }
 
 }  // namespace

@@ -146,6 +146,28 @@ TEST(Estate, ArtifactsAreCollectedThenListedAndOpened) {
     spine.engine->openArtifact(id, "../../etc/shadow", [&](const Result<UniqueFd>& opened) { EXPECT_EQ(opened.error().code, Errc::NotFound); });
 }
 
+TEST(Estate, ArtifactsAreIndexedOnceARun) {
+    Spine spine;
+    const RunId id = spine.startedRun();
+    auto ended = report(id);
+    ended.hasArtifacts = true;
+    spine.engine->ended(ended);
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.collects.empty(); });
+    spine.launcher.collects.front()(pipeWith(tarOf("a", "bytes")));
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.acks.empty(); });
+    spine.engine->artifacts(id, [](const Result<std::vector<Artifact>>& all) { EXPECT_EQ(all.value().size(), 1u); });
+    // Indexed anew, it would have no member any more.
+    std::fstream tar(spine.folder.path() + "/artifacts/" + id + ".tar", std::ios::in | std::ios::out | std::ios::binary);
+    tar.write(std::string(512, '\0').data(), 512);
+    tar.close();
+    UniqueFd pipe;
+    spine.engine->openArtifact(id, "a", [&](Result<UniqueFd> opened) {
+        ASSERT_TRUE(opened) << opened.error().message;
+        pipe = std::move(opened).value();
+    });
+    EXPECT_EQ(readAll(spine, pipe), "bytes");
+}
+
 TEST(Estate, WhatWasNotKeptWholeStaysWithTheLauncher) {
     Spine spine;
     const RunId id = spine.startedRun();

@@ -54,6 +54,7 @@ struct ManualLauncher : Launcher {
 struct NowPlanner : Planner {
     Result<void> verdict;
     std::string digest = std::string(64, 'a');
+    std::chrono::seconds keep{3600};
     int asked = 0;
     Result<RunPlan> plan(const RunId& id, const RunRequest& request, const Target& target) override {
         ++asked;
@@ -64,6 +65,7 @@ struct NowPlanner : Planner {
         plan.target = target;
         plan.imageDigest = digest;
         plan.argv = {"/bin/true"};
+        plan.artifactsKeep = keep;
         return plan;
     }
 };
@@ -148,18 +150,21 @@ struct Spine {
     std::unique_ptr<Ledger> ledger;
     std::unique_ptr<Estates> estates;
     std::unique_ptr<Engine> engine;
+    EngineLimits limits;              // taken by restart()
+    std::uint64_t most = 4ull << 30;  // bytes of kept files; likewise
     int admissionsAsked = 0;
     std::function<void()> onAdmissions = [] {};
 
     Spine() { open(); }
     void open() {
         ledger = Ledger::open(loop.get(), folder.path() + "/ledger.db").value();
-        estates = Estates::open(loop.get(), launcher, folder.path()).value();
+        estates = Estates::open(loop.get(), launcher, folder.path(), most).value();
         engine = Engine::create({loop.get(), launcher, planner, capsules, targets, *ledger, *estates, [this](const std::function<void()>& then) {
                                      ++admissionsAsked;
                                      onAdmissions();
                                      then();
-                                 }})
+                                 },
+                                 limits})
                      .value();
         engine->listen(notes);
     }
@@ -196,6 +201,19 @@ struct Spine {
         request.args = {"-c", "5"};
         request.caller = {1000, ":1.7"};
         return request;
+    }
+    void within(const EngineLimits& some) {
+        limits = some;
+        restart();
+    }
+    RunId refusedRun() {
+        if (targets.list().empty()) haveTarget();
+        planner.verdict = fail(Errc::Denied, "no");
+        const auto before = notes.reports.size();
+        const RunId id = engine->submit(request()).value();
+        untilReported(before + 1);
+        planner.verdict = {};
+        return id;
     }
     RunId startedRun(UniqueFd log = {}) {
         if (targets.list().empty()) haveTarget();

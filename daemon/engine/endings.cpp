@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run leaves is brought in; what failed is tried again; what is kept no longer goes.
+#include <systemd/sd-daemon.h>
+
+#include <cstdio>
+
+#include "daemon/engine/engine.hpp"
+
+namespace recap {
+
+void Engine::keepEstate(Run& run) {
+    run.estate = Estate::Waiting;
+    unkept_.erase(run.record.id);
+    if (run.record.report.logBytes == 0 || run.log != nullptr) return bringIn(run);
+    // Adopted, and ended before its log was here.
+    parts_.launcher.log(run.record.id, [this, id = run.record.id](Result<UniqueFd> log) {
+        Run* ended = known(id);
+        if (ended == nullptr) return;
+        if (!log && log.error().code != Errc::NotFound) return broughtIn(id, forward(std::move(log)));
+        if (log && *log) ended->log = std::make_shared<LogReader>(std::move(*log));
+        bringIn(*ended);
+    });
+}
+
+void Engine::bringIn(Run& run) {
+    const RunReport& report = run.record.report;
+    auto log = report.logBytes > 0 ? run.log : nullptr;
+    parts_.estates.keep(run.record.id, std::move(log), report.hasArtifacts, [this, id = run.record.id](const Result<void>& kept) { broughtIn(id, kept); });
+}
+
+void Engine::broughtIn(const RunId& id, const Result<void>& kept) {
+    Run* run = known(id);
+    if (run == nullptr) return;
+    run->estate = kept ? Estate::Kept : Estate::Failed;
+    if (kept) {
+        run->log.reset();  // our own file from now on: the launcher's memory is free
+    } else {
+        run->estateProblem = kept.error();
+        std::fprintf(stderr, SD_ERR "run %s: %s; the launcher keeps it for now\n", id.c_str(), kept.error().message.c_str());
+        // What the launcher does not have any more will not come back.
+        if (kept.error().code != Errc::NotFound && unkept_.insert(id).second) retryLater();
+    }
+    acknowledge(*run);
+    for (auto& then : std::exchange(run->onceKept, {})) then();
+}
+
+void Engine::retryLater() {
+    if (std::exchange(retrying_, true)) return;
+    sd_event_source_set_time(retry_.get(), monotonicMicroseconds() + parts_.limits.retryUsec);
+    sd_event_source_set_enabled(retry_.get(), SD_EVENT_ONESHOT);
+}
+
+int Engine::onRetry(sd_event_source*, std::uint64_t, void* self) {
+    static_cast<Engine*>(self)->retry();
+    return 0;
+}
+
+void Engine::retry() {
+    retrying_ = false;
+    for (const auto& id : unwritten_) {
+        if (const Run* run = known(id))
+            parts_.ledger.report(run->record, [this, id](const Result<void>& durable) {
+                if (Run* reported = known(id)) announce(*reported, durable);
+            });
+    }
+    if (!parts_.launcher.available()) return;  // the next connected() asks for everything
+    if (std::exchange(unlisted_, false)) connected();
+    for (const auto& id : std::exchange(unkept_, {})) {
+        if (Run* run = known(id); run != nullptr && run->estate == Estate::Failed) keepEstate(*run);
+    }
+}
+
+int Engine::onSweep(sd_event_source*, std::uint64_t, void* self) {
+    static_cast<Engine*>(self)->sweep();
+    return 0;
+}
+
+// A run that is not in the ledger's answer yet is in the table, now or when the answer comes; or is newer than all of these.
+void Engine::sweep() {
+    sd_event_source_set_time(sweep_.get(), monotonicMicroseconds() + parts_.limits.sweepUsec);
+    sd_event_source_set_enabled(sweep_.get(), SD_EVENT_ONESHOT);
+    const std::uint64_t now = microseconds(CLOCK_REALTIME);
+    std::unordered_set<RunId> wanted;
+    for (const auto& [id, run] : runs_) wanted.insert(id);
+    const LedgerLimits limits{now - std::min(now, parts_.limits.rowsUsec), parts_.limits.rows};
+    parts_.ledger.sweep(limits, [this, wanted, newest = ids_.next(now / 1000)](const Result<std::vector<RunId>>& rows) mutable {
+        if (!rows) {
+            std::fprintf(stderr, SD_ERR "nothing that is old is removed: %s\n", rows.error().message.c_str());
+            return;
+        }
+        wanted.insert(rows->begin(), rows->end());
+        remove(std::move(wanted), newest);
+    });
+}
+
+void Engine::remove(std::unordered_set<RunId> wanted, const RunId& newest) {
+    for (const auto& [id, run] : runs_) wanted.insert(id);
+    parts_.estates.sweep(std::move(wanted), newest);
+}
+
+}  // namespace recap

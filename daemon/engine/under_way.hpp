@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who has which runs under way: what bounds them, and whose are stopped when a caller leaves. Owned by the engine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "daemon/core/runs.hpp"
+#include "sdk/base/result.hpp"
+
+namespace recap {
+
+class UnderWay {
+public:
+    explicit UnderWay(std::size_t most) : most_(most) {}
+
+    // LimitExceeded where one more would be too many in all, or more than a quarter for one uid other than root.
+    Result<void> admit(std::uint32_t uid) const;
+    // Each run once; its caller does not change in between.
+    void enter(const RunRecord& run);
+    void leave(const RunRecord& run);
+    std::vector<RunId> boundTo(const std::string& busName) const;  // those with lifetime "caller"
+
+private:
+    std::size_t most_;
+    std::size_t all_ = 0;
+    std::unordered_map<std::uint32_t, std::size_t> byUid_;
+    std::unordered_map<std::string, std::unordered_set<RunId>> byCaller_;
+};
+
+}  // namespace recap
