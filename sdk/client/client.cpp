@@ -18,11 +18,11 @@ Result<std::string> runPath(std::string_view run) {
 
 // A call on a run's object; that there is no such object is said in words of ours.
 template <class... Args>
-Result<MessagePtr> onRun(sd_bus* bus, bool interactive, const std::string& run, const char* member, const Args&... args) {
+Result<MessagePtr> onRun(Bus& bus, bool interactive, const std::string& run, const char* member, const Args&... args) {
     auto path = runPath(run);
     if (!path) return forward(std::move(path));
-    auto reply = call(bus, {path->c_str(), kRun, member, kAskTimeout, interactive}, args...);
-    // sd-bus's words, not recapd's: there is no such object.
+    auto reply = bus.call({path->c_str(), kRun, member, kAskTimeout, interactive}, args...);
+    // sd-bus's words, in recapd but not of it: there is no such object.
     if (!reply && reply.error().message.starts_with("Unknown "))
         reply.error() = {Errc::NotFound, "no run '" + run + "' at hand: runs are, from their start until ten minutes after their end"};
     return reply;
@@ -36,11 +36,9 @@ Client& Client::operator=(Client&&) noexcept = default;
 Client::~Client() = default;
 
 Result<Client> Client::connect() {
-    auto bus = openSystemBus();
+    auto bus = Bus::open();
     if (!bus) return forward(std::move(bus));
-    auto d = std::make_unique<Private>();
-    d->bus = std::move(*bus);
-    return Client(std::move(d));
+    return Client(std::make_unique<Private>(std::move(*bus)));
 }
 
 void Client::setInteractive(bool interactive) {
@@ -50,44 +48,44 @@ void Client::setInteractive(bool interactive) {
 Result<std::string> Client::runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options) {
     Dict all = options;
     if (d_->interactive) all.set("interactive", true);
-    return take<std::string>(call(d_->bus.get(), d_->manager("RunSelected", kAskTimeout), capsule, selector, args, all));
+    return take<std::string>(d_->bus.call(d_->manager("RunSelected", kAskTimeout), capsule, selector, args, all));
 }
 
 Result<Dict> Client::plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options) {
     Dict all = options;
     if (d_->interactive) all.set("interactive", true);
-    return take<Dict>(call(d_->bus.get(), d_->manager("Plan", kAskTimeout), capsule, target, args, all));
+    return take<Dict>(d_->bus.call(d_->manager("Plan", kAskTimeout), capsule, target, args, all));
 }
 
 Result<Rows> Client::targets(const Dict& filter) {
-    return take<Rows>(call(d_->bus.get(), d_->manager("ListTargets"), filter, Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("ListTargets"), filter, Dict{}));
 }
 Result<Rows> Client::capsules() {
-    return take<Rows>(call(d_->bus.get(), d_->manager("ListCapsules"), Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("ListCapsules"), Dict{}));
 }
 Result<Rows> Client::images() {
-    return take<Rows>(call(d_->bus.get(), d_->manager("ListImages"), Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("ListImages"), Dict{}));
 }
 Result<Rows> Client::backends() {
-    return take<Rows>(call(d_->bus.get(), d_->manager("ListBackends"), Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("ListBackends"), Dict{}));
 }
 Result<Rows> Client::policies() {
-    return take<Rows>(call(d_->bus.get(), d_->manager("ListPolicies"), Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("ListPolicies"), Dict{}));
 }
 Result<Rows> Client::schedule() {
-    return take<Rows>(call(d_->bus.get(), d_->manager("ListSchedule"), Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("ListSchedule"), Dict{}));
 }
 Result<Rows> Client::doctor() {
-    return take<Rows>(call(d_->bus.get(), d_->manager("Doctor"), Dict{}));
+    return take<Rows>(d_->bus.call(d_->manager("Doctor"), Dict{}));
 }
 
 Result<RunPage> Client::runs(const Dict& filter, const Dict& options) {
-    auto reply = call(d_->bus.get(), d_->manager("ListRuns"), filter, options);
+    auto reply = d_->bus.call(d_->manager("ListRuns"), filter, options);
     if (!reply) return forward(std::move(reply));
     RunPage page;
-    int r = read(reply->get(), page.runs);
-    if (r >= 0) r = read(reply->get(), page.next);
-    if (r < 0) return tl::unexpected(toError(r, "recapd's answer to ListRuns"));
+    DBusMessageIter at;
+    dbus_message_iter_init(reply->get(), &at);
+    if (!read(&at, page.runs) || !read(&at, page.next)) return unexpectedTypes("recapd's answer to ListRuns", reply->get());
     return page;
 }
 
@@ -95,68 +93,68 @@ Result<std::string> Client::installCapsule(const std::string& toml, bool replace
     if (toml.find('\0') != std::string::npos) return fail(Errc::InvalidArgument, "the manifest has a zero byte in it: not TOML");
     Dict options = d_->asking();
     if (replace) options.set("replace", true);
-    return take<std::string>(call(d_->bus.get(), d_->manager("InstallCapsule", kAskTimeout), toml, options));
+    return take<std::string>(d_->bus.call(d_->manager("InstallCapsule", kAskTimeout), toml, options));
 }
 Result<void> Client::removeCapsule(const std::string& name) {
-    return takeNothing(call(d_->bus.get(), d_->manager("RemoveCapsule", kAskTimeout), name, d_->asking()));
+    return takeNothing(d_->bus.call(d_->manager("RemoveCapsule", kAskTimeout), name, d_->asking()));
 }
 Result<void> Client::enableCapsule(const std::string& name) {
-    return takeNothing(call(d_->bus.get(), d_->manager("EnableCapsule", kAskTimeout), name, d_->asking()));
+    return takeNothing(d_->bus.call(d_->manager("EnableCapsule", kAskTimeout), name, d_->asking()));
 }
 Result<void> Client::disableCapsule(const std::string& name) {
-    return takeNothing(call(d_->bus.get(), d_->manager("DisableCapsule", kAskTimeout), name, d_->asking()));
+    return takeNothing(d_->bus.call(d_->manager("DisableCapsule", kAskTimeout), name, d_->asking()));
 }
 
 Result<std::string> Client::importImage(int archive) {
-    return take<std::string>(call(d_->bus.get(), d_->manager("ImportImage", kNoTimeout), BorrowedFd{archive}, d_->asking()));
+    return take<std::string>(d_->bus.call(d_->manager("ImportImage", kNoTimeout), BorrowedFd{archive}, d_->asking()));
 }
 Result<std::string> Client::importImageFrom(const std::string& reference) {
-    return take<std::string>(call(d_->bus.get(), d_->manager("ImportImageFrom", kNoTimeout), reference, d_->asking()));
+    return take<std::string>(d_->bus.call(d_->manager("ImportImageFrom", kNoTimeout), reference, d_->asking()));
 }
 Result<void> Client::removeImage(const std::string& image) {
-    return takeNothing(call(d_->bus.get(), d_->manager("RemoveImage", kAskTimeout), image, d_->asking()));
+    return takeNothing(d_->bus.call(d_->manager("RemoveImage", kAskTimeout), image, d_->asking()));
 }
 Result<void> Client::scanImage(const std::string& image) {
-    return takeNothing(call(d_->bus.get(), d_->manager("ScanImage", kNoTimeout), image, d_->asking()));
+    return takeNothing(d_->bus.call(d_->manager("ScanImage", kNoTimeout), image, d_->asking()));
 }
 Result<void> Client::reload() {
-    return takeNothing(call(d_->bus.get(), d_->manager("Reload", kAskTimeout), d_->asking()));
+    return takeNothing(d_->bus.call(d_->manager("Reload", kAskTimeout), d_->asking()));
 }
 
 Result<Dict> Client::details(const std::string& run) {
-    return take<Dict>(onRun(d_->bus.get(), d_->interactive, run, "GetDetails", d_->asking()));
+    return take<Dict>(onRun(d_->bus, d_->interactive, run, "GetDetails", d_->asking()));
 }
 
 Result<OutputChunk> Client::output(const std::string& run, const std::string& stream, std::uint64_t offset, std::uint32_t max) {
-    auto reply = onRun(d_->bus.get(), d_->interactive, run, "GetOutput", stream, offset, max, d_->asking());
+    auto reply = onRun(d_->bus, d_->interactive, run, "GetOutput", stream, offset, max, d_->asking());
     if (!reply) return forward(std::move(reply));
     OutputChunk chunk;
-    int r = read(reply->get(), chunk.data);
-    if (r >= 0) r = read(reply->get(), chunk.end);
-    if (r < 0) return tl::unexpected(toError(r, "recapd's answer to GetOutput"));
+    DBusMessageIter at;
+    dbus_message_iter_init(reply->get(), &at);
+    if (!read(&at, chunk.data) || !read(&at, chunk.end)) return unexpectedTypes("recapd's answer to GetOutput", reply->get());
     return chunk;
 }
 
 Result<UniqueFd> Client::openOutput(const std::string& run, const std::string& stream) {
     Dict options = d_->asking();
     options.set("stream", stream);
-    return takeFd(onRun(d_->bus.get(), d_->interactive, run, "OpenOutput", options));
+    return takeFd(onRun(d_->bus, d_->interactive, run, "OpenOutput", options));
 }
 Result<Rows> Client::artifacts(const std::string& run) {
-    return take<Rows>(onRun(d_->bus.get(), d_->interactive, run, "ListArtifacts", d_->asking()));
+    return take<Rows>(onRun(d_->bus, d_->interactive, run, "ListArtifacts", d_->asking()));
 }
 Result<UniqueFd> Client::openArtifact(const std::string& run, const std::string& name) {
-    return takeFd(onRun(d_->bus.get(), d_->interactive, run, "OpenArtifact", name, d_->asking()));
+    return takeFd(onRun(d_->bus, d_->interactive, run, "OpenArtifact", name, d_->asking()));
 }
 Result<void> Client::stop(const std::string& run, std::chrono::seconds grace) {
     const auto seconds = static_cast<std::uint32_t>(grace.count());
-    return takeNothing(onRun(d_->bus.get(), d_->interactive, run, "Stop", seconds, d_->asking()));
+    return takeNothing(onRun(d_->bus, d_->interactive, run, "Stop", seconds, d_->asking()));
 }
 Result<void> Client::kill(const std::string& run) {
-    return takeNothing(onRun(d_->bus.get(), d_->interactive, run, "Kill", d_->asking()));
+    return takeNothing(onRun(d_->bus, d_->interactive, run, "Kill", d_->asking()));
 }
 Result<void> Client::attach(const std::string& run) {
-    return takeNothing(onRun(d_->bus.get(), d_->interactive, run, "Attach", d_->asking()));
+    return takeNothing(onRun(d_->bus, d_->interactive, run, "Attach", d_->asking()));
 }
 
 }  // namespace recap::client

@@ -1,255 +1,250 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sdk/client/marshal.hpp"
 
-#include <cerrno>
+#include <memory>
+
+#include "sdk/client/check.hpp"
 
 namespace recap::client {
 
 namespace {
 
-constexpr int kMaxDepth = 16;  // of containers in containers; D-Bus itself allows 64
-
-int readValue(sd_bus_message* message, char type, const char* contents, Value& value, int depth);
-int readDict(sd_bus_message* message, const char* entry, Dict& dict, int depth);
-
-template <class Wire, class Kept = Wire>
-int readBasic(sd_bus_message* message, char type, Value& value) {
-    Wire wire{};
-    const int r = sd_bus_message_read_basic(message, type, &wire);
-    if (r > 0) value = static_cast<Kept>(wire);
-    return r;
+// A container that is given up where filling it fails.
+template <class Fill>
+bool appendContainer(DBusMessageIter* at, int type, const char* contents, const Fill& fill) {
+    DBusMessageIter inside;
+    if (!dbus_message_iter_open_container(at, type, contents, &inside)) return false;
+    if (fill(&inside)) return dbus_message_iter_close_container(at, &inside);
+    dbus_message_iter_abandon_container(at, &inside);
+    return false;
 }
 
-int readBytes(sd_bus_message* message, std::string& text) {
-    const void* bytes = nullptr;
-    std::size_t size = 0;
-    const int r = sd_bus_message_read_array(message, 'y', &bytes, &size);
-    if (r >= 0) text.assign(static_cast<const char*>(bytes), size);
-    return r;
-}
-
-int readStrings(sd_bus_message* message, char type, Strings& strings) {
-    int r = sd_bus_message_enter_container(message, 'a', std::string(1, type).c_str());
-    const char* text = nullptr;
-    while (r >= 0 && (r = sd_bus_message_read_basic(message, type, &text)) > 0) strings.emplace_back(text);
-    return r < 0 ? r : sd_bus_message_exit_container(message);
-}
-
-int readRows(sd_bus_message* message, const char* contents, Rows& rows, int depth) {
-    int r = sd_bus_message_enter_container(message, 'a', contents);
-    while (r >= 0 && (r = sd_bus_message_at_end(message, 0)) == 0) {
-        Dict row;
-        r = readDict(message, contents + 1, row, depth + 1);
-        if (r >= 0) rows.push_back(std::move(row));
-    }
-    return r < 0 ? r : sd_bus_message_exit_container(message);
-}
-
-int readArray(sd_bus_message* message, const std::string& contents, Value& value, int depth) {
-    if (contents == "y") {
-        std::string bytes;
-        const int r = readBytes(message, bytes);
-        value = std::move(bytes);
-        return r;
-    }
-    if (contents == "s" || contents == "o" || contents == "g") {
-        Strings strings;
-        const int r = readStrings(message, contents[0], strings);
-        value = std::move(strings);
-        return r;
-    }
-    if (contents.starts_with("{s")) {
-        Dict dict;
-        const int r = readDict(message, contents.c_str(), dict, depth);
-        value = std::move(dict);
-        return r;
-    }
-    if (contents.starts_with("a{s")) {
-        Rows rows;
-        const int r = readRows(message, contents.c_str(), rows, depth);
-        value = std::move(rows);
-        return r;
-    }
-    return sd_bus_message_skip(message, ("a" + contents).c_str());
-}
-
-// `entry` is the array's contents: "{sv}", "{st}", …
-int readDict(sd_bus_message* message, const char* entry, Dict& dict, int depth) {
-    const std::string inside(entry + 1, std::string_view(entry).size() - 2);
-    int r = sd_bus_message_enter_container(message, 'a', entry);
-    while (r >= 0 && (r = sd_bus_message_enter_container(message, 'e', inside.c_str())) > 0) {
-        const char* key = nullptr;
-        if ((r = sd_bus_message_read_basic(message, 's', &key)) < 0) return r;
-        std::string name = key;
-        char type = 0;
-        const char* contents = nullptr;
-        if ((r = sd_bus_message_peek_type(message, &type, &contents)) < 0) return r;
-        Value value;
-        if ((r = readValue(message, type, contents, value, depth + 1)) < 0) return r;
-        dict.set(std::move(name), std::move(value));
-        r = sd_bus_message_exit_container(message);
-    }
-    return r < 0 ? r : sd_bus_message_exit_container(message);
-}
-
-int readVariant(sd_bus_message* message, const std::string& contents, Value& value, int depth) {
-    int r = sd_bus_message_enter_container(message, 'v', contents.c_str());
-    if (r < 0) return r;
-    char type = 0;
-    const char* inner = nullptr;
-    if ((r = sd_bus_message_peek_type(message, &type, &inner)) < 0) return r;
-    if ((r = readValue(message, type, inner, value, depth + 1)) < 0) return r;
-    return sd_bus_message_exit_container(message);
-}
-
-int readText(sd_bus_message* message, char type, Value& value) {
-    const char* text = nullptr;
-    const int r = sd_bus_message_read_basic(message, type, &text);
-    if (r > 0) value = std::string(text);
-    return r;
-}
-
-int readValue(sd_bus_message* message, char type, const char* contents, Value& value, int depth) {
-    if (depth > kMaxDepth) return -EBADMSG;
-    switch (type) {
-        case 's':
-        case 'o':
-        case 'g':
-            return readText(message, type, value);
-        case 'b':
-            return readBasic<int, bool>(message, type, value);
-        case 'y':
-            return readBasic<std::uint8_t, std::uint32_t>(message, type, value);
-        case 'n':
-            return readBasic<std::int16_t, std::int32_t>(message, type, value);
-        case 'q':
-            return readBasic<std::uint16_t, std::uint32_t>(message, type, value);
-        case 'i':
-            return readBasic<std::int32_t>(message, type, value);
-        case 'u':
-            return readBasic<std::uint32_t>(message, type, value);
-        case 'x':
-            return readBasic<std::int64_t>(message, type, value);
-        case 't':
-            return readBasic<std::uint64_t>(message, type, value);
-        case 'd':
-            return readBasic<double>(message, type, value);
-        case 'v':
-            return readVariant(message, contents, value, depth);
-        case 'a':
-            return readArray(message, contents, value, depth);
-        default:
-            return sd_bus_message_skip(message, nullptr);
-    }
-}
-
-int appendVariant(sd_bus_message* message, const char* type, auto&& contents) {
-    int r = sd_bus_message_open_container(message, 'v', type);
-    if (r >= 0) r = contents();
-    return r < 0 ? r : sd_bus_message_close_container(message);
-}
-
-int appendLabels(sd_bus_message* message, const Labels& labels) {
-    int r = sd_bus_message_open_container(message, 'a', "{ss}");
-    for (const auto& [key, text] : labels) {
-        if (r < 0) return r;
-        r = sd_bus_message_append(message, "{ss}", key.c_str(), text.c_str());
-    }
-    return r < 0 ? r : sd_bus_message_close_container(message);
+bool appendLabels(DBusMessageIter* at, const Labels& labels) {
+    return appendContainer(at, DBUS_TYPE_ARRAY, "{ss}", [&](DBusMessageIter* array) {
+        for (const auto& [key, text] : labels) {
+            const auto fill = [&](DBusMessageIter* entry) { return append(entry, key) && append(entry, text); };
+            if (!appendContainer(array, DBUS_TYPE_DICT_ENTRY, nullptr, fill)) return false;
+        }
+        return true;
+    });
 }
 
 struct VariantAppender {
-    sd_bus_message* message;
+    DBusMessageIter* at;
 
-    int operator()(std::monostate) const { return -EINVAL; }
-    int operator()(bool is) const { return sd_bus_message_append(message, "v", "b", static_cast<int>(is)); }
-    int operator()(std::int32_t is) const { return sd_bus_message_append(message, "v", "i", is); }
-    int operator()(std::uint32_t is) const { return sd_bus_message_append(message, "v", "u", is); }
-    int operator()(std::int64_t is) const { return sd_bus_message_append(message, "v", "x", is); }
-    int operator()(std::uint64_t is) const { return sd_bus_message_append(message, "v", "t", is); }
-    int operator()(double is) const { return sd_bus_message_append(message, "v", "d", is); }
-    int operator()(const std::string& is) const { return sd_bus_message_append(message, "v", "s", is.c_str()); }
-    int operator()(const Strings& is) const {
-        return appendVariant(message, "as", [&] { return append(message, is); });
+    bool with(const char* type, const auto& fill) const { return appendContainer(at, DBUS_TYPE_VARIANT, type, fill); }
+    bool basic(int type, const auto& wire) const {
+        const char signature[] = {static_cast<char>(type), '\0'};
+        return with(signature, [&](DBusMessageIter* in) { return dbus_message_iter_append_basic(in, type, &wire) != 0; });
     }
-    int operator()(const Labels& is) const {
-        return appendVariant(message, "a{ss}", [&] { return appendLabels(message, is); });
+
+    bool operator()(bool is) const { return basic(DBUS_TYPE_BOOLEAN, dbus_bool_t{is}); }
+    bool operator()(std::int32_t is) const { return basic(DBUS_TYPE_INT32, is); }
+    bool operator()(std::uint32_t is) const { return basic(DBUS_TYPE_UINT32, is); }
+    bool operator()(std::int64_t is) const { return basic(DBUS_TYPE_INT64, is); }
+    bool operator()(std::uint64_t is) const { return basic(DBUS_TYPE_UINT64, is); }
+    bool operator()(double is) const { return basic(DBUS_TYPE_DOUBLE, is); }
+    bool operator()(const std::string& is) const { return basic(DBUS_TYPE_STRING, is.c_str()); }
+    bool operator()(BorrowedFd is) const { return basic(DBUS_TYPE_UNIX_FD, is.fd); }
+    bool operator()(const Labels& is) const {
+        return with("a{ss}", [&](DBusMessageIter* in) { return appendLabels(in, is); });
     }
-    int operator()(const Dict& is) const {
-        return appendVariant(message, "a{sv}", [&] { return append(message, is); });
+    bool operator()(const Strings& is) const {
+        return with("as", [&](DBusMessageIter* in) { return append(in, is); });
     }
-    int operator()(const Rows&) const { return -EINVAL; }
-    int operator()(BorrowedFd is) const { return sd_bus_message_append(message, "v", "h", is.fd); }
+    bool operator()(const Dict& is) const {
+        return with("a{sv}", [&](DBusMessageIter* in) { return append(in, is); });
+    }
+    bool operator()(std::monostate) const { return false; }
+    bool operator()(const Rows&) const { return false; }
 };
+
+std::string signatureAt(DBusMessageIter* at) {
+    if (dbus_message_iter_get_arg_type(at) == DBUS_TYPE_INVALID) return "";  // libdbus would read past the end
+    const std::unique_ptr<char, decltype(&dbus_free)> text(dbus_message_iter_get_signature(at), &dbus_free);
+    return text ? text.get() : "";
+}
+
+void readValue(DBusMessageIter* at, Value& value, int depth);
+
+template <class Wire>
+Wire basicAt(DBusMessageIter* at) {
+    Wire wire{};
+    dbus_message_iter_get_basic(at, &wire);
+    return wire;
+}
+
+// Calls `each` on every element of the array, entry or variant that `at` stands on.
+void walk(DBusMessageIter* at, const auto& each) {
+    DBusMessageIter inside;
+    for (dbus_message_iter_recurse(at, &inside); dbus_message_iter_get_arg_type(&inside) != DBUS_TYPE_INVALID;
+         dbus_message_iter_next(&inside))
+        each(&inside);
+}
+
+std::string bytesAt(DBusMessageIter* at) {
+    DBusMessageIter inside;
+    const char* bytes = nullptr;
+    int size = 0;
+    dbus_message_iter_recurse(at, &inside);
+    dbus_message_iter_get_fixed_array(&inside, &bytes, &size);
+    return bytes ? std::string(bytes, static_cast<std::size_t>(size)) : std::string();
+}
+
+Dict dictAt(DBusMessageIter* at, int depth) {
+    Dict dict;
+    walk(at, [&](DBusMessageIter* entry) {
+        DBusMessageIter inside;
+        dbus_message_iter_recurse(entry, &inside);
+        std::string key = basicAt<const char*>(&inside);
+        dbus_message_iter_next(&inside);
+        Value value;
+        readValue(&inside, value, depth + 1);
+        dict.set(std::move(key), std::move(value));
+    });
+    return dict;
+}
+
+Rows rowsAt(DBusMessageIter* at, int depth) {
+    Rows rows;
+    walk(at, [&](DBusMessageIter* row) { rows.push_back(dictAt(row, depth + 1)); });
+    return rows;
+}
+
+void readArray(DBusMessageIter* at, Value& value, int depth) {
+    const std::string type = signatureAt(at);
+    if (type == "ay") {
+        value = bytesAt(at);
+    } else if (type == "as" || type == "ao" || type == "ag") {
+        Strings strings;
+        walk(at, [&](DBusMessageIter* one) { strings.emplace_back(basicAt<const char*>(one)); });
+        value = std::move(strings);
+    } else if (type.starts_with("a{s")) {
+        value = dictAt(at, depth);
+    } else if (type.starts_with("aa{s")) {
+        value = rowsAt(at, depth);
+    }
+}
+
+// What has no nearest kind (structures, descriptors), and what is nested too deeply, stays without a value.
+void readValue(DBusMessageIter* at, Value& value, int depth) {
+    if (depth > kMaxDepth) return;
+    switch (dbus_message_iter_get_arg_type(at)) {
+        case DBUS_TYPE_STRING:
+        case DBUS_TYPE_OBJECT_PATH:
+        case DBUS_TYPE_SIGNATURE:
+            value = basicAt<const char*>(at);
+            break;
+        case DBUS_TYPE_BOOLEAN:
+            value = basicAt<dbus_bool_t>(at) != 0;
+            break;
+        case DBUS_TYPE_BYTE:
+            value = std::uint32_t{basicAt<std::uint8_t>(at)};
+            break;
+        case DBUS_TYPE_INT16:
+            value = std::int32_t{basicAt<std::int16_t>(at)};
+            break;
+        case DBUS_TYPE_UINT16:
+            value = std::uint32_t{basicAt<std::uint16_t>(at)};
+            break;
+        case DBUS_TYPE_INT32:
+            value = basicAt<std::int32_t>(at);
+            break;
+        case DBUS_TYPE_UINT32:
+            value = basicAt<std::uint32_t>(at);
+            break;
+        case DBUS_TYPE_INT64:
+            value = basicAt<std::int64_t>(at);
+            break;
+        case DBUS_TYPE_UINT64:
+            value = basicAt<std::uint64_t>(at);
+            break;
+        case DBUS_TYPE_DOUBLE:
+            value = basicAt<double>(at);
+            break;
+        case DBUS_TYPE_VARIANT:
+            walk(at, [&](DBusMessageIter* inside) { readValue(inside, value, depth + 1); });
+            break;
+        case DBUS_TYPE_ARRAY:
+            readArray(at, value, depth);
+            break;
+        default:
+            break;
+    }
+}
 
 }  // namespace
 
-int append(sd_bus_message* message, const Dict& dict) {
-    int r = sd_bus_message_open_container(message, 'a', "{sv}");
-    for (const auto& [key, value] : dict) {
-        if (r >= 0) r = sd_bus_message_open_container(message, 'e', "sv");
-        if (r >= 0) r = sd_bus_message_append_basic(message, 's', key.c_str());
-        if (r >= 0) r = std::visit(VariantAppender{message}, value.is);
-        if (r >= 0) r = sd_bus_message_close_container(message);
-        if (r < 0) return r;
-    }
-    return r < 0 ? r : sd_bus_message_close_container(message);
+bool append(DBusMessageIter* at, const Dict& dict) {
+    return appendContainer(at, DBUS_TYPE_ARRAY, "{sv}", [&](DBusMessageIter* array) {
+        for (const auto& [key, value] : dict) {
+            const auto fill = [&](DBusMessageIter* entry) { return append(entry, key) && std::visit(VariantAppender{entry}, value.is); };
+            if (!appendContainer(array, DBUS_TYPE_DICT_ENTRY, nullptr, fill)) return false;
+        }
+        return true;
+    });
 }
 
-int append(sd_bus_message* message, const Strings& strings) {
-    int r = sd_bus_message_open_container(message, 'a', "s");
-    for (const auto& text : strings)
-        if (r >= 0) r = sd_bus_message_append_basic(message, 's', text.c_str());
-    return r < 0 ? r : sd_bus_message_close_container(message);
+bool append(DBusMessageIter* at, const Strings& strings) {
+    return appendContainer(at, DBUS_TYPE_ARRAY, "s", [&](DBusMessageIter* array) {
+        for (const auto& text : strings)
+            if (!append(array, text)) return false;
+        return true;
+    });
 }
 
-int append(sd_bus_message* message, const std::string& text) {
-    return sd_bus_message_append_basic(message, 's', text.c_str());
+bool append(DBusMessageIter* at, const std::string& text) {
+    const char* wire = text.c_str();
+    return dbus_message_iter_append_basic(at, DBUS_TYPE_STRING, &wire);
 }
-int append(sd_bus_message* message, std::uint32_t number) {
-    return sd_bus_message_append_basic(message, 'u', &number);
+bool append(DBusMessageIter* at, std::uint32_t number) {
+    return dbus_message_iter_append_basic(at, DBUS_TYPE_UINT32, &number);
 }
-int append(sd_bus_message* message, std::uint64_t number) {
-    return sd_bus_message_append_basic(message, 't', &number);
+bool append(DBusMessageIter* at, std::uint64_t number) {
+    return dbus_message_iter_append_basic(at, DBUS_TYPE_UINT64, &number);
 }
-int append(sd_bus_message* message, BorrowedFd fd) {
-    return sd_bus_message_append_basic(message, 'h', &fd.fd);
-}
-
-int read(sd_bus_message* message, Dict& dict) {
-    Value value;
-    char type = 0;
-    const char* contents = nullptr;
-    int r = sd_bus_message_peek_type(message, &type, &contents);
-    if (r >= 0) r = r == 0 || type != 'a' ? -EBADMSG : readValue(message, type, contents, value, 0);
-    if (r < 0) return r;
-    auto* found = std::get_if<Dict>(&value.is);
-    if (!found) return -EBADMSG;
-    dict = std::move(*found);
-    return 1;
+bool append(DBusMessageIter* at, BorrowedFd fd) {
+    return dbus_message_iter_append_basic(at, DBUS_TYPE_UNIX_FD, &fd.fd);
 }
 
-int read(sd_bus_message* message, Rows& rows) {
-    return readRows(message, "a{sv}", rows, 0);
+bool read(DBusMessageIter* at, Dict& dict) {
+    if (!signatureAt(at).starts_with("a{s")) return false;
+    dict = dictAt(at, 0);
+    dbus_message_iter_next(at);
+    return true;
 }
 
-int read(sd_bus_message* message, std::string& text) {
-    char type = 0;
-    const char* contents = nullptr;
-    int r = sd_bus_message_peek_type(message, &type, &contents);
-    if (r < 0) return r;
-    if (type == 'a') return readBytes(message, text);
-    if (r == 0 || (type != 's' && type != 'o')) return -EBADMSG;
-    const char* borrowed = nullptr;
-    if ((r = sd_bus_message_read_basic(message, type, &borrowed)) >= 0) text = borrowed;
-    return r;
+bool read(DBusMessageIter* at, Rows& rows) {
+    if (!signatureAt(at).starts_with("aa{s")) return false;
+    rows = rowsAt(at, 0);
+    dbus_message_iter_next(at);
+    return true;
 }
 
-int read(sd_bus_message* message, bool& flag) {
-    int wire = 0;
-    const int r = sd_bus_message_read_basic(message, 'b', &wire);
-    flag = wire != 0;
-    return r;
+bool read(DBusMessageIter* at, std::string& text) {
+    const int type = dbus_message_iter_get_arg_type(at);
+    if (type == DBUS_TYPE_STRING || type == DBUS_TYPE_OBJECT_PATH)
+        text = basicAt<const char*>(at);
+    else if (type == DBUS_TYPE_ARRAY && dbus_message_iter_get_element_type(at) == DBUS_TYPE_BYTE)
+        text = bytesAt(at);
+    else
+        return false;
+    dbus_message_iter_next(at);
+    return true;
+}
+
+bool read(DBusMessageIter* at, bool& flag) {
+    if (dbus_message_iter_get_arg_type(at) != DBUS_TYPE_BOOLEAN) return false;
+    flag = basicAt<dbus_bool_t>(at) != 0;
+    dbus_message_iter_next(at);
+    return true;
+}
+
+bool read(DBusMessageIter* at, std::int32_t& number) {
+    if (dbus_message_iter_get_arg_type(at) != DBUS_TYPE_INT32) return false;
+    number = basicAt<std::int32_t>(at);
+    dbus_message_iter_next(at);
+    return true;
 }
 
 }  // namespace recap::client

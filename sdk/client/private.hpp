@@ -2,7 +2,7 @@
 // What stands behind Client and Run: the connection, and the runs that it watches.
 #pragma once
 
-#include <list>
+#include <vector>
 
 #include "sdk/client/bus.hpp"
 #include "sdk/client/recap/client.hpp"
@@ -20,30 +20,33 @@ struct Run::State {
 };
 
 struct Client::Private {
-    // A Run call that is under way; sd-bus holds its address until the reply.
+    // A Run call that is under way.
     struct Pending {
-        Private* client;
+        std::uint32_t serial;
+        std::uint64_t deadline;  // CLOCK_MONOTONIC, µs
         std::shared_ptr<Run::State> state;
     };
 
+    explicit Private(Bus connection) : bus(std::move(connection)) {}
+
+    Bus bus;
     bool interactive = false;
     bool watching = false;
     std::string owner;  // recapd's unique name, once it has answered: no other sender's RunFinished counts
-    std::list<Pending> pending;
+    std::vector<Pending> pending;
     std::vector<std::shared_ptr<Run::State>> open;  // accepted, no end yet
-    BusPtr bus;                                     // goes first: nothing calls back afterwards
 
-    Method manager(const char* member, std::uint64_t timeout = kListTimeout) const {
-        return {kRoot, kManager, member, timeout, interactive};
-    }
+    Method manager(const char* member, int timeout = kListTimeout) const { return {kRoot, kManager, member, timeout, interactive}; }
     Dict asking() const { return interactive ? Dict{{"interactive", true}} : Dict{}; }
 
-    int watch();  // subscribes, without waiting for the bus to say so
+    Result<void> watch();  // subscribes, without waiting for the bus to say so
     Result<void> start(const RunRequest& request, const std::shared_ptr<Run::State>& state);
     void tell(const std::string& path, const char* member, const std::uint32_t* grace);
-    void accepted(Pending& call, sd_bus_message* reply);
-    void finished(sd_bus_message* signal);
-    void ownerChanged(sd_bus_message* signal);
+    void handle(DBusMessage* message);
+    void accepted(const std::shared_ptr<Run::State>& state, DBusMessage* reply);
+    void finished(DBusMessage* signal);
+    void ownerChanged(DBusMessage* signal);
+    bool expire();  // gives up what has waited too long; whether there was such a thing
     void failAll(const Error& why);
 };
 

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One run from the asking to its end, without a round trip that is not needed: the subscriptions and the call leave in one
 // go, and RunFinished carries all that there is to say.
-#include <cstring>
+#include <poll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <new>
 
 #include "sdk/client/private.hpp"
 
@@ -14,13 +19,17 @@ constexpr const char* kFinishedRule =
 constexpr const char* kOwnerRule =
     "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='org.recap1'";
 
-int addMatch(sd_bus* bus, const char* rule) {
-    sd_bus_message* raw = nullptr;
-    int r = sd_bus_message_new_method_call(bus, &raw, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch");
-    MessagePtr message(raw);
-    if (r >= 0) r = sd_bus_message_append_basic(raw, 's', rule);
-    if (r >= 0) r = sd_bus_message_set_expect_reply(raw, 0);
-    return r < 0 ? r : sd_bus_send(bus, raw, nullptr);
+std::uint64_t now() {
+    timespec at{};
+    ::clock_gettime(CLOCK_MONOTONIC, &at);
+    return static_cast<std::uint64_t>(at.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(at.tv_nsec) / 1000;
+}
+
+MessagePtr addMatch(const char* rule) {
+    MessagePtr message(dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "AddMatch"));
+    if (!message || !dbus_message_append_args(message.get(), DBUS_TYPE_STRING, &rule, DBUS_TYPE_INVALID)) throw std::bad_alloc();
+    dbus_message_set_no_reply(message.get(), true);
+    return message;
 }
 
 Dict runOptions(const RunRequest& request) {
@@ -34,9 +43,16 @@ Dict runOptions(const RunRequest& request) {
     return options;
 }
 
-bool from(sd_bus_message* message, std::string_view sender) {
-    const char* actual = sd_bus_message_get_sender(message);
+bool from(DBusMessage* message, std::string_view sender) {
+    const char* actual = dbus_message_get_sender(message);
     return actual && sender == actual;
+}
+
+// Somebody takes this for a service.
+void refuse(Bus& bus, DBusMessage* call) {
+    if (dbus_message_get_no_reply(call)) return;
+    if (MessagePtr error{dbus_message_new_error(call, DBUS_ERROR_UNKNOWN_METHOD, "this is a client of recapd, and has no methods")})
+        (void)bus.send(std::move(error));
 }
 
 }  // namespace
@@ -57,58 +73,53 @@ const Error* Run::failure() const {
     return state_->failure ? &*state_->failure : nullptr;
 }
 
-int Client::Private::watch() {
-    if (watching) return 0;
-    const auto onMessage = [](sd_bus_message* message, void* self, sd_bus_error*) {
-        auto* client = static_cast<Private*>(self);
-        if (sd_bus_message_is_signal(message, kManager, "RunFinished"))
-            client->finished(message);
-        else if (sd_bus_message_is_signal(message, "org.freedesktop.DBus", "NameOwnerChanged"))
-            client->ownerChanged(message);
-        return 0;
-    };
-    int r = sd_bus_add_filter(bus.get(), nullptr, onMessage, this);
-    if (r >= 0) r = addMatch(bus.get(), kFinishedRule);
-    if (r >= 0) r = addMatch(bus.get(), kOwnerRule);
-    watching = r >= 0;
-    return r;
+Result<void> Client::Private::watch() {
+    if (watching) return {};
+    for (const char* rule : {kFinishedRule, kOwnerRule})
+        if (auto sent = bus.send(addMatch(rule)); !sent) return forward(std::move(sent));
+    watching = true;
+    return {};
 }
 
 Result<void> Client::Private::start(const RunRequest& request, const std::shared_ptr<Run::State>& state) {
-    if (const int r = watch(); r < 0) return tl::unexpected(toError(r, "subscribing to RunFinished"));
     Method method = manager("Run", kAskTimeout);
     method.interactive = request.interactive;
-    auto call = newCall(bus.get(), method);
+    auto call = newCall(method, request.capsule, request.target, request.args, runOptions(request));
     if (!call) return forward(std::move(call));
-    int r = append(call->get(), request.capsule);
-    if (r >= 0) r = append(call->get(), request.target);
-    if (r >= 0) r = append(call->get(), request.args);
-    if (r >= 0) r = append(call->get(), runOptions(request));
-    if (r < 0) return tl::unexpected(toError(r, "Run"));
-    const auto onReply = [](sd_bus_message* reply, void* which, sd_bus_error*) {
-        auto* pendingCall = static_cast<Pending*>(which);
-        pendingCall->client->accepted(*pendingCall, reply);
-        return 0;
-    };
-    Pending& waiting = pending.emplace_back(Pending{this, state});
-    r = sd_bus_call_async(bus.get(), nullptr, call->get(), onReply, &waiting, method.timeout);
-    if (r >= 0) return {};
-    pending.pop_back();
-    return tl::unexpected(toError(r, "Run"));
+    if (auto subscribed = watch(); !subscribed) return subscribed;
+    auto serial = bus.send(std::move(*call));
+    if (!serial) return forward(std::move(serial));
+    pending.push_back({*serial, now() + std::uint64_t{kAskTimeout} * 1000, state});
+    return {};
 }
 
-void Client::Private::accepted(Pending& call, sd_bus_message* reply) {
-    const auto state = call.state;
-    pending.remove_if([&](const Pending& one) { return &one == &call; });
-    if (const sd_bus_error* error = sd_bus_message_get_error(reply)) {
-        state->failure = toError(*error);
+void Client::Private::handle(DBusMessage* message) {
+    const int type = dbus_message_get_type(message);
+    if (type == DBUS_MESSAGE_TYPE_METHOD_CALL) return refuse(bus, message);
+    if (type == DBUS_MESSAGE_TYPE_SIGNAL) {
+        if (dbus_message_is_signal(message, kManager, "RunFinished")) finished(message);
+        if (dbus_message_is_signal(message, DBUS_INTERFACE_DBUS, "NameOwnerChanged")) ownerChanged(message);
         return;
     }
-    if (const int r = read(reply, state->path); r < 0) {
-        state->failure = toError(r, "recapd's answer to Run");
+    const auto answered = std::ranges::find(pending, dbus_message_get_reply_serial(message), &Pending::serial);
+    if (answered == pending.end()) return;
+    const auto state = std::move(answered->state);
+    pending.erase(answered);
+    accepted(state, message);
+}
+
+void Client::Private::accepted(const std::shared_ptr<Run::State>& state, DBusMessage* reply) {
+    auto path = take<std::string>(dbus_message_get_type(reply) == DBUS_MESSAGE_TYPE_ERROR
+                                      ? Result<MessagePtr>(tl::unexpected(toError(reply)))
+                                      : Result<MessagePtr>(MessagePtr(dbus_message_ref(reply))));
+    if (path && !dbus_validate_path(path->c_str(), nullptr))
+        path = fail(Errc::Io, "recapd's answer to Run is no object path: '" + *path + "'");
+    if (!path) {
+        state->failure = std::move(path.error());
         return;
     }
-    if (const char* sender = sd_bus_message_get_sender(reply)) owner = sender;
+    state->path = std::move(*path);
+    if (const char* sender = dbus_message_get_sender(reply)) owner = sender;
     open.push_back(state);
     if (state->killLater) return tell(state->path, "Kill", nullptr);
     if (!state->stopLater) return;
@@ -116,45 +127,56 @@ void Client::Private::accepted(Pending& call, sd_bus_message* reply) {
     tell(state->path, "Stop", &grace);
 }
 
-void Client::Private::finished(sd_bus_message* signal) {
+void Client::Private::finished(DBusMessage* signal) {
     if (!from(signal, owner)) return;
-    std::string path, outcome;
-    std::int32_t code = 0;
-    Dict details;
-    int r = read(signal, path);
-    if (r >= 0) r = read(signal, outcome);
-    if (r >= 0) r = sd_bus_message_read_basic(signal, 'i', &code);
-    if (r >= 0) r = read(signal, details);
+    std::string path;
+    RunEnd end;
+    DBusMessageIter at;
+    dbus_message_iter_init(signal, &at);
+    if (!read(&at, path)) return;
+    const bool whole = read(&at, end.outcome) && read(&at, end.exitCode) && read(&at, end.details);
     std::erase_if(open, [&](const auto& state) {
         if (state->path != path) return false;
-        if (r < 0)
-            state->failure = toError(r, "RunFinished");
+        if (whole)
+            state->end = end;
         else
-            state->end = RunEnd{outcome, code, details};
+            state->failure = unexpectedTypes("recapd's RunFinished", signal).value();
         return true;
     });
 }
 
-void Client::Private::ownerChanged(sd_bus_message* signal) {
+void Client::Private::ownerChanged(DBusMessage* signal) {
     std::string which, before;
-    if (!from(signal, "org.freedesktop.DBus") || read(signal, which) < 0 || read(signal, before) < 0) return;
-    if (which == kService && !owner.empty() && before == owner)
-        failAll({Errc::Unavailable, "recapd went away while the run was under way; the next recapd knows what became of it"});
+    DBusMessageIter at;
+    dbus_message_iter_init(signal, &at);
+    if (!from(signal, DBUS_SERVICE_DBUS) || !read(&at, which) || !read(&at, before)) return;
+    if (which != kService || owner.empty() || before != owner) return;
+    // Not the calls under way: the bus answers them where recapd does not, and the next recapd may have them already.
+    const Error why{Errc::Unavailable, "recapd went away while the run was under way; the next recapd knows what became of it"};
+    for (const auto& state : std::exchange(open, {})) state->failure = why;
+}
+
+bool Client::Private::expire() {
+    if (pending.empty()) return false;
+    const std::uint64_t at = now();
+    return std::erase_if(pending, [&](const Pending& call) {
+               if (call.deadline > at) return false;
+               call.state->failure = Error{Errc::Timeout, "Run: recapd did not answer in time"};
+               return true;
+           }) > 0;
 }
 
 void Client::Private::failAll(const Error& why) {
-    for (const auto& state : open) state->failure = why;
-    open.clear();
-    for (const auto& call : pending) call.state->failure = why;
+    for (const auto& state : std::exchange(open, {})) state->failure = why;
+    for (const auto& call : std::exchange(pending, {})) call.state->failure = why;
 }
 
 void Client::Private::tell(const std::string& path, const char* member, const std::uint32_t* grace) {
-    auto call = newCall(bus.get(), {path.c_str(), kRun, member});
+    const Method method{path.c_str(), kRun, member};
+    auto call = grace ? newCall(method, *grace, Dict{}) : newCall(method, Dict{});
     if (!call) return;
-    int r = grace ? append(call->get(), *grace) : 0;
-    if (r >= 0) r = append(call->get(), Dict{});
-    if (r >= 0) r = sd_bus_message_set_expect_reply(call->get(), 0);
-    if (r >= 0) sd_bus_send(bus.get(), call->get(), nullptr);
+    dbus_message_set_no_reply(call->get(), true);
+    (void)bus.send(std::move(*call));
 }
 
 Run Client::run(const RunRequest& request) {
@@ -179,23 +201,28 @@ void Client::kill(const Run& run) {
 }
 
 int Client::fd() const {
-    return sd_bus_get_fd(d_->bus.get());
+    return d_->bus.fd();
 }
 
 short Client::events() const {
-    const int events = sd_bus_get_events(d_->bus.get());
-    return static_cast<short>(events < 0 ? 0 : events);
+    return static_cast<short>(POLLIN | (d_->bus.hasUnsent() ? POLLOUT : 0));
 }
 
 std::uint64_t Client::deadline() const {
-    std::uint64_t deadline = UINT64_MAX;
-    return sd_bus_get_timeout(d_->bus.get(), &deadline) < 0 ? UINT64_MAX : deadline;
+    if (d_->bus.hasMessage() || !d_->bus.connected()) return 0;
+    std::uint64_t earliest = UINT64_MAX;
+    for (const auto& call : d_->pending) earliest = std::min(earliest, call.deadline);
+    return earliest;
 }
 
 Result<bool> Client::pump() {
-    const int r = sd_bus_process(d_->bus.get(), nullptr);
-    if (r >= 0) return r > 0;
-    const Error why = toError(r, "the bus");
+    if (const MessagePtr message = d_->bus.next()) {
+        d_->handle(message.get());
+        return true;
+    }
+    if (d_->expire()) return true;
+    if (d_->bus.connected()) return false;
+    const Error why = d_->bus.closed();
     d_->failAll(why);
     return tl::unexpected(why);
 }
@@ -209,7 +236,10 @@ Result<void> Client::wait() {
         any = true;
     }
     if (any) return {};  // the caller looks at what has changed before anybody waits
-    if (const int r = sd_bus_wait(d_->bus.get(), UINT64_MAX); r < 0 && r != -EINTR) return tl::unexpected(toError(r, "the bus"));
+    pollfd ready{fd(), events(), 0};
+    const std::uint64_t until = deadline(), at = now(), left = until > at ? until - at : 0;
+    const timespec timeout{static_cast<time_t>(left / 1'000'000), static_cast<long>(left % 1'000'000 * 1000)};
+    if (::ppoll(&ready, 1, until == UINT64_MAX ? nullptr : &timeout, nullptr) < 0 && errno != EINTR) return failErrno("the bus");
     return {};
 }
 

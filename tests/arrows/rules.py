@@ -40,7 +40,8 @@ EACH_FOLDER_A_ROOM = ["plugins"]
 # Third-party library: how it looks in an #include, how in a link line (both regular expressions), and its homes.
 # A home is a room; what is linked in tests/ is free.
 LIBRARIES = {
-    "sdbus-c++": (r"sdbus-c\+\+/", r"SDBusCpp|sdbus", ["daemon/bus", "sdk/client"]),
+    "sdbus-c++": (r"sdbus-c\+\+/", r"SDBusCpp|sdbus", ["daemon/bus"]),
+    "libdbus": (r"^dbus/dbus", r"^dbus-1$|PkgConfig::DBUS$", ["sdk/client"]),
     "toml++": (r"toml\+\+/|toml\.hpp", r"tomlplusplus", ["sdk/manifest"]),
     "libseccomp": (r"seccomp\.h$", r"seccomp", ["daemon/plan"]),
     "libcap": (r"sys/capability\.h", r"^(lib)?cap(\.a)?$|PkgConfig::(lib)?cap$", ["daemon/launcher"]),
@@ -50,8 +51,7 @@ LIBRARIES = {
     "Qt": (r"Qt\w+/|Q[A-Z]\w+$", r"Qt\d?::", ["sdk/qt"]),
     "dlopen": (r"dlfcn\.h$", r"CMAKE_DL_LIBS|^dl$", ["daemon/host"]),
     "libsystemd": (r"systemd/sd-", r"systemd",
-                   ["daemon", "daemon/core", "daemon/bus", "daemon/triggers", "daemon/engine", "daemon/host", "daemon/images", "daemon/launcher/client",
-                    "sdk/client"]),
+                   ["daemon", "daemon/core", "daemon/bus", "daemon/triggers", "daemon/engine", "daemon/host", "daemon/images", "daemon/launcher/client"]),
     "libcurl": (r"curl/", r"curl", ["plugins/docker", "plugins/kubernetes"]),
     "gRPC": (r"grpc(pp)?/|grpc\+\+/|google/protobuf/", r"grpc|protobuf", ["plugins/containerd"]),
     "yaml-cpp": (r"yaml-cpp/", r"yaml-cpp", ["plugins/kubernetes"]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/private_bus.hpp"
 
+#include <csignal>
 #include <stdexcept>
 
 #include "tests/support/files.hpp"
@@ -15,6 +16,11 @@ PrivateBus::PrivateBus() : daemon_(Command{.argv = {"dbus-daemon", "--session", 
 
 std::map<std::string, std::string> PrivateBus::environment() const {
     return {{"DBUS_SYSTEM_BUS_ADDRESS", address_}, {"DBUS_SESSION_BUS_ADDRESS", address_}};
+}
+
+void PrivateBus::stop() {
+    daemon_.signal(SIGKILL);
+    daemon_.wait(Deadline(kPatience));
 }
 
 }  // namespace recap::test

@@ -15,6 +15,7 @@ public:
     const std::string& address() const { return address_; }
     // What a program needs to take this for the system bus (and the session bus).
     std::map<std::string, std::string> environment() const;
+    void stop();  // all connections end
 
 private:
     Child daemon_;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // recap/client.hpp as a host program uses it.
+#include <poll.h>
 #include <sdbus-c++/sdbus-c++.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "sdk/client/recap/client.hpp"
 #include "tests/bus/client/peer.hpp"
@@ -97,12 +99,96 @@ TEST_F(Library, BelievesNobodyButRecapdThatARunIsOver) {
     EXPECT_EQ(other.end()->outcome, "killed");
 }
 
+// As a program with a loop of its own does it, which asks recapd other things meanwhile.
+TEST_F(Library, ALoopIsToldOfAllThatHasCome) {
+    const auto run = client->run({.capsule = "sh", .target = "web", .args = {"exit 9"}});
+    while (!run.ended()) {
+        ASSERT_TRUE(client->backends()) << "its answer may come after others, which are then read already";
+        pollfd ready{client->fd(), client->events(), 0};
+        EXPECT_TRUE(ready.events & POLLIN);
+        const int patience = client->deadline() == 0 ? 0 : static_cast<int>(kPatience.count()) * 1000;
+        ASSERT_TRUE(::poll(&ready, 1, patience) > 0 || patience == 0) << "there is nothing to wait for";
+        for (auto more = client->pump(); more && *more;) more = client->pump();
+    }
+    ASSERT_NE(run.end(), nullptr);
+    EXPECT_EQ(run.end()->exitCode, 9);
+    EXPECT_EQ(client->deadline(), UINT64_MAX) << "nothing is under way";
+}
+
+TEST_F(Library, RefusesWhatTheBusCannotCarryAndGoesOn) {
+    const auto run = client->run({.capsule = "sh", .target = "web", .args = {"fine", "b\xff"}});
+    ASSERT_NE(run.failure(), nullptr);
+    EXPECT_EQ(run.failure()->code, Errc::InvalidArgument);
+    EXPECT_THAT(run.failure()->message, testing::HasSubstr("'b\xff'"));
+    EXPECT_EQ(client->plan("sh\xff", "web", {}).error().code, Errc::InvalidArgument);
+    EXPECT_EQ(client->targets({{"labels", client::Labels{{"\xff", ""}}}}).error().code, Errc::InvalidArgument);
+    EXPECT_TRUE(client->backends());
+}
+
+// recapd as it should not be.
+struct Strange : testing::Test {
+    PrivateBus bus;
+    std::unique_ptr<sdbus::IConnection> connection;
+    std::unique_ptr<sdbus::IObject> manager;
+    std::optional<client::Client> client;
+    void SetUp() override {
+        ::setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address().c_str(), 1);
+        connection = sdbus::createSystemBusConnection("org.recap1");
+        manager = sdbus::createObject(*connection, "/org/recap1");
+        using Options = std::map<std::string, sdbus::Variant>;
+        const auto run = [](const std::string& capsule, const std::string&, const std::vector<std::string>&, const Options&) {
+            return capsule;
+        };
+        manager->registerMethod("Run").onInterface("org.recap1.Manager").implementedAs(run);
+        manager->registerMethod("ListBackends").onInterface("org.recap1.Manager").implementedAs([](const Options&) { return 7; });
+        manager->finishRegistration();
+        connection->enterEventLoopAsync();
+        auto connected = client::Client::connect();
+        ASSERT_TRUE(connected) << connected.error().message;
+        client.emplace(std::move(*connected));
+    }
+};
+
+TEST_F(Strange, AnswersThatAreNoRunsAreFailures) {
+    const auto run = client->run({.capsule = "not a path", .target = "web"});
+    client->kill(run);  // of nothing that is a run's object
+    while (!run.ended()) ASSERT_TRUE(client->wait());
+    ASSERT_NE(run.failure(), nullptr);
+    EXPECT_THAT(run.failure()->message, testing::HasSubstr("'not a path'"));
+    EXPECT_FALSE(run.accepted());
+    const auto backends = client->backends();
+    ASSERT_FALSE(backends);
+    EXPECT_EQ(backends.error().code, Errc::Io);
+    EXPECT_THAT(backends.error().message, testing::HasSubstr("'i'"));
+}
+
 TEST_F(Library, EndsEveryRunWhenTheBusGoes) {
     const auto run = client->run({.capsule = "vanish", .target = "web"});
     finish(run);
     ASSERT_NE(run.failure(), nullptr);
     EXPECT_EQ(run.failure()->code, Errc::Unavailable);
     EXPECT_FALSE(client->backends());
+}
+
+TEST(BusThatGoes, EndsWhatIsUnderWayAndNothingElse) {
+    ::signal(SIGPIPE, SIG_DFL);
+    PrivateBus bus;
+    ::setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address().c_str(), 1);
+    auto client = client::Client::connect();
+    ASSERT_TRUE(client) << client.error().message;
+    struct sigaction now {};
+    ASSERT_EQ(::sigaction(SIGPIPE, nullptr, &now), 0);
+    EXPECT_EQ(now.sa_handler, SIG_DFL) << "what becomes of SIGPIPE is the program's to say";
+    const auto run = client->run({.capsule = "sh", .target = "web"});
+    bus.stop();
+    while (!run.ended())
+        if (!client->wait()) break;
+    ASSERT_NE(run.failure(), nullptr);
+    EXPECT_EQ(run.failure()->code, Errc::Unavailable);
+    EXPECT_FALSE(client->pump());
+    EXPECT_EQ(client->backends().error().code, Errc::Unavailable);
+    EXPECT_EQ(client->run({.capsule = "sh", .target = "web"}).failure()->code, Errc::Unavailable);
+    EXPECT_FALSE(client::Client::connect());
 }
 
 }  // namespace
