@@ -12,34 +12,66 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo)
 endif()
 option(RECAP_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(RECAP_QT "librecap-qt, for which Qt 6 is needed" ON)
 
-find_program(RECAP_CCACHE ccache)
-if(RECAP_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${RECAP_CCACHE}")
-  set(CMAKE_C_COMPILER_LAUNCHER "${RECAP_CCACHE}")
+# What all targets have in common: recap_options is for what is shipped, recap_test_options for what tests it.
+add_library(recap_common INTERFACE)
+target_include_directories(recap_common INTERFACE "${PROJECT_SOURCE_DIR}")
+target_compile_options(recap_common INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
+target_compile_definitions(recap_common INTERFACE _GNU_SOURCE RECAP_VERSION="${PROJECT_VERSION}")
+target_compile_options(recap_common INTERFACE -fstack-protector-strong)
+target_link_options(recap_common INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
+if(RECAP_SANITIZE)
+  # g++ 12 sees uninitialised variants where the sanitizers' own code is between their making and their use.
+  target_compile_options(recap_common INTERFACE -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(recap_common INTERFACE -fsanitize=address,undefined)
 endif()
 
 add_library(recap_options INTERFACE)
-target_include_directories(recap_options INTERFACE "${PROJECT_SOURCE_DIR}")
-target_compile_options(recap_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
-  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>)
-target_compile_definitions(recap_options INTERFACE _GNU_SOURCE RECAP_VERSION="${PROJECT_VERSION}"
-  $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
-target_compile_options(recap_options INTERFACE -fstack-protector-strong)
-target_link_options(recap_options INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
-if(RECAP_SANITIZE)
-  # g++ 12 sees uninitialised variants where the sanitizers' own code is between their making and their use.
-  target_compile_options(recap_options INTERFACE -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_link_options(recap_options INTERFACE -fsanitize=address,undefined)
-endif()
+target_link_libraries(recap_options INTERFACE recap_common)
+target_compile_definitions(recap_options INTERFACE $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+# Tests are compiled more often than they run.
+add_library(recap_test_options INTERFACE)
+target_link_libraries(recap_test_options INTERFACE recap_common)
+target_compile_options(recap_test_options INTERFACE -O0)
 
-# recap_library(NAME SOURCES … LINKS … PRIVATE_LINKS …): static library recap_NAME, alias recap::NAME.
+recap_precompiled(standard HEADERS ${RECAP_STANDARD_HEADERS} LINKS recap_options)
+
+# What `dev` builds when not everything: what a private stack needs (`dev with`, the demo), and the tests of a label.
+set(RECAP_LABELS unit bus system hostile bench vm)
+add_custom_target(recap_stack)
+foreach(label IN LISTS RECAP_LABELS)
+  add_custom_target(recap_tests_${label} DEPENDS recap_stack)
+endforeach()
+
+# recap_precompiled_headers(TARGET NAME): those of recap_precompiled(NAME), none if NAME is NONE, and the standard ones if it is empty.
+function(recap_precompiled_headers target name)
+  if(NOT name)
+    set(name standard)
+  endif()
+  if(NOT name STREQUAL "NONE")
+    target_precompile_headers(${target} REUSE_FROM recap_precompiled_${name})
+  endif()
+endfunction()
+
+# recap_library(NAME SOURCES … LINKS … PRIVATE_LINKS … [PRECOMPILED name] [SHARED_TOO]): static library recap_NAME, alias
+# recap::NAME. It is for programs; SHARED_TOO makes it fit for plugins and shared libraries.
 function(recap_library name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(arg "SHARED_TOO;TEST" "PRECOMPILED" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  set(options recap_options)
+  if(arg_TEST)
+    set(options recap_test_options)
+  endif()
   if(arg_SOURCES)
     add_library(recap_${name} STATIC ${arg_SOURCES})
-    target_link_libraries(recap_${name} PUBLIC ${arg_LINKS} PRIVATE recap_options ${arg_PRIVATE_LINKS})
+    target_link_libraries(recap_${name} PUBLIC ${arg_LINKS} PRIVATE ${options} ${arg_PRIVATE_LINKS})
     target_include_directories(recap_${name} PUBLIC "${PROJECT_SOURCE_DIR}")
+    if(NOT arg_SHARED_TOO)
+      set_target_properties(recap_${name} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+      target_compile_options(recap_${name} PRIVATE -fPIE)
+      recap_precompiled_headers(recap_${name} "${arg_PRECOMPILED}")
+    endif()
   else()
     add_library(recap_${name} INTERFACE)
     target_link_libraries(recap_${name} INTERFACE ${arg_LINKS})
@@ -48,17 +80,43 @@ function(recap_library name)
   add_library(recap::${name} ALIAS recap_${name})
 endfunction()
 
-# recap_program(NAME DESTINATION libexec/recap SOURCES … LINKS … [UNREADABLE]): an installed program, built into bin/. UNREADABLE: it
-# is started with the rights of a container's user, and who cannot read a program cannot look into its process either (execve(2)).
+# recap_program(NAME DESTINATION libexec/recap SOURCES … LINKS … [PRECOMPILED name] [UNREADABLE]): an installed program, built into
+# bin/. UNREADABLE: it is started with the rights of a container's user, and who cannot read a program cannot look into its process
+# either (execve(2)).
 function(recap_program name)
-  cmake_parse_arguments(arg "UNREADABLE" "DESTINATION" "SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "UNREADABLE" "DESTINATION;PRECOMPILED" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE recap_options ${arg_LINKS})
+  recap_precompiled_headers(${name} "${arg_PRECOMPILED}")
   set(permissions)
   if(arg_UNREADABLE)
     set(permissions PERMISSIONS OWNER_EXECUTE GROUP_EXECUTE WORLD_EXECUTE)
   endif()
   install(TARGETS ${name} RUNTIME DESTINATION ${arg_DESTINATION} ${permissions})
+  add_dependencies(recap_stack ${name})
+endfunction()
+
+# recap_test_library(NAME …): recap_library() for what only tests link.
+function(recap_test_library name)
+  recap_library(${name} TEST PRECOMPILED tests ${ARGN})
+endfunction()
+
+# recap_test_program(NAME [LABEL unit …] SOURCES … LINKS … [GTEST]): a program of the tests, built into tests/, that those of
+# LABEL need; with GTEST it is a GoogleTest.
+function(recap_test_program name)
+  cmake_parse_arguments(arg "GTEST" "" "LABEL;SOURCES;LINKS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_link_libraries(${name} PRIVATE recap_test_options ${arg_LINKS})
+  if(arg_GTEST)
+    target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main)
+    recap_precompiled_headers(${name} gtest)
+  else()
+    recap_precompiled_headers(${name} tests)
+  endif()
+  foreach(label IN LISTS arg_LABEL)
+    add_dependencies(recap_tests_${label} ${name})
+  endforeach()
 endfunction()
 
 # What a test finds the build by, in its environment.
@@ -68,10 +126,7 @@ set(RECAP_TEST_ENVIRONMENT "RECAP_BIN_DIR=${CMAKE_BINARY_DIR}/bin;RECAP_SOURCE_D
 # program, one ctest entry, labelled. With STACK it runs inside a private stack (what it finds there: tests/support/with-stack).
 function(recap_test name)
   cmake_parse_arguments(arg "STACK" "LABEL;TIMEOUT;CONFIG;CEILING;RULES" "SOURCES;LINKS" ${ARGN})
-  find_package(GTest REQUIRED)
-  add_executable(test_${name} ${arg_SOURCES})
-  set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
-  target_link_libraries(test_${name} PRIVATE recap_options ${arg_LINKS} GTest::gmock GTest::gtest_main)
+  recap_test_program(test_${name} GTEST LABEL ${arg_LABEL} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS})
   set(stack)
   if(arg_STACK)
     set(stack "${PROJECT_SOURCE_DIR}/tests/support/with-stack" --build "${CMAKE_BINARY_DIR}")

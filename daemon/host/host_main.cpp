@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // recap-plugin-host NAME: runs one plugin for recapd, under a user of its own. Started by its socket unit, ends at EOF.
-#include <CLI/CLI.hpp>
-
 #include <cstdio>
 
 #include "daemon/host/loader.hpp"
 #include "daemon/host/server.hpp"
 #include "daemon/host/settings.hpp"
+#include "sdk/cli/verb.hpp"
 
 namespace {
 
@@ -54,15 +53,19 @@ Result<UniqueFd> listener(const Options& options) {
 
 int main(int argc, char** argv) {
     Options options;
-    CLI::App app("Runs one plugin of RECap for recapd.", "recap-plugin-host");
-    app.set_version_flag("--version", "recap-plugin-host " RECAP_VERSION);
-    app.add_option("NAME", options.name, "what the backend is called: the table [plugins.NAME] of recapd.toml")->required();
-    app.add_option("--socket", options.socket, "where to listen, unless systemd hands a socket over (default: /run/recap/plugins/NAME)");
-    app.add_option("--plugins-dir", options.pluginsDir, "root-owned folder of the plugins")->capture_default_str();
-    app.add_option("--vendor-dir", options.dirs.vendor, "lowest folder of recapd.toml")->capture_default_str();
-    app.add_option("--runtime-dir", options.dirs.runtime, "middle folder of recapd.toml")->capture_default_str();
-    app.add_option("--config-dir", options.dirs.config, "highest folder of recapd.toml")->capture_default_str();
-    CLI11_PARSE(app, argc, argv);
+    cli::Verb top("recap-plugin-host", "Run one plugin of RECap for recapd");
+    top.operand("NAME", options.name, "What the backend is called: the table [plugins.NAME] of recapd.toml")
+        .option("--socket", options.socket, "Where to listen, unless systemd hands a socket over (default: /run/recap/plugins/NAME)")
+        .option("--plugins-dir", options.pluginsDir, "Root-owned folder of the plugins (/usr/lib/recap/plugins)")
+        .option("--vendor-dir", options.dirs.vendor, "Lowest folder of recapd.toml (/usr/lib/recap)")
+        .option("--runtime-dir", options.dirs.runtime, "Middle folder of recapd.toml (/run/recap)")
+        .option("--config-dir", options.dirs.config, "Highest folder of recapd.toml (/etc/recap)");
+    const auto chosen = top.parse({argv + 1, argv + argc});
+    if (!chosen) {
+        std::fprintf(stderr, "recap-plugin-host: %s (recap-plugin-host --help says what there is)\n", chosen.error().message.c_str());
+        return 2;
+    }
+    if (!chosen->text.empty()) return std::fputs(chosen->text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? 1 : 0;
 
     auto socket = listener(options);
     if (!socket) {

@@ -13,6 +13,7 @@ constexpr std::size_t kMaxName = 255;
 constexpr std::size_t kMaxTag = 128;
 constexpr std::string_view kLower = "abcdefghijklmnopqrstuvwxyz0123456789";
 constexpr std::string_view kUpper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+constexpr std::string_view kInComponents = "abcdefghijklmnopqrstuvwxyz0123456789._-";
 constexpr std::string_view kDigits = "0123456789";
 
 bool consistsOf(std::string_view text, std::string_view allowed) {
@@ -21,7 +22,7 @@ bool consistsOf(std::string_view text, std::string_view allowed) {
 
 // Letters and digits with single '.', one or two '_' or any '-' between them.
 bool isComponent(std::string_view text) {
-    if (text.empty() || !consistsOf(text, std::string(kLower) + "._-")) return false;
+    if (text.empty() || !consistsOf(text, kInComponents)) return false;
     const auto outer = [](char c) { return kLower.find(c) != kLower.npos; };
     return outer(text.front()) && outer(text.back()) && text.find("..") == text.npos && text.find("___") == text.npos;
 }

@@ -53,16 +53,17 @@ struct Error {
     std::string message;  // lower-case, names the thing and the value, stands alone
 
     // Puts where it happened in front: Error{"no such file"}.in("capsule.toml") reads "capsule.toml: no such file".
-    Error in(std::string_view where) && { return {code, std::string(where) + ": " + std::move(message)}; }
+    [[gnu::noinline]] Error in(std::string_view where) && { return {code, std::string(where) + ": " + std::move(message)}; }
 };
 
 template <class T>
 using Result = tl::expected<T, Error>;
 
-inline tl::unexpected<Error> fail(Errc code, std::string message) { return tl::unexpected<Error>(Error{code, std::move(message)}); }
+// Making an error is never inlined: it is done in hundreds of places, and seldom.
+[[gnu::noinline]] inline tl::unexpected<Error> fail(Errc code, std::string message) { return tl::unexpected<Error>(Error{code, std::move(message)}); }
 
 // For a failed system call: "open /a/b: No such file or directory".
-inline tl::unexpected<Error> failErrno(std::string_view what, int error = errno) {
+[[gnu::noinline]] inline tl::unexpected<Error> failErrno(std::string_view what, int error = errno) {
     return fail(error == ENOENT ? Errc::NotFound : Errc::Io, std::string(what) + ": " + ::strerrordesc_np(error));
 }
 

@@ -157,16 +157,15 @@ int build(const Options& options) {
 
 }  // namespace
 
-void addBuild(CLI::App& app, int& status) {
-    auto* verb = app.add_subcommand("build", "make a capsule's image by its [build]: an oci-archive, or an OCI layout folder");
+void addBuild(cli::Verb& top) {
     auto options = std::make_shared<Options>();
-    verb->add_option("CAPSULE", options->capsule, "a capsule.toml, or a folder that holds one (default: here)");
-    verb->add_option("-o,--output", options->output, "an archive where the name ends in .tar, else a folder (default: NAME.tar)");
-    verb->add_option("--binary-dir", options->binaryDirs, "where to look for build.binaries beside the capsule's folder; may be repeated");
-    verb->add_option("--package-cache", options->cache, "where fetched packages are kept between builds");
-    verb->add_option("--compression", options->compression, "of the layer")->check(CLI::IsMember({"none", "gzip", "zstd"}));
-    verb->add_flag("--json", options->json, "one object, and nothing else");
-    verb->callback([options, &status] { status = build(*options); });
+    top.verb("build", "Make a capsule's image by its [build]: an oci-archive, or an OCI layout folder", [options] { return build(*options); })
+        .optionalOperand("CAPSULE", &options->capsule, "A capsule.toml, or a folder that holds one (default: here)")
+        .option("-o,--output", options->output, "An archive where the name ends in .tar, else a folder (default: NAME.tar)")
+        .list("--binary-dir", options->binaryDirs, "Where to look for build.binaries beside the capsule's folder; may be repeated")
+        .option("--package-cache", options->cache, "Where fetched packages are kept between builds")
+        .option("--compression", options->compression, "Of the layer", {"none", "gzip", "zstd"})
+        .flag("--json", options->json, "One object, and nothing else");
 }
 
 }  // namespace recap::tools

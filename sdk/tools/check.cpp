@@ -50,12 +50,11 @@ int check(const Options& options) {
 
 }  // namespace
 
-void addCheck(CLI::App& app, int& status) {
-    auto* verb = app.add_subcommand("check", "say everything that is wrong with manifests, with file, line and column");
+void addCheck(cli::Verb& top) {
     auto options = std::make_shared<Options>();
-    verb->add_option("FILE", options->files, "a capsule.toml, or a folder that holds one")->required();
-    verb->add_flag("--json", options->json, "an array of findings, and nothing else");
-    verb->callback([options, &status] { status = check(*options); });
+    top.verb("check", "Say everything that is wrong with manifests, with file, line and column", [options] { return check(*options); })
+        .operands("FILE", options->files, "A capsule.toml, or a folder that holds one")
+        .flag("--json", options->json, "An array of findings, and nothing else");
 }
 
 }  // namespace recap::tools

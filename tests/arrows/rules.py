@@ -3,7 +3,7 @@
 
 # Room: the folder a file is in (longest match), and the rooms or single files that it may include. A room may always
 # include itself. "" as a prefix of nothing: what is not listed here is not looked at (tests may know everything).
-SDK = ["sdk/base", "sdk/manifest", "sdk/image", "sdk/plugin", "sdk/capsule", "sdk/client"]
+SDK = ["sdk/base", "sdk/manifest", "sdk/image", "sdk/plugin", "sdk/capsule", "sdk/cli", "sdk/client"]
 SHARED_WITH_HELPERS = ["daemon/launcher/protocol.hpp", "daemon/launcher/codec.hpp", "daemon/launcher/ceiling.hpp"]
 
 ROOMS = {
@@ -12,7 +12,8 @@ ROOMS = {
     "sdk/image": ["sdk/base"],
     "sdk/plugin": ["sdk/base"],
     "sdk/capsule": ["sdk/base"],
-    "sdk/client": ["sdk/base"],
+    "sdk/cli": ["sdk/base"],
+    "sdk/client": ["sdk/base", "sdk/cli"],
     "sdk/qt": [],
     "sdk/tools": SDK,
     "sdk/capsules": ["sdk/base", "sdk/capsule"],
@@ -22,7 +23,7 @@ ROOMS = {
     "daemon/plan": ["daemon/core", "sdk/base", "sdk/manifest"],
     "daemon/images": ["daemon/core", "sdk/base", "sdk/manifest", "sdk/image"],
     "daemon/engine": ["daemon/core", "sdk/base", "sdk/manifest", "sdk/image"],
-    "daemon/host": ["daemon/core", "sdk/base", "sdk/plugin", "sdk/manifest"],
+    "daemon/host": ["daemon/core", "sdk/base", "sdk/cli", "sdk/plugin", "sdk/manifest"],
     "daemon/launcher": ["sdk/base"],
     "daemon/helpers": ["sdk/base", "sdk/manifest", "sdk/image"] + SHARED_WITH_HELPERS,
     "daemon": ["daemon", "sdk"],  # main.cpp, the one file that knows every room
@@ -42,6 +43,7 @@ EACH_FOLDER_A_ROOM = ["plugins"]
 LIBRARIES = {
     "sdbus-c++": (r"sdbus-c\+\+/", r"SDBusCpp|sdbus", ["daemon/bus"]),
     "libdbus": (r"^dbus/dbus", r"^dbus-1$|PkgConfig::DBUS$", ["sdk/client"]),
+    "CLI11": (r"CLI/", r"CLI11", ["sdk/cli"]),
     "toml++": (r"toml\+\+/|toml\.hpp", r"tomlplusplus", ["sdk/manifest"]),
     "libseccomp": (r"seccomp\.h$", r"seccomp", ["daemon/plan"]),
     "libcap": (r"sys/capability\.h", r"^(lib)?cap(\.a)?$|PkgConfig::(lib)?cap$", ["daemon/launcher"]),
@@ -57,7 +59,6 @@ LIBRARIES = {
     "yaml-cpp": (r"yaml-cpp/", r"yaml-cpp", ["plugins/kubernetes"]),
     "libcrypto": (r"openssl/", r"OpenSSL::|crypto", ["sdk/image"]),
     # Used in many rooms, never by the launcher, whose only library is libcap, nor by what it links.
-    "CLI11": (r"CLI/", r"CLI11", "outside the launcher"),
     "fmt": (r"fmt/", r"fmt::", "outside the launcher"),
     "nlohmann-json": (r"nlohmann/", r"nlohmann", "outside the launcher"),
 }

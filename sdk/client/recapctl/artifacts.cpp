@@ -115,10 +115,11 @@ Result<Rows> fetchArtifacts(client::Client& client, const std::string& run, cons
 
 void addArtifacts(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(nullptr, "artifacts", "List the files that a run left for its caller, or copy them",
-                          [&cli, options] { return listOrFetch(cli.style, *options); });
-    verb->add_option("RUN", options->run, "The run's id")->required();
-    verb->add_option("-o,--output", options->output, "Copy them below this folder");
+    cli.top
+        .verb("artifacts", "List the files that a run left for its caller, or copy them",
+              [&cli, options] { return listOrFetch(cli.style, *options); })
+        .operand("RUN", options->run, "The run's id")
+        .option("-o,--output", options->output, "Copy them below this folder");
 }
 
 }  // namespace recapctl

@@ -107,27 +107,25 @@ int show(const Style& style, const Options& options) {
 
 using Change = Result<void> (client::Client::*)(const std::string&);
 
-void addChange(Cli& cli, CLI::App* parent, const char* name, const char* description, Change change) {
+void addChange(Cli& cli, Verb& group, const char* name, const char* description, Change change) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(parent, name, description, [&cli, options, change] {
+    const auto act = [&cli, options, change] {
         return withClient(cli.style, [&](client::Client& client) { return done(cli.style, (client.*change)(options->name)); });
-    });
-    verb->add_option("CAPSULE", options->name, "Its name")->required();
+    };
+    group.verb(name, description, act).operand("CAPSULE", options->name, "Its name");
 }
 
 }  // namespace
 
 void addCapsules(Cli& cli) {
-    cli.verb(nullptr, "capsules", "List the capsules that can be run", [&cli] { return listAll(cli.style); });
-    auto* group = cli.app.add_subcommand("capsule", "Install, remove, show, enable or disable a capsule");
-    group->require_subcommand(1)->fallthrough();
+    cli.top.verb("capsules", "List the capsules that can be run", [&cli] { return listAll(cli.style); });
+    Verb& group = cli.top.verb("capsule", "Install, remove, show, enable or disable a capsule");
     auto options = std::make_shared<Options>();
-    auto* installing =
-        cli.verb(group, "install", "Install a capsule from its manifest", [&cli, options] { return install(cli.style, *options); });
-    installing->add_option("FILE", options->file, "A capsule.toml, or - for standard input")->required();
-    installing->add_flag("--replace", options->replace, "Also where one of that name is installed");
-    auto* showing = cli.verb(group, "show", "Show what a capsule asks for", [&cli, options] { return show(cli.style, *options); });
-    showing->add_option("CAPSULE", options->name, "Its name")->required();
+    group.verb("install", "Install a capsule from its manifest", [&cli, options] { return install(cli.style, *options); })
+        .operand("FILE", options->file, "A capsule.toml, or - for standard input")
+        .flag("--replace", options->replace, "Also where one of that name is installed");
+    group.verb("show", "Show what a capsule asks for", [&cli, options] { return show(cli.style, *options); })
+        .operand("CAPSULE", options->name, "Its name");
     addChange(cli, group, "remove", "Remove an installed capsule; runs under way are not touched", &client::Client::removeCapsule);
     addChange(cli, group, "enable", "Arm its schedule", &client::Client::enableCapsule);
     addChange(cli, group, "disable", "Disarm its schedule", &client::Client::disableCapsule);

@@ -52,41 +52,15 @@ std::string unknownVerb(const std::vector<std::string>& arguments) {
     return "no verb '" + *verb + "' (recapctl --help lists them)";
 }
 
-int usage(Cli& cli, const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
-        const CLI::App* chosen = &cli.app;
-        while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().front();
-        return print(error.get_name() == "CallForVersion" ? std::string("recapctl ") + RECAP_VERSION + "\n" : chosen->help());
-    }
-    std::string message = error.what();
-    if (const auto end = message.find('\n'); end != std::string::npos) message.resize(end);
-    if (!cli.style.json) message += " (recapctl --help says what there is)";
-    return complain({recap::Errc::InvalidArgument, message}, cli.style);
-}
-
 void addGlobals(Cli& cli) {
-    cli.app.name("recapctl");
-    cli.app.set_version_flag("--version", RECAP_VERSION, "Print the version");
-    cli.app.add_flag("--json", cli.style.json, "Print one JSON object and nothing else, errors too");
-    cli.app.add_flag("--no-legend", cli.noLegend, "Print no column heads");
-    cli.app.require_subcommand(1);
-    cli.app.fallthrough();
-    cli.app.footer(
-        "A target is BACKEND:NAME-OR-ID (docker:web, process:4242), or a bare name where one backend has it.\n"
-        "Exit status: the capsule's own for run; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
+    cli.top.flag("--json", cli.style.json, "Print one JSON object and nothing else, errors too")
+        .flag("--no-legend", cli.noLegend, "Print no column heads")
+        .footer(
+            "A target is BACKEND:NAME-OR-ID (docker:web, process:4242), or a bare name where one backend has it.\n"
+            "Exit status: the capsule's own for run; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
 }
 
 }  // namespace
-
-CLI::App* Cli::verb(CLI::App* parent, const std::string& name, const std::string& description, std::function<int()> act, bool arguments) {
-    CLI::App* added = (parent ? parent : &app)->add_subcommand(name, description);
-    added->fallthrough();
-    added->callback([this, act = std::move(act), arguments] {
-        action = act;
-        takesArguments = arguments;
-    });
-    return added;
-}
 
 int withClient(const Style& style, const std::function<int(recap::client::Client&)>& body) {
     auto client = recap::client::Client::connect();
@@ -103,8 +77,7 @@ int done(const Style& style, const recap::Result<void>& result) {
 int runCommandLine(std::vector<std::string> arguments) {
     // Not the parser's: what is being typed is no command line yet.
     if (!arguments.empty() && arguments.front() == "__complete") return printCompletions({arguments.begin() + 1, arguments.end()});
-    CLI::App app{"Run management functions on running containers, and leave nothing behind"};
-    Cli cli(app);
+    Cli cli;
     if (const auto dashes = std::ranges::find(arguments, "--"); dashes != arguments.end()) {
         cli.passed.assign(dashes + 1, arguments.end());
         cli.hasPassed = true;
@@ -115,17 +88,17 @@ int runCommandLine(std::vector<std::string> arguments) {
     cli.style.colour = !cli.style.json && mayColour(STDOUT_FILENO);
     addGlobals(cli);
     if (!addGroups(cli, arguments)) return complain({recap::Errc::InvalidArgument, unknownVerb(arguments)}, cli.style);
-    std::ranges::reverse(arguments);  // as CLI11 takes them
-    try {
-        app.parse(arguments);
-    } catch (const CLI::ParseError& error) {
-        return usage(cli, error);
+    auto chosen = cli.top.parse(std::move(arguments));
+    if (!chosen) {
+        if (!cli.style.json) chosen.error().message += " (recapctl --help says what there is)";
+        return complain(chosen.error(), cli.style);
     }
+    if (!chosen->text.empty()) return print(chosen->text);
     cli.style.legend = !cli.noLegend;
-    if (cli.hasPassed && !cli.takesArguments)
+    if (cli.hasPassed && !chosen->verb->takesArguments())
         return complain({recap::Errc::InvalidArgument, "nothing can stand after '--' here: only run and plan pass arguments to a capsule"},
                         cli.style);
-    return cli.action();
+    return chosen->verb->act();
 }
 
 }  // namespace recapctl

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line: one function a verb group adds its verbs to the parser, and leaves behind what to do. Only the group
-// that is asked for is added (building all of it would cost every run), all of them for --help.
+// The command line: one function a verb group adds its verbs, and what they do. Only the group that is asked for is added, all
+// of them for --help.
 #pragma once
 
 #include <functional>
@@ -8,29 +8,20 @@
 #include <string>
 #include <vector>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-
+#include "sdk/cli/verb.hpp"
 #include "sdk/client/recap/client.hpp"
 #include "sdk/client/recapctl/output.hpp"
 
 namespace recapctl {
 
+using recap::cli::Verb;
+
 struct Cli {
-    CLI::App& app;
+    Verb top{"recapctl", "Run management functions on running containers, and leave nothing behind"};
     Style style;
     bool noLegend = false;
     std::vector<std::string> passed;  // what stands after "--", for the capsule
     bool hasPassed = false;
-    std::function<int()> action;
-    bool takesArguments = false;  // of the verb that was chosen
-
-    Cli(CLI::App& parser) : app(parser) {}
-
-    // A verb that calls `act` with its options parsed. `parent` is null for a verb of recapctl itself.
-    CLI::App* verb(CLI::App* parent, const std::string& name, const std::string& description, std::function<int()> act,
-                   bool arguments = false);
 };
 
 // Connects, then does `body` with the client, or complains.

@@ -112,27 +112,27 @@ int listAll(const Style& style) {
 
 using Change = Result<void> (client::Client::*)(const std::string&);
 
-void addChange(Cli& cli, CLI::App* parent, const char* name, const char* description, Change change) {
+void addChange(Cli& cli, Verb& group, const char* name, const char* description, Change change) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(parent, name, description, [&cli, options, change] {
+    const auto act = [&cli, options, change] {
         return withClient(cli.style, [&](client::Client& client) { return done(cli.style, (client.*change)(options->image)); });
-    });
-    verb->add_option("IMAGE", options->image, "A reference, or at least 12 digits of its digest")->required();
+    };
+    group.verb(name, description, act).operand("IMAGE", options->image, "A reference, or at least 12 digits of its digest");
 }
 
 }  // namespace
 
 void addImages(Cli& cli) {
-    auto* group = cli.app.add_subcommand("image", "Import, list, remove or scan images");
-    group->require_subcommand(1)->fallthrough();
+    Verb& group = cli.top.verb("image", "Import, list, remove or scan images");
     auto options = std::make_shared<Options>();
-    auto* importing = cli.verb(group, "import", "Import an image, and for root admit it, so that it may run",
-                               [&cli, options] { return importAndAdmit(cli.style, *options); });
-    importing->add_option("SOURCE", options->source, "An OCI layout folder, an OCI or docker archive, or TRANSPORT:REFERENCE")->required();
-    importing->add_flag("--no-admit", options->noAdmit, "Leave it imported, not admitted");
-    importing->add_option("--admit-program", options->admitProgram, "Another recap-admit (also RECAP_ADMIT)");
-    importing->add_option("--admit-socket", options->admitSocket, "The launcher's other socket for it (also RECAP_ADMIT_SOCKET)");
-    cli.verb(group, "list", "List the images in the store", [&cli] { return listAll(cli.style); });
+    group
+        .verb("import", "Import an image, and for root admit it, so that it may run",
+              [&cli, options] { return importAndAdmit(cli.style, *options); })
+        .operand("SOURCE", options->source, "An OCI layout folder, an OCI or docker archive, or TRANSPORT:REFERENCE")
+        .flag("--no-admit", options->noAdmit, "Leave it imported, not admitted")
+        .option("--admit-program", options->admitProgram, "Another recap-admit (also RECAP_ADMIT)")
+        .option("--admit-socket", options->admitSocket, "The launcher's other socket for it (also RECAP_ADMIT_SOCKET)");
+    group.verb("list", "List the images in the store", [&cli] { return listAll(cli.style); });
     addChange(cli, group, "remove", "Remove an image, and the layers that no other image has", &client::Client::removeImage);
     addChange(cli, group, "scan", "Scan an image", &client::Client::scanImage);
 }

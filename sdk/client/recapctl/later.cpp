@@ -6,18 +6,19 @@ namespace recapctl {
 
 namespace {
 
-void declare(Cli& cli, const std::string& name, const std::string& description, bool takesTarget) {
-    auto* verb = cli.verb(nullptr, name, description + " (not supported yet by this version)", [&cli, name] {
-        return complain({recap::Errc::NotSupported, "'" + name + "' is not supported yet by this version (" RECAP_VERSION ")"}, cli.style);
+Verb& declare(Cli& cli, const char* name, const char* description) {
+    return cli.top.verb(name, description, [&cli, name] {
+        const std::string says = "'" + std::string(name) + "' is not supported yet by this version (" RECAP_VERSION ")";
+        return complain({recap::Errc::NotSupported, says}, cli.style);
     });
-    if (takesTarget) verb->add_option("TARGET", "BACKEND:NAME-OR-ID, or a bare name");
 }
 
 }  // namespace
 
 void addLater(Cli& cli) {
-    declare(cli, "shell", "Open a shell beside a target", true);
-    declare(cli, "events", "Print targets and runs as they come and go", false);
+    declare(cli, "shell", "Open a shell beside a target (not supported yet by this version)")
+        .optionalOperand("TARGET", nullptr, "BACKEND:NAME-OR-ID, or a bare name");
+    declare(cli, "events", "Print targets and runs as they come and go (not supported yet by this version)");
 }
 
 }  // namespace recapctl

@@ -63,7 +63,7 @@ int listTargets(const Style& style, const TargetOptions& options) {
 using Listing = Result<Rows> (client::Client::*)();
 
 void addListing(Cli& cli, const char* name, const char* description, Listing listing, std::vector<Column> columns) {
-    cli.verb(nullptr, name, description, [&cli, name, listing, columns = std::move(columns)] {
+    cli.top.verb(name, description, [&cli, name, listing, columns = std::move(columns)] {
         return withClient(cli.style, [&](client::Client& client) {
             return unlessFailed<Rows>(cli.style, (client.*listing)(),
                                       [&](Rows& rows) { return printRows(columns, rows, name, cli.style); });
@@ -96,10 +96,9 @@ int doctor(const Style& style) {
 
 void addLists(Cli& cli) {
     auto options = std::make_shared<TargetOptions>();
-    auto* targets = cli.verb(nullptr, "targets", "List the containers that capsules can run on",
-                             [&cli, options] { return listTargets(cli.style, *options); });
-    targets->add_option("--backend", options->backend, "Only this backend's");
-    targets->add_option("-l,--label", options->labels, "Only those with this label: KEY=VALUE; may be repeated");
+    cli.top.verb("targets", "List the containers that capsules can run on", [&cli, options] { return listTargets(cli.style, *options); })
+        .option("--backend", options->backend, "Only this backend's")
+        .list("-l,--label", options->labels, "Only those with this label: KEY=VALUE; may be repeated");
     addListing(
         cli, "backends", "List the backends: the worlds of containers, and whether each is ready", &client::Client::backends,
         {text("NAME", "name"), text("PLUGIN", "plugin"), text("STATE", "state"), number("TARGETS", "targets"), text("DETAIL", "detail")});
@@ -107,8 +106,8 @@ void addLists(Cli& cli) {
                {text("NAME", "name"), text("DESCRIPTION", "description"), text("PATH", "path"), text("PROBLEM", "problem")});
     addListing(cli, "schedule", "List what runs by itself, and when next", &client::Client::schedule,
                {text("CAPSULE", "capsule"), text("TRIGGER", "trigger"), time("NEXT", "next"), time("LAST", "last")});
-    cli.verb(nullptr, "doctor", "Check what this machine offers, by trying; exit 1 where something does not work",
-             [&cli] { return doctor(cli.style); });
+    cli.top.verb("doctor", "Check what this machine offers, by trying; exit 1 where something does not work",
+                 [&cli] { return doctor(cli.style); });
 }
 
 }  // namespace recapctl

@@ -105,13 +105,14 @@ std::string planInWords(const Dict& plan) {
 
 void addPlan(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(
-        nullptr, "plan", "Say what a run would see and touch, and what was narrowed, without running it",
-        [&cli, options] { return show(cli, *options); }, true);
-    verb->footer("What stands after -- goes to the capsule.");
-    verb->add_option("CAPSULE", options->capsule, "A capsule's name")->required();
-    verb->add_option("TARGET", options->target, "BACKEND:NAME-OR-ID, or a bare name")->required();
-    verb->add_option("--timeout", options->timeout, "As for run");
+    cli.top
+        .verb("plan", "Say what a run would see and touch, and what was narrowed, without running it",
+              [&cli, options] { return show(cli, *options); })
+        .passesArguments()
+        .footer("What stands after -- goes to the capsule.")
+        .operand("CAPSULE", options->capsule, "A capsule's name")
+        .operand("TARGET", options->target, "BACKEND:NAME-OR-ID, or a bare name")
+        .option("--timeout", options->timeout, "As for run");
 }
 
 }  // namespace recapctl

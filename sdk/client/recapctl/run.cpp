@@ -176,18 +176,17 @@ int start(Cli& cli, Options& options) {
 
 void addRun(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto* verb = cli.verb(
-        nullptr, "run", "Run a capsule on a target, attached to its standard streams", [&cli, options] { return start(cli, *options); },
-        true);
-    verb->footer("What stands after -- goes to the capsule: recapctl run ps docker:web -- -ef");
-    verb->add_option("CAPSULE", options->capsule, "A capsule's name (recapctl capsules)")->required();
-    verb->add_option("TARGET", options->target, "BACKEND:NAME-OR-ID, or a bare name (recapctl targets)");
-    verb->add_option("--timeout", options->timeoutText, "End the run after this long: 30s, 1m30s (can only shorten the capsule's own)");
-    verb->add_option("-o,--output", options->output, "Copy the run's artifacts below this folder afterwards");
-    verb->add_option("--selector", options->selector, "Every target that this matches, instead of TARGET");
-    verb->add_option("--parallel", options->parallel, "At most so many at a time, with --selector");
-    verb->add_flag("-d,--detach", options->detach, "Print the run's id and leave it running");
-    verb->add_flag("-v,--verbose", options->verbose, "Say afterwards, on standard error, how long each phase took and what was left");
+    cli.top.verb("run", "Run a capsule on a target, attached to its standard streams", [&cli, options] { return start(cli, *options); })
+        .passesArguments()
+        .footer("What stands after -- goes to the capsule: recapctl run ps docker:web -- -ef")
+        .operand("CAPSULE", options->capsule, "A capsule's name (recapctl capsules)")
+        .optionalOperand("TARGET", &options->target, "BACKEND:NAME-OR-ID, or a bare name (recapctl targets)")
+        .option("--timeout", options->timeoutText, "End the run after this long: 30s, 1m30s (can only shorten the capsule's own)")
+        .option("-o,--output", options->output, "Copy the run's artifacts below this folder afterwards")
+        .option("--selector", options->selector, "Every target that this matches, instead of TARGET")
+        .option("--parallel", options->parallel, "At most so many at a time, with --selector")
+        .flag("-d,--detach", options->detach, "Print the run's id and leave it running")
+        .flag("-v,--verbose", options->verbose, "Say afterwards, on standard error, how long each phase took and what was left");
 }
 
 }  // namespace recapctl

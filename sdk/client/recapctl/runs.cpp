@@ -174,30 +174,29 @@ int stop(const Style& style, const Options& options) {
     });
 }
 
-CLI::App* runVerb(Cli& cli, const char* name, const char* description, const std::shared_ptr<Options>& options,
-                  int (*act)(const Style&, const Options&)) {
-    auto* verb = cli.verb(nullptr, name, description, [&cli, options, act] { return act(cli.style, *options); });
-    verb->add_option("RUN", options->run, "The run's id (recapctl runs)")->required();
-    return verb;
+Verb& runVerb(Cli& cli, const char* name, const char* description, const std::shared_ptr<Options>& options,
+              int (*act)(const Style&, const Options&)) {
+    return cli.top.verb(name, description, [&cli, options, act] { return act(cli.style, *options); })
+        .operand("RUN", options->run, "The run's id (recapctl runs)");
 }
 
 }  // namespace
 
 void addRuns(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto* listing = cli.verb(nullptr, "runs", "List runs, newest first", [&cli, options] { return listRuns(cli.style, *options); });
-    listing->add_option("--capsule", options->capsule, "Only this capsule's");
-    listing->add_option("--target", options->target, "Only on this target (BACKEND:ID)");
-    listing->add_option("--outcome", options->outcome, "Only those that ended so: succeeded, failed, …");
-    listing->add_option("-n,--limit", options->limit, "At most so many (100)");
-    listing->add_option("--before", options->before, "Only those older than this run");
+    cli.top.verb("runs", "List runs, newest first", [&cli, options] { return listRuns(cli.style, *options); })
+        .option("--capsule", options->capsule, "Only this capsule's")
+        .option("--target", options->target, "Only on this target (BACKEND:ID)")
+        .option("--outcome", options->outcome, "Only those that ended so: succeeded, failed, …")
+        .option("-n,--limit", options->limit, "At most so many (100)")
+        .option("--before", options->before, "Only those older than this run");
     runVerb(cli, "show", "Show all that is known of a run", options, show);
-    auto* logging = runVerb(cli, "logs", "Print what a run wrote, where nobody was attached to it", options, logs);
-    logging->add_flag("-f,--follow", options->follow, "Go on until the run ends");
-    logging->add_option("--stream", options->stream, "Only stdout or stderr")->check(CLI::IsMember({"stdout", "stderr"}));
-    auto* stopping = runVerb(cli, "stop", "End a run", options, stop);
-    stopping->add_option("--grace", options->grace, "From TERM to KILL (5s)");
-    stopping->add_flag("--now", options->now, "KILL at once");
+    runVerb(cli, "logs", "Print what a run wrote, where nobody was attached to it", options, logs)
+        .flag("-f,--follow", options->follow, "Go on until the run ends")
+        .option("--stream", options->stream, "Only stdout or stderr", {"stdout", "stderr"});
+    runVerb(cli, "stop", "End a run", options, stop)
+        .option("--grace", options->grace, "From TERM to KILL (5s)")
+        .flag("--now", options->now, "KILL at once");
     runVerb(cli, "attach", "Attach to the streams of a run that is under way", options, [](const Style& style, const Options& chosen) {
         return withClient(style, [&](client::Client& client) { return done(style, client.attach(chosen.run)); });
     });

@@ -81,7 +81,7 @@ class Stack:
         environment = dict(os.environ, DESTDIR=self.top)
         log = os.path.join(self.logs, "install.log")
         with open(log, "wb") as stream:
-            done = subprocess.run(["cmake", "--install", self.options.build, "--prefix", "/usr"], env=environment, stdout=stream,
+            done = subprocess.run(["cmake", "--install", self.options.build, "--prefix", "/usr", "--component", "recap"], env=environment, stdout=stream,
                                   stderr=stream, check=False)
         if done.returncode != 0:
             raise StackError(f"installing {self.options.build} failed: {tail(log)}")

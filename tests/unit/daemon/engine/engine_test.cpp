@@ -77,7 +77,7 @@ TEST_F(EngineTest, AStartIsToldOnceTheLauncherHasTakenIt) {
     ASSERT_TRUE(spine.engine->submit(spine.request()));
     turnUntil(spine.loop.get(), [this] { return !spine.launcher.starts.empty(); });
     EXPECT_TRUE(spine.notes.startedIds.empty());
-    spine.launcher.starts.back().second(fail(Errc::Denied, "ceiling: no"));
+    spine.launcher.starts.back().second(fail(Errc::Io, "/target: no"));
     spine.untilReported();
     EXPECT_TRUE(spine.notes.startedIds.empty());
     const RunId id = spine.startedRun();
