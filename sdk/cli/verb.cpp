@@ -77,7 +77,10 @@ Result<Verb::Chosen> Verb::parse(Strings words) {
     } catch (const CLI::CallForVersion& version) {
         return Chosen{chosen(), std::string(version.what()) + "\n"};
     } catch (const CLI::CallForHelp&) {
-        return Chosen{chosen(), chosen()->app_->help()};
+        std::string above;  // "recapctl image", for the usage of one of its verbs
+        for (const CLI::App* app = chosen()->app_->get_parent(); app; app = app->get_parent())
+            above = app->get_name() + (above.empty() ? "" : " ") + above;
+        return Chosen{chosen(), chosen()->app_->help(above)};
     } catch (const CLI::ParseError& error) {
         const std::string message = error.what();
         return fail(Errc::InvalidArgument, message.substr(0, message.find('\n')));
