@@ -75,8 +75,10 @@ TEST_F(Rights, AdmissionIsRootsOwnAndNeverThroughTheDaemon) {
     files["unadmitted"].data = "an image of its own";
     stack.importImage("test/unadmitted:1", files, false);
     const auto digest = [&](bool admitted) {
-        for (const json& row : stack.ctlJson({"image", "list"}).at("images"))
-            if (row.dump().find("test/unadmitted:1") != std::string::npos && row.at("state") == (admitted ? "admitted" : "imported")) return row.at("digest").get<std::string>();
+        const json list = stack.ctlJson({"image", "list"});
+        for (const json& row : list.at("images"))
+            if (row.dump().find("test/unadmitted:1") != std::string::npos && row.at("state") == (admitted ? "admitted" : "imported"))
+                return row.at("digest").get<std::string>();
         return std::string();
     };
     const std::string imported = digest(false);
