@@ -128,7 +128,7 @@ void addImages(Cli& cli) {
     group
         .verb("import", "Import an image, and for root admit it, so that it may run",
               [&cli, options] { return importAndAdmit(cli.style, *options); })
-        .operand("SOURCE", options->source, "An OCI layout folder, an OCI or docker archive, or TRANSPORT:REFERENCE")
+        .operand("SOURCE", options->source, "An OCI image layout: a folder, or a tar of one, plain or in gzip or zstd")
         .flag("--no-admit", options->noAdmit, "Leave it imported, not admitted")
         .option("--admit-program", options->admitProgram, "Another recap-admit (also RECAP_ADMIT)")
         .option("--admit-socket", options->admitSocket, "The launcher's other socket for it (also RECAP_ADMIT_SOCKET)");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// INT, TERM and HUP as something to poll, so that the run is ended before its caller is.
+// INT, TERM and HUP as something to poll, so that the run is ended before its caller is; as long as this lives.
 #pragma once
 
 #include <sys/signalfd.h>
@@ -17,9 +17,12 @@ public:
         sigset_t set;
         sigemptyset(&set);
         for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
-        ::sigprocmask(SIG_BLOCK, &set, nullptr);
+        ::sigprocmask(SIG_BLOCK, &set, &before_);
         fd_ = recap::UniqueFd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
     }
+    ~Interrupts() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+    Interrupts(const Interrupts&) = delete;
+    Interrupts& operator=(const Interrupts&) = delete;
     int fd() const { return fd_.get(); }
     int take() const {  // the signal's number; 0: none
         signalfd_siginfo info{};
@@ -27,6 +30,7 @@ public:
     }
 
 private:
+    sigset_t before_{};
     recap::UniqueFd fd_;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `recapctl run`: the one verb whose start-up counts. One connection, one batch of messages out, one signal back.
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <ctime>
@@ -100,7 +101,7 @@ private:
 client::RunRequest toRequest(const Options& options, const Stdio& stdio) {
     client::RunRequest request{.capsule = options.capsule, .target = options.target, .args = options.args};
     request.endsWithCaller = !options.detach;
-    request.interactive = stdio.hasTerminal();
+    request.interactive = ::isatty(STDIN_FILENO) == 1;
     request.standardInput = stdio.given(0);
     request.standardOutput = stdio.given(1);
     request.standardError = stdio.given(2);
@@ -129,7 +130,7 @@ int settle(client::Client& client, const client::Run& run, const Attendance& att
 }
 
 int runOne(const Options& options, const Style& style) {
-    const Interrupts interrupts;
+    auto interrupts = std::make_optional<Interrupts>();
     auto client = client::Client::connect();
     if (!client) return complain(client.error(), style);
     auto stdio = options.detach ? Result<Stdio>(Stdio{}) : Stdio::open(!style.json);
@@ -137,7 +138,11 @@ int runOne(const Options& options, const Style& style) {
     const client::Run run = client->run(toRequest(options, *stdio));
     stdio->handedOver();
     Attendance attendance(*client, run, *stdio, options.detach);
-    if (const int signal = attendance.attend(interrupts)) return 128 + signal;
+    if (const int signal = attendance.attend(*interrupts)) {
+        complain(Error{Errc::Timeout, "given up on: it did not end, and may be under way"}.in("run " + run.id()), style);
+        return 128 + signal;
+    }
+    interrupts.reset();
     stdio->drain();
     return settle(*client, run, attendance, options, style);
 }

@@ -22,8 +22,8 @@ bool isNull(const struct stat& about) {
 
 Kind kindOf(int fd, struct stat& about) {
     if (::fstat(fd, &about) != 0) return Kind::Closed;
-    if (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode) || S_ISREG(about.st_mode) || isNull(about)) return Kind::Passable;
-    return S_ISCHR(about.st_mode) ? Kind::Pumped : Kind::Closed;
+    if (S_ISFIFO(about.st_mode) || isNull(about)) return Kind::Passable;
+    return S_ISDIR(about.st_mode) ? Kind::Closed : Kind::Pumped;
 }
 
 struct PipeEnds {
@@ -49,9 +49,8 @@ recap::Result<Stdio> Stdio::open(bool outputs) {
         const Kind kind = kindOf(stream, about[i]);
         if (kind == Kind::Passable) stdio.given_[i] = stream;
         if (kind != Kind::Pumped) continue;
-        stdio.terminal_ = true;
-        // Both outputs on one terminal share a pipe: their order is kept.
-        if (stream == 2 && stdio.handed_[1] && about[1].st_rdev == about[2].st_rdev) {
+        // Both outputs on one terminal or in one file share a pipe: their order is kept.
+        if (stream == 2 && stdio.handed_[1] && about[1].st_dev == about[2].st_dev && about[1].st_ino == about[2].st_ino) {
             stdio.given_[2] = stdio.given_[1];
             continue;
         }
@@ -106,7 +105,7 @@ void Stdio::pump(const std::array<pollfd, kPolls>& ready) {
 }
 
 void Stdio::readInput() {
-    char buffer[4096];
+    char buffer[65536];
     const ssize_t size = ::read(STDIN_FILENO, buffer, sizeof buffer);
     if (size > 0) {
         typed_.assign(buffer, static_cast<std::size_t>(size));

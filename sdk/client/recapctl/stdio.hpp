@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three standard streams of `recapctl run`. Pipes, sockets, regular files and /dev/null go to the capsule as they are;
-// a terminal (or any other device) never does: the capsule gets a pipe, and this pumps between the two.
+// The three standard streams of `recapctl run`. Pipes and /dev/null go to the capsule as they are. All else is
+// more than a way for bytes (a terminal takes ioctls, a file modes, a socket leads into our network namespace) and never does: the
+// capsule gets a pipe, and this pumps between the two.
 #pragma once
 
 #include <poll.h>
@@ -19,7 +20,6 @@ public:
     static recap::Result<Stdio> open(bool outputs);
 
     int given(int stream) const { return given_[static_cast<std::size_t>(stream)]; }  // what the capsule gets; -1: nothing
-    bool hasTerminal() const { return terminal_; }
     void handedOver();  // the request has left: this side's copies of the capsule's ends are closed, or no end would show
 
     static constexpr std::size_t kPolls = 4;
@@ -39,7 +39,6 @@ private:
     std::array<recap::UniqueFd, 2> outputs_;  // read ends: stdout (or both), stderr
     recap::UniqueFd input_;                   // write end of the capsule's stdin
     std::string typed_;                       // read, not yet written
-    bool terminal_ = false;
 };
 
 }  // namespace recapctl

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pty.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,7 +46,7 @@ struct Terminal {
     }
 };
 
-TEST(Stdio, HandsInPipesFilesAndNothingAsTheyAre) {
+TEST(Stdio, HandsInPipesAndNothingAsTheyAre) {
     int ends[2];
     ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     recap::UniqueFd read(ends[0]), write(ends[1]), null(::open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -54,7 +56,28 @@ TEST(Stdio, HandsInPipesFilesAndNothingAsTheyAre) {
     EXPECT_EQ(stdio->given(0), 0);
     EXPECT_EQ(stdio->given(1), 1);
     EXPECT_EQ(stdio->given(2), 2);
-    EXPECT_FALSE(stdio->hasTerminal());
+}
+
+// A socket leads into this network namespace, a file takes modes and owners: recap-launcher gives neither to a capsule with capabilities.
+TEST(Stdio, NeverHandsInASocketOrAFile) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    recap::UniqueFd ours(ends[0]), theirs(ends[1]), file(::memfd_create("kept", MFD_CLOEXEC));
+    const Standing standing(theirs.get(), file.get(), file.get());
+    auto stdio = Stdio::open(true);
+    ASSERT_TRUE(stdio);
+    for (int stream = 0; stream < 3; ++stream) {
+        struct stat about {};
+        ASSERT_EQ(::fstat(stdio->given(stream), &about), 0);
+        EXPECT_TRUE(S_ISFIFO(about.st_mode)) << stream;
+    }
+    EXPECT_EQ(stdio->given(1), stdio->given(2)) << "one file, one pipe: the order of what is written is kept";
+    ASSERT_EQ(::write(stdio->given(1), "seen", 4), 4);
+    stdio->handedOver();
+    stdio->drain();
+    char kept[8] = {};
+    EXPECT_EQ(::pread(file.get(), kept, sizeof kept, 0), 4);
+    EXPECT_STREQ(kept, "seen");
 }
 
 TEST(Stdio, NeverHandsInATerminal) {
@@ -63,7 +86,6 @@ TEST(Stdio, NeverHandsInATerminal) {
     const Standing standing(terminal.slave.get(), terminal.slave.get(), terminal.slave.get());
     const auto stdio = Stdio::open(true);
     ASSERT_TRUE(stdio);
-    EXPECT_TRUE(stdio->hasTerminal());
     for (int stream = 0; stream < 3; ++stream) {
         struct stat about {};
         ASSERT_EQ(::fstat(stdio->given(stream), &about), 0);
