@@ -84,9 +84,8 @@ void Service::capsulesChanged() {
 void Service::submitted(const RunId& id) {
     guarded("new run", [&] {
         runs_.try_emplace(id, **bus_, context_, id).first->second.announce();
-        // Adopted while under way: its caller may still be there, or have gone when recapd was away.
         const RunRecord* run = context_.rooms.runs.find(id);
-        if (run->state == RunState::Running && run->request.lifetime == Lifetime::Caller) watch(run->request.caller.busName);
+        if (run->state == RunState::Running && run->request.lifetime == Lifetime::Caller) askFor(run->request.caller.busName);
     });
 }
 
@@ -96,7 +95,6 @@ void Service::started(const RunPlan& plan) {
         changedLater(plan.id);
         manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)),
                                 Row{{"id", plan.id}, {"capsule", plan.request.capsule}, {"target", plan.target.id.text()}}.values());
-        if (plan.request.lifetime == Lifetime::Caller) watch(plan.request.caller.busName);
     });
 }
 
@@ -162,10 +160,10 @@ void Service::backendChanged(const BackendStatus& status) {
     });
 }
 
-// Kept until the name goes, which it does once: a client that runs much is asked about once.
-void Service::watch(const std::string& busName) {
-    if (busName.empty() || !watched_.insert(busName).second) return;
-    // It may have gone before it was watched.
+// The caller of a run that was adopted may have gone when recapd was away. That any other goes is told after its call, and after what
+// the bus said of it: a connection's messages keep their order.
+void Service::askFor(const std::string& busName) {
+    if (busName.empty()) return;
     driver_->callMethodAsync("NameHasOwner")
         .onInterface("org.freedesktop.DBus")
         .withArguments(busName)
@@ -176,7 +174,6 @@ void Service::watch(const std::string& busName) {
 
 void Service::left(const std::string& busName) {
     authority_.left(busName);
-    if (watched_.erase(busName) == 0) return;
     guarded("leaving caller", [&] { context_.rooms.runs.callerGone(busName); });
 }
 

@@ -39,7 +39,7 @@ public:
 private:
     Service(std::unique_ptr<Connection> bus, const Rooms& rooms);
     Result<void> listen();
-    void watch(const std::string& busName);
+    void askFor(const std::string& busName);
     void left(const std::string& busName);
     void changedLater(const RunId& id);
     static int onChanged(sd_event_source* source, void* self);
@@ -53,7 +53,6 @@ private:
     std::map<RunId, RunObject> runs_;
     std::map<std::string, CapsuleObject> capsules_;
     std::map<std::string, BackendObject> backends_;
-    std::set<std::string> watched_;  // callers whose runs end with them
     std::set<RunId> changed_;        // runs whose PropertiesChanged is still to be sent: one a turn, whatever happened in it
     EventSource turn_;
     sdbus::Slot leaving_;

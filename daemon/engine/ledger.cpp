@@ -16,6 +16,9 @@ namespace {
 
 // How long an intent may wait for company. A run that ends sooner costs one fsync in all.
 constexpr std::chrono::milliseconds kGroup{50};
+// The log starts over once it is checkpointed: of this many pages at least, and then what is written overwrites, which a disk
+// takes in far less time than a file that grows.
+constexpr int kCheckpointed = 128;
 constexpr int kSwept = 500;  // rows at a time
 constexpr std::uint32_t kMaxRows = 1001;  // a page of a thousand, and whether there is more
 
@@ -54,6 +57,9 @@ Result<std::unique_ptr<Ledger>> Ledger::open(sd_event* loop, const std::string& 
     };
     if (auto connected = connect(ledger->writer_); !connected) return forward(std::move(connected));
     if (auto made = upgrade(ledger->writer_.get(), path); !made) return forward(std::move(made));
+    ::sqlite3_wal_hook(
+        ledger->writer_.get(), [](void* self, sqlite3*, const char*, int pages) { return static_cast<Ledger*>(self)->logPages_ = pages, SQLITE_OK; },
+        ledger.get());
     if (auto connected = connect(ledger->reader_); !connected) return forward(std::move(connected));
     ledger->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!ledger->wake_) return failErrno("eventfd of the ledger");
@@ -124,7 +130,17 @@ void Ledger::work() {
             if (row.durable) done_.emplace_back([durable = std::move(row.durable), written = std::move(row.written)] { durable(written); });
         }
         if (!done_.empty()) ::eventfd_write(wake_.get(), 1);
+        if (logPages_ < kCheckpointed) continue;
+        lock.unlock();
+        checkpoint();
+        lock.lock();
     }
+}
+
+// When nobody waits for it, instead of within a COMMIT. What fails is tried again after the next one.
+void Ledger::checkpoint() {
+    ::sqlite3_wal_checkpoint_v2(writer_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+    logPages_ = 0;
 }
 
 void Ledger::write(std::vector<Row>& rows) {
@@ -140,15 +156,15 @@ void Ledger::write(std::vector<Row>& rows) {
 Result<void> Ledger::commit(std::vector<Row>& rows) {
     sqlite3* database = writer_.get();
     if (auto begun = execute(database, "BEGIN IMMEDIATE", "begin"); !begun) return begun;
-    {
-        Statement upsert(database, kUpsertRun);
-        for (auto& row : rows) {
-            bindRun(upsert, row.run, row.ended);
-            upsert.step();
-            row.written = upsert.outcome("ledger: write run " + row.run.id);
-            upsert.again();
-            if (!row.written && ::sqlite3_get_autocommit(database) != 0) return row.written;
-        }
+    for (auto& row : rows) {
+        if (!upsert_) upsert_.emplace(database, kUpsertRun);
+        bindRun(*upsert_, row.run, row.ended);
+        upsert_->step();
+        row.written = upsert_->outcome("ledger: write run " + row.run.id);
+        upsert_->again();
+        if (row.written) continue;
+        upsert_.reset();
+        if (::sqlite3_get_autocommit(database) != 0) return row.written;
     }
     auto committed = execute(database, "COMMIT", "commit");
     if (!committed) ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);

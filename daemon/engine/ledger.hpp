@@ -14,10 +14,9 @@
 
 #include "daemon/core/event.hpp"
 #include "daemon/core/runs.hpp"
+#include "daemon/engine/sqlite.hpp"
 #include "sdk/base/result.hpp"
 #include "sdk/base/unique_fd.hpp"
-
-struct sqlite3;
 
 namespace recap {
 
@@ -70,6 +69,7 @@ private:
     void enqueue(Row row, bool urgent);
     void work();
     void write(std::vector<Row>& rows);
+    void checkpoint();
     Result<void> commit(std::vector<Row>& rows);
     std::optional<Result<std::vector<RunId>>> sweepSome(const LedgerLimits& limits);
     void tellSwept(Result<std::vector<RunId>> ids);
@@ -79,6 +79,8 @@ private:
     static int onCommitted(sd_event_source* source, int fd, std::uint32_t events, void* self);
 
     Database writer_;  // the worker's
+    std::optional<Statement> upsert_;
+    int logPages_ = 0;  // of the write-ahead log, after the last commit
     Database reader_;  // the loop's
     UniqueFd wake_;    // eventfd: `done_` has something
     EventSource committed_;

@@ -82,6 +82,7 @@ class Service:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self.pid = os.fork()
         if self.pid == 0:
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
             self._become()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         with open(self.pid_path(), "w", encoding="ascii") as stream:

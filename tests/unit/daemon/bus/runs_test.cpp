@@ -88,9 +88,12 @@ TEST_F(RunsTest, ACallerThatLeavesIsNoticed) {
     EXPECT_EQ(runs.gone, Names{name});
 }
 
-TEST_F(RunsTest, ACallerThatHasLeftBeforeIsNoticed) {
+TEST_F(RunsTest, ACallerThatLeftWhileRecapdWasAwayIsNoticed) {
+    auto& adopted = runs.runs[kId];
+    adopted.state = RunState::Running;
+    adopted.request.lifetime = Lifetime::Caller;
+    adopted.request.caller.busName = ":1.99999";
     haveRun(kId);
-    service->started(plan(":1.99999"));
     turnUntil([&] { return !runs.gone.empty(); });
     EXPECT_EQ(runs.gone, Names{":1.99999"});
 }
