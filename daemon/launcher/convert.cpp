@@ -8,6 +8,11 @@ namespace recap {
 
 namespace {
 
+constexpr bool same(std::uint64_t ours, std::uint64_t theirs) { return ours == theirs; }
+static_assert(same(kCanObserve, launcher::kFeatureObserve) && same(kCanLayer, launcher::kFeatureLayers) &&
+              same(kCanClonePlaced, launcher::kFeatureIntoCgroup) && same(kCanKillCgroup, launcher::kFeatureCgroupKill) &&
+              same(kCanLimit, launcher::kFeatureLimits));
+
 std::uint64_t usec(std::chrono::microseconds time) { return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)); }
 
 void setSandbox(const SandboxSpec& sandbox, launcher::Plan& wire) {

@@ -18,6 +18,9 @@ namespace recap::launcher {
 
 namespace {
 
+// What was just started comes first: so long, in ms, until the worker makes the next root.
+constexpr int kPause = 3;
+
 // The target's procfs, read-only, seen from outside its pid namespace (observe). Its links can be read and not followed: with the
 // target's own uid /proc/1/root would otherwise lead out of the capsule into the target's files, writable.
 int mountTargetProc(Attach& attach, pid_t pid) {
@@ -91,8 +94,8 @@ struct Spawned {
     UniqueFd pidfd;
 };
 
-Spawned spawn(Message& request, const Prepared& prepared, const Store& store, Roots& roots, Plan plan) {
-    Attach attach;
+// `attach` is the child's, and outlives the answer here: letting go of it is work, and nobody need wait for it.
+Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, const Store& store, Roots& roots, Plan plan) {
     attach.prepared = &prepared;
     attach.plan = std::move(plan);
     auto& fds = request.fds;
@@ -148,13 +151,14 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
     Roots roots;
     for (;;) {
         pollfd waiting{socket, POLLIN, 0};
-        if (roots.lacksNext() && ::poll(&waiting, 1, 0) == 0) roots.makeNext();
+        if (roots.lacksNext() && ::poll(&waiting, 1, kPause) == 0) roots.makeNext();
         auto request = receiveMessage(socket);
         if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
         auto plan = decode<Plan>(request->bytes);
         if (!plan || request->fds.size() < kV1Fds) ::_exit(1);
         const std::string runId = plan->runId;
-        const Spawned spawned = spawn(*request, prepared, store, roots, std::move(*plan));
+        Attach attach;
+        const Spawned spawned = spawn(attach, *request, prepared, store, roots, std::move(*plan));
         answer(socket, runId, spawned);
     }
 }

@@ -71,14 +71,9 @@ Result<void> planCommand(const manifest::Manifest& manifest, const Image& image,
     if (auto size = checkSize(plan); !size) return size;
     plan.workdir = manifest.workdir == "/" && !image.workdir.empty() ? image.workdir : manifest.workdir;
     auto executable = findExecutable(image, plan.argv.front(), env.at("PATH"));
-    if (executable) {
-        plan.executable = std::move(*executable);
-        return {};
-    }
-    // What a caller passes is the caller's and the administrator's to see; why a run did not start, everybody's.
-    const bool callers = manifest.command.empty() && image.entrypoint.empty() && image.cmd.empty();
-    if (!callers) return forward(std::move(executable));
-    return fail(executable.error().code, "the first argument, which capsule '" + manifest.name + "' runs as the program, is no executable file of its image");
+    if (!executable) return forward(std::move(executable));
+    plan.executable = std::move(*executable);
+    return {};
 }
 
 }  // namespace recap::plan
