@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Headers of the standard library, and where most files of a room want it of a third party, parsed once for all targets that are
 # compiled with the same flags: a third of the time that a small file takes to compile. They spare the compiler work, and nobody an
-# #include: `./dev lint` compiles every file without them, as CMAKE_DISABLE_PRECOMPILE_HEADERS=ON does.
+# #include: with CMAKE_DISABLE_PRECOMPILE_HEADERS=ON every file is compiled without them.
 
 set(RECAP_STANDARD_HEADERS <algorithm> <array> <charconv> <chrono> <cstdint> <filesystem> <functional> <map> <memory> <optional>
   <set> <string> <string_view> <utility> <vector> <tl/expected.hpp>)

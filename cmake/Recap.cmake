@@ -45,14 +45,12 @@ foreach(label IN LISTS RECAP_LABELS)
   add_custom_target(recap_tests_${label} DEPENDS recap_stack)
 endforeach()
 
-# recap_precompiled_headers(TARGET NAME): those of recap_precompiled(NAME), none if NAME is NONE, and the standard ones if it is empty.
+# recap_precompiled_headers(TARGET NAME): those of recap_precompiled(NAME), the standard ones if it is empty.
 function(recap_precompiled_headers target name)
   if(NOT name)
     set(name standard)
   endif()
-  if(NOT name STREQUAL "NONE")
-    target_precompile_headers(${target} REUSE_FROM recap_precompiled_${name})
-  endif()
+  target_precompile_headers(${target} REUSE_FROM recap_precompiled_${name})
 endfunction()
 
 # recap_library(NAME SOURCES … LINKS … PRIVATE_LINKS … [PRECOMPILED name] [SHARED_TOO]): static library recap_NAME, alias

@@ -36,9 +36,9 @@ void Engine::broughtIn(const RunId& id, const Result<void>& kept) {
         run->log.reset();  // our own file from now on: the launcher's memory is free
     } else {
         run->estateProblem = kept.error();
-        std::fprintf(stderr, SD_ERR "run %s: %s; the launcher keeps it for now\n", id.c_str(), kept.error().message.c_str());
-        // What the launcher does not have any more will not come back.
-        if (kept.error().code != Errc::NotFound && unkept_.insert(id).second) retryLater();
+        const bool gone = kept.error().code == Errc::NotFound;  // the launcher does not have it any more: it will not come back
+        std::fprintf(stderr, SD_ERR "run %s: %s%s\n", id.c_str(), kept.error().message.c_str(), gone ? "" : "; it is tried again");
+        if (!gone && unkept_.insert(id).second) retryLater();
     }
     acknowledge(*run);
     for (auto& then : std::exchange(run->onceKept, {})) then();

@@ -139,7 +139,8 @@ int runOne(const Options& options, const Style& style) {
     stdio->handedOver();
     Attendance attendance(*client, run, *stdio, options.detach);
     if (const int signal = attendance.attend(*interrupts)) {
-        complain(Error{Errc::Timeout, "given up on: it did not end, and may be under way"}.in("run " + run.id()), style);
+        Error givenUp{Errc::Timeout, "given up on: it did not end, and may be under way"};
+        complain(std::move(givenUp).in(run.accepted() ? "run " + run.id() : "the run"), style);
         return 128 + signal;
     }
     interrupts.reset();

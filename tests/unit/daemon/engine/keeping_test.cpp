@@ -141,6 +141,17 @@ TEST(Keeping, WhatCouldNotBeBroughtInIsTriedAgain) {
     EXPECT_TRUE(fs::exists(logOf(spine, id)));
 }
 
+// Its log starts over: SQLite's own checkpoint is off, as it would come within a report's COMMIT.
+TEST(Keeping, TheLedgersLogDoesNotGrowWithTheRuns) {
+    Spine spine;
+    for (std::size_t runs = 1; runs <= 150; ++runs) {
+        const RunId id = spine.startedRun();
+        spine.engine->ended(report(id));
+        spine.untilReported(runs);
+    }
+    EXPECT_LT(fs::file_size(spine.folder.path() + "/ledger.db-wal"), 1u << 20);
+}
+
 TEST(Keeping, WhatEndedEarlyLeavesNoPartBehind) {
     Spine spine;
     const RunId id = spine.startedRun();
