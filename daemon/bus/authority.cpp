@@ -57,18 +57,31 @@ void Authority::ask(const Asker& asker, Right right, Allowed allowed, Refused re
     identify(asker.busName, decide, refused);
 }
 
-void Authority::identify(const std::string& busName, Allowed then, Refused refused) {
-    if (const auto known = uids_.find(busName); known != uids_.end()) return then(known->second);
+void Authority::expect(const std::string& busName) {
+    if (uids_.contains(busName) || waiting_.contains(busName)) return;
     driver_->callMethodAsync("GetConnectionUnixUser")
         .onInterface("org.freedesktop.DBus")
         .withArguments(busName)
-        .uponReplyInvoke([this, busName, then = std::move(then), refused = std::move(refused)](const sdbus::Error* error, std::uint32_t uid) {
-            refusing(refused, [&] {
-                if (error != nullptr) return refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
-                remember(busName, uid);
-                then(uid);
-            });
+        .uponReplyInvoke([this, busName](const sdbus::Error* error, std::uint32_t uid) { identified(busName, error, uid); });
+    waiting_.try_emplace(busName);
+}
+
+void Authority::identify(const std::string& busName, Allowed then, Refused refused) {
+    if (const auto known = uids_.find(busName); known != uids_.end()) return then(known->second);
+    expect(busName);
+    waiting_.at(busName).push_back({std::move(then), std::move(refused)});
+}
+
+void Authority::identified(const std::string& busName, const sdbus::Error* error, std::uint32_t uid) {
+    const auto waiting = waiting_.extract(busName);
+    if (waiting.empty()) return;  // left meanwhile
+    if (error == nullptr) remember(busName, uid);
+    for (const auto& [then, refused] : waiting.mapped()) {
+        refusing(refused, [&] {
+            if (error != nullptr) return refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
+            then(uid);
         });
+    }
 }
 
 void Authority::remember(const std::string& busName, std::uint32_t uid) {
@@ -121,6 +134,7 @@ void Authority::cancel(std::uint64_t check) {
 
 void Authority::left(const std::string& busName) {
     if (uids_.erase(busName) > 0) std::erase(oldest_, busName);
+    waiting_.erase(busName);
     for (auto check = checks_.begin(); check != checks_.end();) {
         if (check->second.busName != busName) {
             ++check;

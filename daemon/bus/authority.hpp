@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/bus/options.hpp"
 
@@ -39,6 +40,8 @@ public:
 
     explicit Authority(sdbus::IConnection& bus);
 
+    // Somebody is about to be asked about: the bus looks up who that is while the question is being put together.
+    void expect(const std::string& busName);
     // Exactly one of the two is called, at once or on a later turn; none where the asker leaves the bus before.
     void ask(const Asker& asker, Right right, Allowed allowed, Refused refused);
     // That connection is gone: whoever polkit is asking about it, is not asked any more.
@@ -52,7 +55,14 @@ private:
         sdbus::PendingAsyncCall call;
     };
 
+    // Somebody whose user the bus has not told yet.
+    struct Waiting {
+        Allowed then;
+        Refused refused;
+    };
+
     void identify(const std::string& busName, Allowed then, Refused refused);
+    void identified(const std::string& busName, const sdbus::Error* error, std::uint32_t uid);
     void remember(const std::string& busName, std::uint32_t uid);
     Result<void> checkRoom(std::uint32_t uid) const;
     void askPolkit(const Asker& asker, const Right& right, std::uint32_t uid, Allowed allowed, Refused refused);
@@ -62,6 +72,7 @@ private:
     std::unique_ptr<sdbus::IProxy> polkit_;
     std::map<std::string, std::uint32_t> uids_;  // a unique name is never given to another connection
     std::deque<std::string> oldest_;
+    std::map<std::string, std::vector<Waiting>> waiting_;  // by bus name, while the bus is being asked
     std::map<std::uint64_t, Check> checks_;  // by what its cancellation_id is made of
     std::uint64_t asked_ = 0;
 };

@@ -69,6 +69,7 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
 void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
         if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
+        context_.authority.expect(getObject().getCurrentlyProcessedMessage()->getSender());
         Options options(std::move(values));
         std::array<std::shared_ptr<UniqueFd>, 3> stdio;
         for (std::size_t i = 0; i < stdio.size(); ++i) {
@@ -89,7 +90,7 @@ void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule
             if (uid != 0) request.authorised = authorised;
             const auto id = context_.rooms.runs.submit(std::move(request));
             if (!id) return answer.refuse(id.error());
-            answer.give(sdbus::ObjectPath(runPath(*id)));
+            context_.soon([answer, path = sdbus::ObjectPath(runPath(*id))] { answer.give(path); });
         };
         context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go), [answer](const sdbus::Error& error) { answer.refuse(error); });
         return {};

@@ -36,6 +36,8 @@ struct Context {
     Rooms rooms;
     Authority& authority;
     std::function<void()> capsulesChanged;
+    // Told to the bus when the rooms have had their turn, in this order, and before anything else is told of a run.
+    std::function<void(std::function<void()> tell)> soon;
 };
 
 // What polkit is told about running a capsule on a target, both as far as they are known.

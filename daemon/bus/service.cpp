@@ -5,6 +5,7 @@ namespace recap::bus {
 namespace {
 
 constexpr const char* kName = "org.recap1";
+constexpr std::uint64_t kChangesUsec = 5000;  // within which a run's changes are told as one
 
 }  // namespace
 
@@ -26,7 +27,7 @@ Service::Service(std::unique_ptr<Connection> bus, const Rooms& rooms)
     : bus_(std::move(bus)),
       authority_(**bus_),
       refresh_(rooms.refreshAdmissions),
-      context_{rooms, authority_, [this] { capsulesChanged(); }},
+      context_{rooms, authority_, [this] { capsulesChanged(); }, [this](std::function<void()> tell) { soon(std::move(tell)); }},
       driver_(sdbus::createProxy(**bus_, "org.freedesktop.DBus", "/org/freedesktop/DBus")),
       manager_(**bus_, context_) {
     hideFolder(rooms.state);
@@ -47,12 +48,16 @@ Result<void> Service::listen() {
         });
     });
     sd_event_source* source = nullptr;
-    int error = sd_event_add_defer(context_.rooms.loop, &source, onChanged, this);
-    if (error < 0) return failErrno("the bus's own turn", -error);
+    if (const int error = sd_event_add_defer(context_.rooms.loop, &source, onTurn, this); error < 0) return failErrno("the bus's own turn", -error);
     turn_.reset(source);
-    sd_event_source_set_enabled(source, SD_EVENT_OFF);
-    error = sd_event_source_set_priority(source, kBusPriority);
-    if (error < 0) return failErrno("the priority of the bus's own turn", -error);
+    const int error = sd_event_add_time(context_.rooms.loop, &source, CLOCK_MONOTONIC, 0, kChangesUsec, onChanged, this);
+    if (error < 0) return failErrno("the timer of changes", -error);
+    change_.reset(source);
+    for (auto* mine : {turn_.get(), change_.get()}) {
+        sd_event_source_set_enabled(mine, SD_EVENT_OFF);
+        // Before the next message of anybody's, whatever came first.
+        if (const int set = sd_event_source_set_priority(mine, kBusPriority - 1); set < 0) return failErrno("the priority of the bus's own turn", -set);
+    }
     return {};
 }
 
@@ -81,15 +86,32 @@ void Service::capsulesChanged() {
     });
 }
 
+// A new run is under way before it has an object and anybody is told of it: what it waits for comes first.
+void Service::soon(std::function<void()> tell) {
+    soon_.push_back(std::move(tell));
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ONESHOT);
+}
+
+void Service::tellSoon() {
+    for (const auto& tell : std::exchange(soon_, {})) guarded("new run", tell);
+}
+
+int Service::onTurn(sd_event_source*, void* self) {
+    static_cast<Service*>(self)->tellSoon();
+    return 0;
+}
+
 void Service::submitted(const RunId& id) {
-    guarded("new run", [&] {
-        runs_.try_emplace(id, **bus_, context_, id).first->second.announce();
+    soon([this, id] {
         const RunRecord* run = context_.rooms.runs.find(id);
+        if (run == nullptr) return;
+        runs_.try_emplace(id, **bus_, context_, id).first->second.announce();
         if (run->state == RunState::Running && run->request.lifetime == Lifetime::Caller) askFor(run->request.caller.busName);
     });
 }
 
 void Service::started(const RunPlan& plan) {
+    tellSoon();
     guarded("RunStarted", [&] {
         if (!runs_.contains(plan.id)) return;
         changedLater(plan.id);
@@ -103,11 +125,12 @@ void Service::changed(const RunId& id, const Phases&) {
 }
 
 void Service::changedLater(const RunId& id) {
-    changed_.insert(id);
-    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ONESHOT);
+    if (!changed_.insert(id).second || changed_.size() > 1) return;
+    sd_event_source_set_time(change_.get(), monotonicMicroseconds() + kChangesUsec);
+    sd_event_source_set_enabled(change_.get(), SD_EVENT_ONESHOT);
 }
 
-int Service::onChanged(sd_event_source*, void* self) {
+int Service::onChanged(sd_event_source*, std::uint64_t, void* self) {
     auto& service = *static_cast<Service*>(self);
     for (const auto& id : std::exchange(service.changed_, {})) {
         guarded("run's change", [&] {
@@ -119,6 +142,7 @@ int Service::onChanged(sd_event_source*, void* self) {
 }
 
 void Service::finished(const RunReport& report) {
+    tellSoon();
     changed_.erase(report.id);
     guarded("the ended run's change", [&] {
         const auto object = runs_.find(report.id);
@@ -139,6 +163,7 @@ void Service::finished(const RunReport& report) {
 }
 
 void Service::expired(const RunId& id) {
+    tellSoon();
     const auto object = runs_.find(id);
     if (object == runs_.end()) return;
     guarded("ended run", [&] { object->second.withdraw(); });

@@ -2,10 +2,12 @@
 // The bus room: org.recap1 and its objects, kept as the rooms behind it are.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "daemon/bus/connection.hpp"
 #include "daemon/bus/manager.hpp"
@@ -41,8 +43,11 @@ private:
     Result<void> listen();
     void askFor(const std::string& busName);
     void left(const std::string& busName);
+    void soon(std::function<void()> tell);
+    void tellSoon();
     void changedLater(const RunId& id);
-    static int onChanged(sd_event_source* source, void* self);
+    static int onTurn(sd_event_source* source, void* self);
+    static int onChanged(sd_event_source* source, std::uint64_t now, void* self);
 
     std::unique_ptr<Connection> bus_;
     Authority authority_;
@@ -53,8 +58,10 @@ private:
     std::map<RunId, RunObject> runs_;
     std::map<std::string, CapsuleObject> capsules_;
     std::map<std::string, BackendObject> backends_;
-    std::set<RunId> changed_;        // runs whose PropertiesChanged is still to be sent: one a turn, whatever happened in it
+    std::vector<std::function<void()>> soon_;  // what a new run is told with, while the rooms are at it
     EventSource turn_;
+    std::set<RunId> changed_;  // runs whose PropertiesChanged is still to be sent: what happens within milliseconds is one
+    EventSource change_;
     sdbus::Slot leaving_;
 };
 

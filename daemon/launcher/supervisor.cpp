@@ -25,6 +25,7 @@ Supervisor::Supervisor(SupervisorSetup setup)
       workers_(loop_, setup_.prepared, setup_.store, [this](SpawnResult result) {
           const auto found = runs_.find(result.runId);
           if (found == runs_.end()) return;
+          recordRun(Priority::Info, kMessageStart, "START", found->second->plan(), {});  // now: the worker does not wait for the journal
           if (result.step.empty()) found->second->spawned(std::move(result.pidfd));
           else found->second->notSpawned(std::move(result.step), result.error);
       }) {

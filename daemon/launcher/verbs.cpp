@@ -127,7 +127,6 @@ void Supervisor::startRun(Request request) {
         recordRun(Priority::Warning, kMessageRefused, "REFUSED", shown, plan.error().message.substr(0, 4096));
         return refuse(request, plan.error());
     }
-    recordRun(Priority::Info, kMessageStart, "START", *plan, {});
     const Plan kept = *plan;
     auto launched = launch(std::move(*plan), std::move(fds), received);
     if (!launched) {

@@ -71,7 +71,7 @@ void Workers::give(Worker& worker) {
         auto sent = sendMessage(worker.socket.get(), request.plan, fds);
         if (sent) return;
         worker.runId.clear();
-        done_({request.runId, "spawn worker", EPIPE, {}});
+        failLater(std::move(request.runId), EPIPE);
     }
 }
 
@@ -109,7 +109,11 @@ void Workers::restart(Worker& worker) {
 }
 
 void Workers::failQueue() {
-    for (auto& request : std::exchange(queue_, {})) done_({request.runId, "spawn worker", EAGAIN, {}});
+    for (auto& request : std::exchange(queue_, {})) failLater(std::move(request.runId), EAGAIN);
+}
+
+void Workers::failLater(std::string runId, int error) {
+    loop_.at(monotonicUsec(), [this, runId = std::move(runId), error] { done_({runId, "spawn worker", error, {}}); });
 }
 
 }  // namespace recap::launcher

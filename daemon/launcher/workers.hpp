@@ -35,7 +35,7 @@ public:
     Workers& operator=(const Workers&) = delete;
 
     Result<void> start(unsigned count);
-    void spawn(SpawnRequest request);
+    void spawn(SpawnRequest request);  // `done` comes on a later turn, whatever happens
 
 private:
     struct Worker {
@@ -49,6 +49,7 @@ private:
     void onDeath(Worker& worker);
     void restart(Worker& worker);
     void failQueue();
+    void failLater(std::string runId, int error);
 
     Loop& loop_;
     const Prepared& prepared_;
