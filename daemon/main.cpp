@@ -124,7 +124,9 @@ Result<void> Recapd::makeLoop() {
     sigemptyset(&signals);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-    const auto end = [](sd_event_source* source, const signalfd_siginfo*, void*) { return sd_event_exit(sd_event_source_get_event(source), 0); };
+    const auto end = [](sd_event_source* source, const signalfd_siginfo*, void*) {
+        return sd_event_exit(sd_event_source_get_event(source), 0);
+    };
     const auto again = [](sd_event_source*, const signalfd_siginfo*, void* self) {
         static_cast<Recapd*>(self)->onReload();
         return 0;
@@ -155,7 +157,8 @@ Result<void> Recapd::makeRooms() {
     auto engine = Engine::create({loop_.get(), *launcher_, *planner_, capsules_, *targets_, *ledger_, *estates_, refresh});
     if (!engine) return forward(std::move(engine));
     engine_ = std::move(*engine);
-    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, [this] { return reload(); }, refresh, state});
+    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_,
+                                     [this] { return reload(); }, refresh, state});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
@@ -270,10 +273,14 @@ constexpr const char* kUsage =
 // Nothing: the program is done, with `status`.
 std::optional<Arguments> parse(int argc, char** argv, int& status) {
     Arguments arguments;
-    const option options[] = {{"state", required_argument, nullptr, 's'},         {"launcher-socket", required_argument, nullptr, 'l'},
-                              {"plugin-sockets", required_argument, nullptr, 'p'}, {"vendor-dir", required_argument, nullptr, 'v'},
-                              {"runtime-dir", required_argument, nullptr, 'r'},    {"config-dir", required_argument, nullptr, 'c'},
-                              {"version", no_argument, nullptr, 'V'},              {"help", no_argument, nullptr, 'h'},
+    const option options[] = {{"state", required_argument, nullptr, 's'},
+                              {"launcher-socket", required_argument, nullptr, 'l'},
+                              {"plugin-sockets", required_argument, nullptr, 'p'},
+                              {"vendor-dir", required_argument, nullptr, 'v'},
+                              {"runtime-dir", required_argument, nullptr, 'r'},
+                              {"config-dir", required_argument, nullptr, 'c'},
+                              {"version", no_argument, nullptr, 'V'},
+                              {"help", no_argument, nullptr, 'h'},
                               {}};
     int option = 0;
     while ((option = ::getopt_long(argc, argv, "", options, nullptr)) != -1) {
@@ -284,9 +291,18 @@ std::optional<Arguments> parse(int argc, char** argv, int& status) {
             case 'v': arguments.folders.vendor = optarg; break;
             case 'r': arguments.folders.runtime = optarg; break;
             case 'c': arguments.folders.config = optarg; break;
-            case 'V': std::puts("recapd " RECAP_VERSION); status = EXIT_SUCCESS; return {};
-            case 'h': std::fputs(kUsage, stdout); status = EXIT_SUCCESS; return {};
-            default: std::fputs(kUsage, stderr); status = EXIT_FAILURE; return {};
+            case 'V':
+                std::puts("recapd " RECAP_VERSION);
+                status = EXIT_SUCCESS;
+                return {};
+            case 'h':
+                std::fputs(kUsage, stdout);
+                status = EXIT_SUCCESS;
+                return {};
+            default:
+                std::fputs(kUsage, stderr);
+                status = EXIT_FAILURE;
+                return {};
         }
     }
     if (optind == argc) return arguments;

@@ -34,7 +34,9 @@ std::string cancellation(std::uint64_t check) { return "recap1-" + std::to_strin
 
 sdbus::Error refusal(const Right& right, bool challenge) {
     const std::string message = busText(right.sentence) + " (polkit action " + right.action + ")";
-    if (challenge) return {"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired", message + "; it takes an authentication that was not asked for"};
+    if (challenge)
+        return {"org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+                message + "; it takes an authentication that was not asked for"};
     return toBus({Errc::AccessDenied, message});
 }
 
@@ -78,7 +80,8 @@ void Authority::identified(const std::string& busName, const sdbus::Error* error
     if (error == nullptr) remember(busName, uid);
     for (const auto& [then, refused] : waiting.mapped()) {
         refusing(refused, [&] {
-            if (error != nullptr) return refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
+            if (error != nullptr)
+                return refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
             then(uid);
         });
     }
@@ -105,30 +108,36 @@ void Authority::askPolkit(const Asker& asker, const Right& right, std::uint32_t 
     const Subject subject{"system-bus-name", Values{{"name", sdbus::Variant(asker.busName)}}};
     auto details = busText(right.details);
     if (!right.message.empty()) details["polkit.message"] = right.message;
-    const std::chrono::microseconds patience = asker.interactive ? std::chrono::microseconds(kHumanTime) : std::chrono::microseconds(kAnswerTime);
+    const std::chrono::microseconds patience =
+        asker.interactive ? std::chrono::microseconds(kHumanTime) : std::chrono::microseconds(kAnswerTime);
     const std::uint64_t id = ++asked_;
     auto call = polkit_->callMethodAsync("CheckAuthorization")
-        .onInterface(kPolkit)
-        .withTimeout(patience)
-        .withArguments(subject, right.action, details, asker.interactive ? kAllowInteraction : 0u, cancellation(id))
-        .uponReplyInvoke([this, id, right, uid, allowed = std::move(allowed), refused = std::move(refused)](const sdbus::Error* error, const Verdict& verdict) {
-            checks_.erase(id);
-            refusing(refused, [&] {
-                if (error != nullptr) {
-                    cancel(id);
-                    return refused(toBus({Errc::Unavailable, right.sentence + ": polkit could not be asked about " + right.action + ": " + error->getMessage()}));
-                }
-                if (!std::get<0>(verdict)) return refused(refusal(right, std::get<1>(verdict)));
-                allowed(uid);
-            });
-        });
+                    .onInterface(kPolkit)
+                    .withTimeout(patience)
+                    .withArguments(subject, right.action, details, asker.interactive ? kAllowInteraction : 0u, cancellation(id))
+                    .uponReplyInvoke([this, id, right, uid, allowed = std::move(allowed), refused = std::move(refused)](
+                                         const sdbus::Error* error, const Verdict& verdict) {
+                        checks_.erase(id);
+                        refusing(refused, [&] {
+                            if (error != nullptr) {
+                                cancel(id);
+                                return refused(toBus({Errc::Unavailable, right.sentence + ": polkit could not be asked about " +
+                                                                             right.action + ": " + error->getMessage()}));
+                            }
+                            if (!std::get<0>(verdict)) return refused(refusal(right, std::get<1>(verdict)));
+                            allowed(uid);
+                        });
+                    });
     checks_[id] = {asker.busName, uid, std::move(call)};
 }
 
 // Polkit may still be asking a human; until it has answered, the bus counts the question. What it says to this is nothing.
 void Authority::cancel(std::uint64_t check) {
     guarded("CancelCheckAuthorization", [&] {
-        polkit_->callMethodAsync("CancelCheckAuthorization").onInterface(kPolkit).withArguments(cancellation(check)).uponReplyInvoke([](const sdbus::Error*) {});
+        polkit_->callMethodAsync("CancelCheckAuthorization")
+            .onInterface(kPolkit)
+            .withArguments(cancellation(check))
+            .uponReplyInvoke([](const sdbus::Error*) {});
     });
 }
 

@@ -73,7 +73,7 @@ private:
     std::map<std::string, std::uint32_t> uids_;  // a unique name is never given to another connection
     std::deque<std::string> oldest_;
     std::map<std::string, std::vector<Waiting>> waiting_;  // by bus name, while the bus is being asked
-    std::map<std::uint64_t, Check> checks_;  // by what its cancellation_id is made of
+    std::map<std::uint64_t, Check> checks_;                // by what its cancellation_id is made of
     std::uint64_t asked_ = 0;
 };
 

@@ -80,7 +80,8 @@ void Connection::turn() {
 void Connection::yield(bool more) {
     if (more == yielding_) return;
     yielding_ = more;
-    for (auto* source : {io_.get(), time_.get()}) sd_event_source_set_priority(source, more ? std::int64_t{SD_EVENT_PRIORITY_IDLE} : kBusPriority);
+    for (auto* source : {io_.get(), time_.get()})
+        sd_event_source_set_priority(source, more ? std::int64_t{SD_EVENT_PRIORITY_IDLE} : kBusPriority);
 }
 
 int Connection::onIo(sd_event_source*, int, std::uint32_t, void* self) {

@@ -55,19 +55,26 @@ void examineAttach(const Rooms& rooms, Rows& rows) {
         const char* lacks;
         const char* advice;
     };
-    constexpr Try kTries[] = {
-        {kCanLayer, "overlayfs", "layers are mounted by descriptor", "no capsule can run: overlayfs takes no layers by descriptor", "Linux 6.13 or newer, with overlayfs"},
-        {kCanClonePlaced, "placement", "capsules are born in their cgroup", "no capsule can run: clone3 does not place processes into cgroups",
-         "a cgroup v2 hierarchy that recap-launcher may use (Delegate=yes)"},
-        {kCanKillCgroup, "cgroup.kill", "a capsule's processes can be killed as one", "what does not end can't be killed as one", "Linux 5.14 or newer"},
-        {kCanObserve, "observe", "a target's processes can be shown", "processes = \"observe\" does not work: no procfs of another pid namespace", "Linux 6.17 or newer"},
-        {kCanLimit, "limits", "memory, cpu and pids are enforced", "a controller is missing: runs are refused unless limits = \"best-effort\"",
-         "enable memory, cpu and pids for recap-launcher's cgroup, or set limits in /etc/recap/ceiling.toml"}};
+    constexpr Try kTries[] = {{kCanLayer, "overlayfs", "layers are mounted by descriptor",
+                               "no capsule can run: overlayfs takes no layers by descriptor", "Linux 6.13 or newer, with overlayfs"},
+                              {kCanClonePlaced, "placement", "capsules are born in their cgroup",
+                               "no capsule can run: clone3 does not place processes into cgroups",
+                               "a cgroup v2 hierarchy that recap-launcher may use (Delegate=yes)"},
+                              {kCanKillCgroup, "cgroup.kill", "a capsule's processes can be killed as one",
+                               "what does not end can't be killed as one", "Linux 5.14 or newer"},
+                              {kCanObserve, "observe", "a target's processes can be shown",
+                               "processes = \"observe\" does not work: no procfs of another pid namespace", "Linux 6.17 or newer"},
+                              {kCanLimit, "limits", "memory, cpu and pids are enforced",
+                               "a controller is missing: runs are refused unless limits = \"best-effort\"",
+                               "enable memory, cpu and pids for recap-launcher's cgroup, or set limits in /etc/recap/ceiling.toml"}};
     if (!rooms.launcher.available()) return;
     for (const Try& one : kTries) {
         const bool can = (rooms.launcher.features() & one.feature) != 0;
-        add(rows, one.check, can ? "ok" : one.feature == kCanLayer || one.feature == kCanClonePlaced ? "failed" : "warning", can ? one.works : one.lacks,
-            can ? "" : one.advice);
+        add(rows, one.check,
+            can                                                          ? "ok"
+            : one.feature == kCanLayer || one.feature == kCanClonePlaced ? "failed"
+                                                                         : "warning",
+            can ? one.works : one.lacks, can ? "" : one.advice);
     }
 }
 
@@ -75,7 +82,8 @@ void examineBackends(const Rooms& rooms, Rows& rows) {
     for (const auto& backend : rooms.targets.backends()) {
         const bool ready = backend.state == BackendState::Ready;
         const char* status = ready ? "ok" : backend.state == BackendState::Waiting ? "warning" : "failed";
-        const std::string detail = ready ? std::to_string(backend.targets) + " targets" : std::string(name(backend.state)) + ": " + backend.detail;
+        const std::string detail =
+            ready ? std::to_string(backend.targets) + " targets" : std::string(name(backend.state)) + ": " + backend.detail;
         add(rows, "backend " + backend.name, status, detail, ready ? "" : "systemctl status recap-plugin-host@" + backend.name);
     }
 }
@@ -100,7 +108,8 @@ void examineFiles(const Rooms& rooms, Rows& rows) {
 Rows examine(const Rooms& rooms) {
     Rows rows;
     const bool launcher = rooms.launcher.available();
-    add(rows, "launcher", launcher ? "ok" : "failed", launcher ? "connected" : "recap-launcher is away", launcher ? "" : "systemctl status recap-launcher");
+    add(rows, "launcher", launcher ? "ok" : "failed", launcher ? "connected" : "recap-launcher is away",
+        launcher ? "" : "systemctl status recap-launcher");
     examineKernel(rows);
     examineAttach(rooms, rows);
     examineBackends(rooms, rows);

@@ -66,10 +66,11 @@ public:
     // One that cannot be sent becomes an error: who asked does not wait for ever.
     void give(const Values&... values) const {
         if (given_->once) return;
-        refusing([this](const sdbus::Error& error) { refuse(error); }, [&] {
-            given_->result.returnResults(values...);
-            given_->once = true;
-        });
+        refusing([this](const sdbus::Error& error) { refuse(error); },
+                 [&] {
+                     given_->result.returnResults(values...);
+                     given_->once = true;
+                 });
     }
     void refuse(const sdbus::Error& error) const {
         if (std::exchange(given_->once, true)) return;
@@ -89,7 +90,8 @@ public:
     template <class Body>
     auto later(Body body) const {
         return [answer = *this, body = std::move(body)](auto&&... arguments) mutable {
-            refusing([&](const sdbus::Error& error) { answer.refuse(error); }, [&] { body(std::forward<decltype(arguments)>(arguments)...); });
+            refusing([&](const sdbus::Error& error) { answer.refuse(error); },
+                     [&] { body(std::forward<decltype(arguments)>(arguments)...); });
         };
     }
 
@@ -105,10 +107,11 @@ private:
 template <class... Values, class Body>
 void begin(sdbus::Result<Values...>&& result, Body&& body) {
     const Answer<Values...> answer(std::move(result));
-    refusing([&](const sdbus::Error& error) { answer.refuse(error); }, [&] {
-        const Result<void> begun = body(answer);
-        if (!begun) answer.refuse(begun.error());
-    });
+    refusing([&](const sdbus::Error& error) { answer.refuse(error); },
+             [&] {
+                 const Result<void> begun = body(answer);
+                 if (!begun) answer.refuse(begun.error());
+             });
 }
 
 }  // namespace recap::bus

@@ -34,15 +34,17 @@ Result<bool> interactiveOnly(Values values) {
 
 }  // namespace
 
-Manager::Manager(sdbus::IConnection& bus, Context& context) : AdaptorInterfaces(bus, "/org/recap1"), context_(context) { registerAdaptor(); }
+Manager::Manager(sdbus::IConnection& bus, Context& context) : AdaptorInterfaces(bus, "/org/recap1"), context_(context) {
+    registerAdaptor();
+}
 
 Manager::~Manager() { unregisterAdaptor(); }
 
 template <class... Replies>
 void Manager::manage(const Answer<Replies...>& answer, Right right, bool interactive, std::function<void()> then) {
-    context_.authority.ask(
-        Asker::current(getObject(), interactive), std::move(right), answer.later([then = std::move(then)](std::uint32_t) { then(); }),
-        [answer](const sdbus::Error& error) { answer.refuse(error); });
+    context_.authority.ask(Asker::current(getObject(), interactive), std::move(right),
+                           answer.later([then = std::move(then)](std::uint32_t) { then(); }),
+                           [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 
 void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Values values) {
@@ -52,7 +54,8 @@ void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::str
         const bool interactive = options.flag("interactive");
         if (auto finished = options.finish(); !finished) return finished;
         if (toml.size() > kMaxManifest)
-            return fail(Errc::LimitExceeded, "a manifest of " + std::to_string(toml.size()) + " bytes; at most " + std::to_string(kMaxManifest) + " are taken");
+            return fail(Errc::LimitExceeded,
+                        "a manifest of " + std::to_string(toml.size()) + " bytes; at most " + std::to_string(kMaxManifest) + " are taken");
         const auto name = context_.rooms.capsules.nameIn(toml);
         if (!name) return tl::unexpected(name.error());
         manage(answer, manageRight("capsules", "InstallCapsule", *name), interactive, [this, answer, toml = std::move(toml), replace] {
@@ -95,9 +98,8 @@ void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd arc
         if (auto finished = options.finish(); !finished) return finished;
         // Before the launcher unpacks what would then have no name.
         if (auto checked = context_.rooms.images.checkReference(reference); !checked) return checked;
-        manage(answer, manageRight("images", "ImportImage", reference), interactive, [this, answer, archive, reference]() mutable {
-            importNow(answer, UniqueFd(archive.release()), reference);
-        });
+        manage(answer, manageRight("images", "ImportImage", reference), interactive,
+               [this, answer, archive, reference]() mutable { importNow(answer, UniqueFd(archive.release()), reference); });
         return {};
     });
 }
@@ -110,7 +112,8 @@ void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive, con
         const std::string unpacked = imported->digest;
         const auto digest = context_.rooms.images.record(std::move(*imported), reference);
         if (!digest)
-            return answer.refuse(Error{digest.error().code, "image sha256:" + unpacked + " is in the store, but recapd could not note it: " +
+            return answer.refuse(Error{digest.error().code, "image sha256:" + unpacked +
+                                                                " is in the store, but recapd could not note it: " +
                                                                 digest.error().message + "; RemoveImage takes this digest"});
         context_.rooms.refreshAdmissions(answer.later([this, answer, digest = *digest] {
             context_.capsulesChanged();
@@ -138,16 +141,20 @@ void Manager::removeNow(const Answer<>& answer, const std::string& image) {
     // The launcher may have one that the index does not: an import that ended half way.
     const std::string digest = found ? (*found)->digest : wholeDigest(image);
     if (digest.empty()) return answer.refuse(found.error());
-    context_.rooms.launcher.removeImage(digest, answer.later([this, answer, digest, known = found.has_value()](const Result<void>& removed) {
-        // One that the launcher does not have (any more) may leave the index too.
-        if (!removed && !(known && removed.error().code == Errc::NotFound)) return answer.refuse(removed.error());
-        const auto forgotten = known ? context_.rooms.images.forget(digest) : Result<void>();
-        context_.capsulesChanged();
-        answer(forgotten);
-    }));
+    context_.rooms.launcher.removeImage(digest,
+                                        answer.later([this, answer, digest, known = found.has_value()](const Result<void>& removed) {
+                                            // One that the launcher does not have (any more) may leave the index too.
+                                            if (!removed && !(known && removed.error().code == Errc::NotFound))
+                                                return answer.refuse(removed.error());
+                                            const auto forgotten = known ? context_.rooms.images.forget(digest) : Result<void>();
+                                            context_.capsulesChanged();
+                                            answer(forgotten);
+                                        }));
 }
 
-void Manager::ScanImage(sdbus::Result<>&& result, std::string, Values) { notSupported(std::move(result), "this version has no image scanner"); }
+void Manager::ScanImage(sdbus::Result<>&& result, std::string, Values) {
+    notSupported(std::move(result), "this version has no image scanner");
+}
 
 void Manager::Reload(sdbus::Result<>&& result, Values options) {
     begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {

@@ -21,7 +21,8 @@ Result<Lifetime> lifetimeOf(const std::string& word) {
 Result<std::chrono::microseconds> timeoutOf(std::optional<std::uint64_t> timeout) {
     if (!timeout) return std::chrono::microseconds(0);
     if (*timeout == 0 || *timeout > kMaxTimeoutUsec)
-        return fail(Errc::InvalidArgument, "timeout " + std::to_string(*timeout) + " is out of range: 1 to " + std::to_string(kMaxTimeoutUsec) + " microseconds");
+        return fail(Errc::InvalidArgument,
+                    "timeout " + std::to_string(*timeout) + " is out of range: 1 to " + std::to_string(kMaxTimeoutUsec) + " microseconds");
     return std::chrono::microseconds(*timeout);
 }
 
@@ -29,21 +30,25 @@ Result<void> checkSizes(const std::string& capsule, const std::string& target, c
     if (capsule.empty()) return fail(Errc::InvalidArgument, "the capsule's name is empty");
     if (target.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
     if (capsule.size() > kMaxCapsule)
-        return fail(Errc::InvalidArgument, "a capsule's name of " + std::to_string(capsule.size()) + " bytes; it has at most " + std::to_string(kMaxCapsule));
+        return fail(Errc::InvalidArgument,
+                    "a capsule's name of " + std::to_string(capsule.size()) + " bytes; it has at most " + std::to_string(kMaxCapsule));
     if (target.size() > kMaxTarget)
-        return fail(Errc::InvalidArgument, "a target of " + std::to_string(target.size()) + " bytes; it has at most " + std::to_string(kMaxTarget));
+        return fail(Errc::InvalidArgument,
+                    "a target of " + std::to_string(target.size()) + " bytes; it has at most " + std::to_string(kMaxTarget));
     std::size_t bytes = 0;
     for (const auto& argument : args) bytes += argument.size() + 1;
     if (args.size() > kMaxArguments || bytes > kMaxArgumentBytes)
         return fail(Errc::InvalidArgument, std::to_string(args.size()) + " arguments of " + std::to_string(bytes) + " bytes; at most " +
-                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) + " bytes are taken");
+                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) +
+                                               " bytes are taken");
     return {};
 }
 
 }  // namespace
 
 // What is asked, with the target pinned to its id where it is known, so that polkit and planner speak of the same one.
-Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::string& target, Names args, Options& options, const char* verb) {
+Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::string& target, Names args, Options& options,
+                                        const char* verb) {
     Asked asked;
     asked.request.received = monotonicMicroseconds();
     const bool interactive = options.flag("interactive");
@@ -92,7 +97,8 @@ void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule
             if (!id) return answer.refuse(id.error());
             context_.soon([answer, path = sdbus::ObjectPath(runPath(*id))] { answer.give(path); });
         };
-        context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go), [answer](const sdbus::Error& error) { answer.refuse(error); });
+        context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go),
+                               [answer](const sdbus::Error& error) { answer.refuse(error); });
         return {};
     });
 }
@@ -127,7 +133,8 @@ void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::str
                 answer(whole(std::move(row)));
             }));
         };
-        context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go), [answer](const sdbus::Error& error) { answer.refuse(error); });
+        context_.authority.ask(asked->asker, std::move(asked->right), answer.later(go),
+                               [answer](const sdbus::Error& error) { answer.refuse(error); });
         return {};
     });
 }

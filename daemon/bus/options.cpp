@@ -35,8 +35,8 @@ Result<void> Options::finish() const {
     if (values_.empty()) return {};
     std::string known;
     for (const auto& key : known_) known += (known.empty() ? "" : ", ") + key;
-    return fail(Errc::InvalidArgument,
-                "unknown " + noun_ + " '" + values_.begin()->first + "'" + (known.empty() ? "; there are none here" : "; known here: " + known));
+    return fail(Errc::InvalidArgument, "unknown " + noun_ + " '" + values_.begin()->first + "'" +
+                                           (known.empty() ? "; there are none here" : "; known here: " + known));
 }
 
 }  // namespace recap::bus

@@ -23,7 +23,12 @@ Right runRight(const Rooms& rooms, const std::string& capsule, const std::string
     // Of a capsule that is not known the most is assumed.
     right.action = "org.recap1.run-privileged";
     const auto colon = target.find(':');
-    right.details = {{"capsule", capsule}, {"verb", verb}, {"target", target}, {"digest", ""}, {"namespaces", ""}, {"capabilities", ""},
+    right.details = {{"capsule", capsule},
+                     {"verb", verb},
+                     {"target", target},
+                     {"digest", ""},
+                     {"namespaces", ""},
+                     {"capabilities", ""},
                      {"backend", colon == std::string::npos ? std::string() : target.substr(0, colon)}};
     if (const auto info = rooms.capsules.find(capsule)) {
         if (!privileged(**info)) right.action = "org.recap1.run";

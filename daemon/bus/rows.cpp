@@ -7,6 +7,7 @@ namespace recap::bus {
 namespace {
 
 // capability(7), by number.
+// clang-format off
 constexpr std::array kCapabilities{
     "CAP_CHOWN",           "CAP_DAC_OVERRIDE",   "CAP_DAC_READ_SEARCH", "CAP_FOWNER",       "CAP_FSETID",      "CAP_KILL",          "CAP_SETGID",
     "CAP_SETUID",          "CAP_SETPCAP",        "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW",
@@ -14,6 +15,7 @@ constexpr std::array kCapabilities{
     "CAP_SYS_ADMIN",       "CAP_SYS_BOOT",       "CAP_SYS_NICE",        "CAP_SYS_RESOURCE", "CAP_SYS_TIME",    "CAP_SYS_TTY_CONFIG", "CAP_MKNOD",
     "CAP_LEASE",           "CAP_AUDIT_WRITE",    "CAP_AUDIT_CONTROL",   "CAP_SETFCAP",      "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN",    "CAP_SYSLOG",
     "CAP_WAKE_ALARM",      "CAP_BLOCK_SUSPEND",  "CAP_AUDIT_READ",      "CAP_PERFMON",      "CAP_BPF",         "CAP_CHECKPOINT_RESTORE"};
+// clang-format on
 constexpr std::array kNamespaces{"pid", "net", "ipc", "uts", "user", "cgroup", "time"};
 constexpr std::array kProcesses{"none", "observe", "join"};
 constexpr std::array kViews{"none", "read-only", "merged", "write"};
@@ -57,12 +59,16 @@ bool Listing::add(Row row) {
 }
 
 Result<Rows> Listing::whole() && {
-    if (full_) return fail(Errc::LimitExceeded, "the list is over " + std::to_string(kMaxReply) + " bytes, and one reply carries no more; where there is a filter, it helps");
+    if (full_)
+        return fail(Errc::LimitExceeded, "the list is over " + std::to_string(kMaxReply) +
+                                             " bytes, and one reply carries no more; where there is a filter, it helps");
     return std::move(rows_);
 }
 
 Result<Values> whole(Row row) {
-    if (row.bytes() > kMaxReply) return fail(Errc::LimitExceeded, "what there is to tell is over " + std::to_string(kMaxReply) + " bytes, and one reply carries no more");
+    if (row.bytes() > kMaxReply)
+        return fail(Errc::LimitExceeded,
+                    "what there is to tell is over " + std::to_string(kMaxReply) + " bytes, and one reply carries no more");
     return std::move(row).take();
 }
 
@@ -88,8 +94,12 @@ std::string backendPath(const std::string& name) { return "/org/recap1/backend/"
 
 std::map<std::string, std::uint64_t> phases(const Phases& phases) {
     std::map<std::string, std::uint64_t> reached;
-    for (const auto& [name, time] : {std::pair{"received", phases.received}, {"planned", phases.planned}, {"attached", phases.attached},
-                                     {"executing", phases.executing}, {"finished", phases.finished}, {"escaped", phases.escaped}}) {
+    for (const auto& [name, time] : {std::pair{"received", phases.received},
+                                     {"planned", phases.planned},
+                                     {"attached", phases.attached},
+                                     {"executing", phases.executing},
+                                     {"finished", phases.finished},
+                                     {"escaped", phases.escaped}}) {
         if (time != 0) reached[name] = time;
     }
     return reached;
@@ -132,9 +142,9 @@ Row row(const CapsuleInfo& capsule, const Image* image) {
 }
 
 Row row(const Image& image) {
-    return {{"digest", image.digest},   {"references", image.references},
-            {"layers", image.layers},   {"architecture", image.architecture},
-            {"size", image.size},       {"labels", image.labels},
+    return {{"digest", image.digest},     {"references", image.references},
+            {"layers", image.layers},     {"architecture", image.architecture},
+            {"size", image.size},         {"labels", image.labels},
             {"imported", image.imported}, {"state", std::string(image.admitted ? "admitted" : "imported")}};
 }
 

@@ -32,15 +32,14 @@ struct Cell {
     Cell(const std::map<std::string, std::uint64_t>& numbers) : value(numbers), bytes(numbers.size() * 32 + 16) {}
     Cell(const sdbus::ObjectPath& path) : value(path), bytes(path.size() + 16) {}
     template <class Number>
-        requires std::is_arithmetic_v<Number>
-    Cell(Number number) : value(number), bytes(16) {}
+        requires std::is_arithmetic_v<Number> Cell(Number number) : value(number), bytes(16) {}
 
-    sdbus::Variant value;
-    std::size_t bytes;
+        sdbus::Variant value;
+        std::size_t bytes;
 
-private:
-    struct Checked {};
-    Cell(Checked, const std::string& text) : value(text), bytes(text.size() + 16) {}
+    private:
+        struct Checked {};
+        Cell(Checked, const std::string& text) : value(text), bytes(text.size() + 16) {}
 };
 
 class Row {

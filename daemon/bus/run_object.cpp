@@ -54,18 +54,17 @@ void RunObject::ask(const Answer<Replies...>& answer, const char* action, const 
     right.owner = run.request.caller.uid;
     right.message = "Authentication is required to use run of capsule $(capsule) on $(target), which somebody else started";
     right.sentence = "run " + id_ + " was started by somebody else, and you may not " + verb + " it";
-    context_.authority.ask(
-        Asker::current(getObject(), interactive), std::move(right), answer.later([then = std::move(then)](std::uint32_t) { then(); }),
-        [answer](const sdbus::Error& error) { answer.refuse(error); });
+    context_.authority.ask(Asker::current(getObject(), interactive), std::move(right),
+                           answer.later([then = std::move(then)](std::uint32_t) { then(); }),
+                           [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 
 void RunObject::Stop(sdbus::Result<>&& result, std::uint32_t grace, Values options) {
     begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
-        ask(answer, kControl, "Stop", *interactive, [&context = context_, id = id_, grace, answer] {
-            context.rooms.runs.stop(id, std::chrono::seconds(grace), answer);
-        });
+        ask(answer, kControl, "Stop", *interactive,
+            [&context = context_, id = id_, grace, answer] { context.rooms.runs.stop(id, std::chrono::seconds(grace), answer); });
         return {};
     });
 }
@@ -77,9 +76,8 @@ void RunObject::Signal(sdbus::Result<>&& result, std::int32_t signal, Values opt
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
         if (signal < 1 || signal > 64) return fail(Errc::InvalidArgument, "no signal " + std::to_string(signal) + "; there are 1 to 64");
-        ask(answer, kControl, "Signal", *interactive, [&context = context_, id = id_, signal, answer] {
-            context.rooms.runs.signal(id, signal, answer);
-        });
+        ask(answer, kControl, "Signal", *interactive,
+            [&context = context_, id = id_, signal, answer] { context.rooms.runs.signal(id, signal, answer); });
         return {};
     });
 }
@@ -106,8 +104,8 @@ void RunObject::GetDetails(sdbus::Result<Values>&& result, Values options) {
     });
 }
 
-void RunObject::GetOutput(sdbus::Result<std::vector<std::uint8_t>, bool>&& result, std::string stream, std::uint64_t offset, std::uint32_t max,
-                          Values options) {
+void RunObject::GetOutput(sdbus::Result<std::vector<std::uint8_t>, bool>&& result, std::string stream, std::uint64_t offset,
+                          std::uint32_t max, Values options) {
     begin(std::move(result), [&](const Answer<std::vector<std::uint8_t>, bool>& answer) -> Result<void> {
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
@@ -173,7 +171,9 @@ void RunObject::OpenArtifact(sdbus::Result<sdbus::UnixFd>&& result, std::string 
 std::string RunObject::Capsule() { return briefText(record().request.capsule); }
 std::string RunObject::Target() { return briefText(record().target); }
 std::string RunObject::State() { return std::string(name(record().state)); }
-std::string RunObject::Outcome() { return record().state == RunState::Finished ? std::string(name(record().report.outcome)) : std::string(); }
+std::string RunObject::Outcome() {
+    return record().state == RunState::Finished ? std::string(name(record().report.outcome)) : std::string();
+}
 std::int32_t RunObject::ExitCode() { return record().state == RunState::Finished ? record().report.exitCode : 0; }
 std::map<std::string, std::uint64_t> RunObject::Phases() { return phases(record().phases); }
 std::string RunObject::Escape() { return briefText(escape(record())); }

@@ -38,8 +38,9 @@ Service::~Service() = default;
 
 // One match for everybody who leaves the bus: to add one a caller would wait for the bus while a run is being started.
 Result<void> Service::listen() {
-    const std::string rule = "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
-                             "member='NameOwnerChanged',arg2=''";
+    const std::string rule =
+        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
+        "member='NameOwnerChanged',arg2=''";
     leaving_ = (*bus_)->addMatch(rule, [this](sdbus::Message& message) {
         guarded("leaving name", [&] {
             std::string name;
@@ -48,7 +49,8 @@ Result<void> Service::listen() {
         });
     });
     sd_event_source* source = nullptr;
-    if (const int error = sd_event_add_defer(context_.rooms.loop, &source, onTurn, this); error < 0) return failErrno("the bus's own turn", -error);
+    if (const int error = sd_event_add_defer(context_.rooms.loop, &source, onTurn, this); error < 0)
+        return failErrno("the bus's own turn", -error);
     turn_.reset(source);
     const int error = sd_event_add_time(context_.rooms.loop, &source, CLOCK_MONOTONIC, 0, kChangesUsec, onChanged, this);
     if (error < 0) return failErrno("the timer of changes", -error);
@@ -56,7 +58,8 @@ Result<void> Service::listen() {
     for (auto* mine : {turn_.get(), change_.get()}) {
         sd_event_source_set_enabled(mine, SD_EVENT_OFF);
         // Before the next message of anybody's, whatever came first.
-        if (const int set = sd_event_source_set_priority(mine, kBusPriority - 1); set < 0) return failErrno("the priority of the bus's own turn", -set);
+        if (const int set = sd_event_source_set_priority(mine, kBusPriority - 1); set < 0)
+            return failErrno("the priority of the bus's own turn", -set);
     }
     return {};
 }
@@ -66,7 +69,8 @@ Result<void> Service::publish() {
         (*bus_)->requestName(kName);
         return {};
     } catch (const sdbus::Error& error) {
-        return fail(Errc::Unavailable, std::string("own the bus name ") + kName + ": " + error.getMessage() + "; does the bus policy org.recap1.conf allow it?");
+        return fail(Errc::Unavailable, std::string("own the bus name ") + kName + ": " + error.getMessage() +
+                                           "; does the bus policy org.recap1.conf allow it?");
     }
 }
 
@@ -151,14 +155,11 @@ void Service::finished(const RunReport& report) {
     guarded("RunFinished", [&] {
         const RunRecord* run = context_.rooms.runs.find(report.id);
         if (run == nullptr || !runs_.contains(report.id)) return;
-        Row details{{"id", report.id},
-                    {"capsule", run->request.capsule},
-                    {"target", run->target},
-                    {"escape", escape(*run)},
-                    {"detail", busSentence(report.detail)},
-                    {"phases", phases(run->phases)}};
+        Row details{{"id", report.id},        {"capsule", run->request.capsule},      {"target", run->target},
+                    {"escape", escape(*run)}, {"detail", busSentence(report.detail)}, {"phases", phases(run->phases)}};
         if (report.error != Errc::None) details.set("error", "org.recap1.Error." + std::string(name(report.error)));
-        manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode, details.values());
+        manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode,
+                                 details.values());
     });
 }
 

@@ -41,12 +41,12 @@ inline bool privileged(const CapsuleInfo& capsule) {
 class CapsuleStore {
 public:
     virtual ~CapsuleStore() = default;
-    virtual Result<const CapsuleInfo*> find(std::string_view name) const = 0;       // valid until the next call that changes
-    virtual std::vector<const CapsuleInfo*> list() const = 0;                       // by name; unreadable files too
+    virtual Result<const CapsuleInfo*> find(std::string_view name) const = 0;  // valid until the next call that changes
+    virtual std::vector<const CapsuleInfo*> list() const = 0;                  // by name; unreadable files too
     // The name in a manifest that is not installed, for polkit; InvalidArgument where it cannot be read.
     virtual Result<std::string> nameIn(std::string_view) const { return std::string(); }
-    virtual Result<std::string> install(std::string_view toml, bool replace) = 0;   // its name
-    virtual Result<void> remove(std::string_view name) = 0;                         // of an installed one only
+    virtual Result<std::string> install(std::string_view toml, bool replace) = 0;  // its name
+    virtual Result<void> remove(std::string_view name) = 0;                        // of an installed one only
     virtual Result<void> reload() = 0;  // a bad file keeps its old version and is in the error's sentence
 };
 

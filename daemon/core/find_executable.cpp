@@ -49,9 +49,7 @@ const ImageFile* follow(const Image& image, std::string_view path, std::string& 
     return last == image.files.end() ? nullptr : &last->second;
 }
 
-bool isExecutable(const ImageFile& file) {
-    return file.kind == ImageFile::Kind::Regular && (file.mode & 0111) != 0;
-}
+bool isExecutable(const ImageFile& file) { return file.kind == ImageFile::Kind::Regular && (file.mode & 0111) != 0; }
 
 std::string nameOf(const Image& image) {
     return image.references.empty() ? "sha256:" + image.digest.substr(0, 12) : "'" + image.references.front() + "'";

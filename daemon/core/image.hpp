@@ -29,8 +29,8 @@ struct Image {
     std::vector<std::string> cmd;
     std::vector<std::string> env;
     std::string workdir;
-    std::map<std::string, std::string> labels;      // package versions among them
-    std::map<std::string, ImageFile> files;         // absolute path -> entry, all layers applied
+    std::map<std::string, std::string> labels;  // package versions among them
+    std::map<std::string, ImageFile> files;     // absolute path -> entry, all layers applied
     bool admitted = false;
     std::string imported;  // RFC 3339
 };

@@ -17,8 +17,8 @@ public:
     virtual Result<void> checkReference(const std::string& reference) const = 0;
     // Its digest. `reference`: what it is to be called; empty: as the archive calls it. Another image's reference moves.
     virtual Result<std::string> record(ImportedImage imported, const std::string& reference) = 0;
-    virtual Result<void> forget(const std::string& digest) = 0;                 // after the launcher has removed it
-    virtual void admissions(const std::vector<AdmissionState>& states) = 0;     // the launcher's word; what it lacks is not there
+    virtual Result<void> forget(const std::string& digest) = 0;              // after the launcher has removed it
+    virtual void admissions(const std::vector<AdmissionState>& states) = 0;  // the launcher's word; what it lacks is not there
 };
 
 }  // namespace recap

@@ -22,9 +22,9 @@ class LaunchEvents {
 public:
     virtual ~LaunchEvents() = default;
     virtual void progressed(const RunId& id, const Phases& phases) = 0;
-    virtual void ended(RunReport report) = 0;      // the estate is kept until ack()
-    virtual void connected() = 0;                  // HELLO answered: runs(), images() may be asked
-    virtual void disconnected(Error why) = 0;      // runs in the air: their end comes after a reconnect, or they are lost
+    virtual void ended(RunReport report) = 0;  // the estate is kept until ack()
+    virtual void connected() = 0;              // HELLO answered: runs(), images() may be asked
+    virtual void disconnected(Error why) = 0;  // runs in the air: their end comes after a reconnect, or they are lost
 };
 
 struct ImportedImage {

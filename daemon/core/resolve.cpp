@@ -17,9 +17,7 @@ bool isIdPrefix(std::string_view text) {
     return digits.size() >= kShortestPrefix && digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
-bool isNumber(std::string_view text) {
-    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
+bool isNumber(std::string_view text) { return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos; }
 
 // Any user names its processes, so that such a name must not stand in for, or in the way of, one that somebody else gave.
 constexpr std::string_view kOwnName = "process";  // the runtime of targets that no runtime keeps
@@ -70,7 +68,8 @@ Result<const Target*> TargetTable::resolve(std::string_view text) const {
     if (status == backends_.end())
         return fail(Errc::NotFound, "no backend '" + backend + "' for target '" + std::string(text) + "'; there are: " + join(backends_));
     if (status->second.state != BackendState::Ready)
-        return fail(Errc::Unavailable, "backend '" + backend + "' is " + std::string(name(status->second.state)) + ": " + status->second.detail);
+        return fail(Errc::Unavailable,
+                    "backend '" + backend + "' is " + std::string(name(status->second.state)) + ": " + status->second.detail);
     return fail(Errc::NotFound, backend + ": no container '" + std::string(rest) + "'");
 }
 

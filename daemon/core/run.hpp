@@ -31,7 +31,7 @@ enum class Lifetime { Detached, Caller };
 // What polkit was told when it allowed a run. The engine refuses to start anything else under that answer.
 struct Authorisation {
     std::string backend;
-    std::string digest;  // of the capsule's image; empty: it was not known
+    std::string digest;           // of the capsule's image; empty: it was not known
     std::uint64_t revision = 0;   // of the capsule
     std::uint64_t startTime = 0;  // of the target's first process, so that its id is this life's; 0: it was not known
 };
@@ -74,7 +74,8 @@ struct RunPlan {
 // Closed; the words that D-Bus and the ledger carry.
 enum class Outcome { Succeeded, Failed, Killed, TimedOut, TargetGone, Denied, NotStarted, Lost, Skipped };
 constexpr std::string_view name(Outcome outcome) {
-    constexpr std::string_view names[] = {"succeeded", "failed", "killed", "timed-out", "target-gone", "denied", "not-started", "lost", "skipped"};
+    constexpr std::string_view names[] = {"succeeded", "failed",      "killed", "timed-out", "target-gone",
+                                          "denied",    "not-started", "lost",   "skipped"};
     return names[static_cast<std::size_t>(outcome)];
 }
 
@@ -94,9 +95,9 @@ struct Phases {
 struct RunReport {
     RunId id;
     Outcome outcome = Outcome::NotStarted;
-    int exitCode = 0;      // the payload's; 128+n for signal n
+    int exitCode = 0;         // the payload's; 128+n for signal n
     Errc error = Errc::None;  // of a run that did not start
-    std::string detail;    // one sentence, for NotStarted and Denied always there
+    std::string detail;       // one sentence, for NotStarted and Denied always there
     Phases phases;
     std::vector<std::string> left;  // empty: escape is clean
     std::uint64_t cpuUsec = 0;

@@ -30,7 +30,7 @@ struct RunRecord {
     RunRequest request;
     std::shared_ptr<const RunPlan> plan;  // null until planned, and of a run that an earlier recapd planned
     Phases phases;
-    RunReport report;           // once finished
+    RunReport report;              // once finished
     std::uint64_t started = 0;     // CLOCK_REALTIME, µs
     std::uint64_t filesUntil = 0;  // likewise: until then its log and artifacts are kept; 0: it left none
 };

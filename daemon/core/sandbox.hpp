@@ -17,7 +17,7 @@ enum class View { None, ReadOnly, Merged, Write };
 enum class OnViolation { Errno, Kill, Log };
 enum class UserKind { Target, Root, Ids };
 
-struct Limits {  // each is set; there is no unlimited
+struct Limits {                  // each is set; there is no unlimited
     std::uint64_t memory = 0;    // bytes
     std::uint32_t cpuMilli = 0;  // thousandths of a CPU
     std::uint32_t pids = 0;

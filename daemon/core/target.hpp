@@ -45,14 +45,14 @@ enum class TargetState { Running, Paused, Stopped };
 
 struct Target {
     TargetId id;
-    std::string name;         // what people call it; need not be unique
-    std::string image;        // as the backend names it; may be empty
-    std::string runtime;      // "runc", "crun", "process", …
+    std::string name;     // what people call it; need not be unique
+    std::string image;    // as the backend names it; may be empty
+    std::string runtime;  // "runc", "crun", "process", …
     std::map<std::string, std::string> labels;
     TargetState state = TargetState::Running;
-    pid_t pid = 0;            // its first process, in the host's pid namespace
+    pid_t pid = 0;  // its first process, in the host's pid namespace
     std::uint64_t startTime = 0;
-    std::string cgroup;       // as the backend names it; may be empty
+    std::string cgroup;  // as the backend names it; may be empty
     std::string tenant;
     std::shared_ptr<UniqueFd> pidfd;   // opened by recapd before pid, start time and cgroup were checked to belong together
     std::optional<TargetFacts> facts;  // once INSPECT has answered

@@ -192,16 +192,18 @@ void TargetTable::whenReady(const std::string& text, Ready ready) {
 void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, Error missing, Ready ready) {
     if (wanted.empty()) {
         const auto now = resolve(text);
-        return now ? this->ready((*now)->id, std::move(ready)) : ready(tl::unexpected(now.error().code == Errc::NotFound ? missing : now.error()));
+        return now ? this->ready((*now)->id, std::move(ready))
+                   : ready(tl::unexpected(now.error().code == Errc::NotFound ? missing : now.error()));
     }
     const TargetId next = wanted.back();
     wanted.pop_back();
     // Of the one backend that was named, its own words are the better ones.
     const bool named = text.starts_with(next.backend + ":");
-    finder_->find(next, [this, text, named, wanted = std::move(wanted), missing = std::move(missing), ready = std::move(ready)](Result<void> done) {
-        const bool telling = !done && done.error().code != Errc::NotSupported && (named || done.error().code != Errc::NotFound);
-        search(text, wanted, telling ? done.error() : missing, ready);
-    });
+    finder_->find(
+        next, [this, text, named, wanted = std::move(wanted), missing = std::move(missing), ready = std::move(ready)](Result<void> done) {
+            const bool telling = !done && done.error().code != Errc::NotSupported && (named || done.error().code != Errc::NotFound);
+            search(text, wanted, telling ? done.error() : missing, ready);
+        });
 }
 
 void TargetTable::refresh(const TargetId& id, Ready ready) {
@@ -215,7 +217,8 @@ void TargetTable::ready(const TargetId& id, Ready ready) {
     Entry& entry = entries_.at(id);
     if (entry.problem.code != Errc::None) return ready(tl::unexpected(entry.problem));
     if (entry.target.facts) return ready(entry.target);
-    if (!launcher_.available()) return ready(fail(Errc::Unavailable, "recap-launcher is away, so target " + id.text() + " cannot be inspected"));
+    if (!launcher_.available())
+        return ready(fail(Errc::Unavailable, "recap-launcher is away, so target " + id.text() + " cannot be inspected"));
     entry.waiting.push_back(std::move(ready));
     want(entry, true);
 }

@@ -25,7 +25,8 @@ void Engine::keepEstate(Run& run) {
 void Engine::bringIn(Run& run) {
     const RunReport& report = run.record.report;
     auto log = report.logBytes > 0 ? run.log : nullptr;
-    parts_.estates.keep(run.record.id, std::move(log), report.hasArtifacts, [this, id = run.record.id](const Result<void>& kept) { broughtIn(id, kept); });
+    parts_.estates.keep(run.record.id, std::move(log), report.hasArtifacts,
+                        [this, id = run.record.id](const Result<void>& kept) { broughtIn(id, kept); });
 }
 
 void Engine::broughtIn(const RunId& id, const Result<void>& kept) {

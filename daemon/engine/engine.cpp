@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMaxArguments = 512;
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
-constexpr int kExpiredATime = 8;  // more than end at a time
+constexpr int kExpiredATime = 8;                  // more than end at a time
 constexpr std::chrono::hours kUsualKeep{7 * 24};  // a manifest's, where it is not known: an earlier recapd planned the run
 constexpr std::chrono::hours kLongestKeep{10 * 365 * 24};
 
@@ -28,8 +28,9 @@ Result<void> checkArguments(const RunRequest& request) {
     std::size_t bytes = 0;
     for (const auto& argument : request.args) bytes += argument.size() + 1;
     if (request.args.size() > kMaxArguments || bytes > kMaxArgumentBytes)
-        return fail(Errc::InvalidArgument, std::to_string(request.args.size()) + " arguments of " + std::to_string(bytes) + " bytes; at most " +
-                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) + " bytes are taken");
+        return fail(Errc::InvalidArgument, std::to_string(request.args.size()) + " arguments of " + std::to_string(bytes) +
+                                               " bytes; at most " + std::to_string(kMaxArguments) + " of " +
+                                               std::to_string(kMaxArgumentBytes) + " bytes are taken");
     return {};
 }
 
@@ -50,7 +51,8 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineParts& parts) {
         sd_event_time_handler_t handler;
         std::uint64_t accuracy;
     };
-    for (const auto& timer : {Timer{engine->expiry_, onExpiry, 10'000'000}, Timer{engine->retry_, onRetry, 250'000}, Timer{engine->sweep_, onSweep, 60'000'000}}) {
+    for (const auto& timer : {Timer{engine->expiry_, onExpiry, 10'000'000}, Timer{engine->retry_, onRetry, 250'000},
+                              Timer{engine->sweep_, onSweep, 60'000'000}}) {
         error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, timer.accuracy, timer.handler, engine.get());
         if (error < 0) return failErrno("the engine's timer", -error);
         timer.source.reset(source);
@@ -65,7 +67,8 @@ Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
     if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
     if (unwritten_.size() >= parts_.limits.ended)
-        return fail(Errc::LimitExceeded, "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+        return fail(Errc::LimitExceeded,
+                    "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
     record.id = ids_.next(record.started / 1000);
@@ -177,14 +180,15 @@ bool Engine::lookAgain(Run& run, const Error& why) {
     if (run.plan == nullptr || !run.plan->target.pidfd || recap::ended(*run.plan->target.pidfd)) return false;
     run.askedTarget = true;
     run.record.state = RunState::Pending;  // a stop meanwhile is ours to answer
-    parts_.targets.refresh(run.plan->target.id, [this, id = run.record.id, why, before = run.plan->target.facts](const Result<Target>& target) {
-        Run* again = known(id);
-        if (again == nullptr) return;
-        if (again->plan != nullptr) again->plan->target.pidfd.reset();
-        if (again->concluded) return;
-        if (target && target->facts == before) return refuse(*again, why);
-        decide(*again, target);
-    });
+    parts_.targets.refresh(run.plan->target.id,
+                           [this, id = run.record.id, why, before = run.plan->target.facts](const Result<Target>& target) {
+                               Run* again = known(id);
+                               if (again == nullptr) return;
+                               if (again->plan != nullptr) again->plan->target.pidfd.reset();
+                               if (again->concluded) return;
+                               if (target && target->facts == before) return refuse(*again, why);
+                               decide(*again, target);
+                           });
     return true;
 }
 
@@ -247,7 +251,8 @@ void Engine::announce(Run& run, const Result<void>& durable) {
     if (run.durable) {
         unwritten_.erase(run.record.id);
     } else if (unwritten_.insert(run.record.id).second) {
-        std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable yet: %s\n", run.record.id.c_str(), durable.error().message.c_str());
+        std::fprintf(stderr, SD_ERR "run %s has ended, but its row is not durable yet: %s\n", run.record.id.c_str(),
+                     durable.error().message.c_str());
     }
     if (!run.durable) retryLater();
     if (run.record.state == RunState::Finished) return acknowledge(run);

@@ -30,7 +30,7 @@ namespace recap {
 
 struct EngineLimits {
     std::size_t underWay = 4096;
-    std::size_t ended = 2048;                        // that are objects: beyond, the oldest are in the ledger only
+    std::size_t ended = 2048;                         // that are objects: beyond, the oldest are in the ledger only
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
     std::uint64_t retryUsec = 5'000'000;              // until what could not be written down or brought in is tried again
     std::uint64_t sweepUsec = 3600ull * 1'000'000;
@@ -88,8 +88,8 @@ private:
 
     struct Run {
         RunRecord record;
-        std::shared_ptr<RunPlan> plan;     // also record.plan
-        std::shared_ptr<LogReader> log;    // the launcher's memory, then our file
+        std::shared_ptr<RunPlan> plan;   // also record.plan
+        std::shared_ptr<LogReader> log;  // the launcher's memory, then our file
         Estate estate = Estate::None;
         Error estateProblem;
         bool concluded = false;  // has its report; the ledger may still be writing it

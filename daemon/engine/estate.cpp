@@ -55,7 +55,9 @@ Result<std::unique_ptr<Estates>> Estates::open(sd_event* loop, Launcher& launche
 
 Estates::~Estates() = default;
 
-std::string Estates::path(const char* folder, const RunId& id, const char* ending) const { return state_ + "/" + folder + "/" + id + ending; }
+std::string Estates::path(const char* folder, const RunId& id, const char* ending) const {
+    return state_ + "/" + folder + "/" + id + ending;
+}
 
 void Estates::keep(const RunId& id, std::shared_ptr<LogReader> log, bool artifacts, Done done) {
     if (jobs_.contains(id)) return done(fail(Errc::Busy, "the output of run " + id + " is being kept already"));

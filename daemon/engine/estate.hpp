@@ -22,7 +22,8 @@ public:
     using Done = std::function<void(Result<void>)>;
 
     // `state` holds logs/ and artifacts/, which are made where absent; of more than `most` bytes in both, the oldest go.
-    static Result<std::unique_ptr<Estates>> open(sd_event* loop, Launcher& launcher, const std::string& state, std::uint64_t most = 4ull << 30);
+    static Result<std::unique_ptr<Estates>> open(sd_event* loop, Launcher& launcher, const std::string& state,
+                                                 std::uint64_t most = 4ull << 30);
     Estates(const Estates&) = delete;
     Estates& operator=(const Estates&) = delete;
     ~Estates();

@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kGroup{50};
 // The log starts over once it is checkpointed: of this many pages at least, and then what is written overwrites, which a disk
 // takes in far less time than a file that grows.
 constexpr int kCheckpointed = 128;
-constexpr int kSwept = 500;  // rows at a time
+constexpr int kSwept = 500;               // rows at a time
 constexpr std::uint32_t kMaxRows = 1001;  // a page of a thousand, and whether there is more
 
 Result<void> execute(sqlite3* database, const char* sql, const std::string& path) {
@@ -34,7 +34,8 @@ Result<void> upgrade(sqlite3* database, const std::string& path) {
         Statement statement(database, "PRAGMA user_version");
         if (statement.step()) version = statement.number();
     }
-    if (version > kLedgerVersion) return fail(Errc::NotSupported, "ledger " + path + " is of version " + std::to_string(version) + ", by a newer recapd");
+    if (version > kLedgerVersion)
+        return fail(Errc::NotSupported, "ledger " + path + " is of version " + std::to_string(version) + ", by a newer recapd");
     if (version == kLedgerVersion) return {};
     auto upgraded = execute(database, kLedgerUpgrade, path);
     if (!upgraded) ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
@@ -49,7 +50,8 @@ Result<std::unique_ptr<Ledger>> Ledger::open(sd_event* loop, const std::string& 
     std::unique_ptr<Ledger> ledger(new Ledger);
     const auto connect = [&](Database& into) -> Result<void> {
         sqlite3* database = nullptr;
-        const int result = ::sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+        const int result =
+            ::sqlite3_open_v2(path.c_str(), &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
         into.reset(database);
         if (result != SQLITE_OK) return fail(Errc::Io, "ledger " + path + ": " + ::sqlite3_errmsg(database));
         ::sqlite3_busy_timeout(database, 5000);
@@ -58,7 +60,8 @@ Result<std::unique_ptr<Ledger>> Ledger::open(sd_event* loop, const std::string& 
     if (auto connected = connect(ledger->writer_); !connected) return forward(std::move(connected));
     if (auto made = upgrade(ledger->writer_.get(), path); !made) return forward(std::move(made));
     ::sqlite3_wal_hook(
-        ledger->writer_.get(), [](void* self, sqlite3*, const char*, int pages) { return static_cast<Ledger*>(self)->logPages_ = pages, SQLITE_OK; },
+        ledger->writer_.get(),
+        [](void* self, sqlite3*, const char*, int pages) { return static_cast<Ledger*>(self)->logPages_ = pages, SQLITE_OK; },
         ledger.get());
     if (auto connected = connect(ledger->reader_); !connected) return forward(std::move(connected));
     ledger->wake_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -148,7 +151,8 @@ void Ledger::write(std::vector<Row>& rows) {
     for (auto& row : rows) {
         if (!committed) row.written = committed;
         if (!row.written && !row.durable)
-            std::fprintf(stderr, SD_ERR "run %s is under way, but not in the ledger: %s\n", row.run.id.c_str(), row.written.error().message.c_str());
+            std::fprintf(stderr, SD_ERR "run %s is under way, but not in the ledger: %s\n", row.run.id.c_str(),
+                         row.written.error().message.c_str());
     }
 }
 
@@ -193,7 +197,8 @@ Result<bool> Ledger::removeSome(const LedgerLimits& limits) {
         if (surplus.step()) before = std::max(before, surplus.number() + 1);
         if (auto read = surplus.outcome("ledger: sweep"); !read) return forward(std::move(read));
     }
-    Statement remove(writer_.get(), "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended > 0 AND ended < ? ORDER BY ended LIMIT ?)");
+    Statement remove(writer_.get(),
+                     "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE ended > 0 AND ended < ? ORDER BY ended LIMIT ?)");
     remove.bind(before).bind(std::int64_t{kSwept});
     remove.step();
     if (auto removed = remove.outcome("ledger: sweep"); !removed) return forward(std::move(removed));
@@ -201,7 +206,8 @@ Result<bool> Ledger::removeSome(const LedgerLimits& limits) {
 }
 
 Result<std::vector<RunId>> Ledger::wanted() const {
-    Statement statement(writer_.get(), "SELECT id FROM runs WHERE files_until > 0 AND files_until > ? UNION ALL SELECT id FROM runs WHERE ended = 0");
+    Statement statement(writer_.get(),
+                        "SELECT id FROM runs WHERE files_until > 0 AND files_until > ? UNION ALL SELECT id FROM runs WHERE ended = 0");
     statement.bind(microseconds(CLOCK_REALTIME));
     std::vector<RunId> ids;
     while (statement.step()) ids.push_back(statement.text());
@@ -222,7 +228,8 @@ int Ledger::onCommitted(sd_event_source*, int fd, std::uint32_t, void* self) {
     return 0;
 }
 
-Result<std::vector<RunRecord>> Ledger::select(const std::string& condition, const std::vector<std::string>& texts, std::uint32_t limit) const {
+Result<std::vector<RunRecord>> Ledger::select(const std::string& condition, const std::vector<std::string>& texts,
+                                              std::uint32_t limit) const {
     Statement statement(reader_.get(), kSelectRun + condition + " ORDER BY id DESC LIMIT " + std::to_string(limit));
     for (const auto& text : texts) statement.bind(text);
     std::vector<RunRecord> runs;

@@ -81,8 +81,8 @@ private:
     Database writer_;  // the worker's
     std::optional<Statement> upsert_;
     int logPages_ = 0;  // of the write-ahead log, after the last commit
-    Database reader_;  // the loop's
-    UniqueFd wake_;    // eventfd: `done_` has something
+    Database reader_;   // the loop's
+    UniqueFd wake_;     // eventfd: `done_` has something
     EventSource committed_;
     std::mutex mutex_;
     std::condition_variable changed_;

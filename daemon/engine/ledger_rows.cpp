@@ -5,14 +5,15 @@
 
 namespace recap {
 
-#define RECAP_LEDGER_COLUMNS                                                                                             \
-    "id, capsule, target, caller, lifetime_of, args, started, ended, state, outcome, exit_code, error, detail, received, planned, "   \
-    "attached, executing, finished, escaped, left_behind, cpu_usec, memory_peak, pids_peak, out_of_memory, log_bytes, " \
+#define RECAP_LEDGER_COLUMNS                                                                                                        \
+    "id, capsule, target, caller, lifetime_of, args, started, ended, state, outcome, exit_code, error, detail, received, planned, " \
+    "attached, executing, finished, escaped, left_behind, cpu_usec, memory_peak, pids_peak, out_of_memory, log_bytes, "             \
     "log_truncated, artifacts, unenforced, omitted, files_until"
 
 const char* const kLedgerSchema =
     "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, capsule TEXT NOT NULL, target TEXT NOT NULL, caller INTEGER NOT NULL, "
-    "lifetime_of TEXT NOT NULL, args BLOB NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, state TEXT NOT NULL, outcome TEXT NOT NULL, "
+    "lifetime_of TEXT NOT NULL, args BLOB NOT NULL, started INTEGER NOT NULL, ended INTEGER NOT NULL, state TEXT NOT NULL, outcome TEXT "
+    "NOT NULL, "
     "exit_code INTEGER NOT NULL, error INTEGER NOT NULL, detail TEXT NOT NULL, received INTEGER NOT NULL, planned INTEGER NOT NULL, "
     "attached INTEGER NOT NULL, executing INTEGER NOT NULL, finished INTEGER NOT NULL, escaped INTEGER NOT NULL, "
     "left_behind BLOB NOT NULL, cpu_usec INTEGER NOT NULL, memory_peak INTEGER NOT NULL, pids_peak INTEGER NOT NULL, "
@@ -71,12 +72,19 @@ void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
     const std::string_view outcome = ended == 0 ? std::string_view() : name(report.outcome);
     statement.bind(run.id).bind(run.request.capsule).bind(run.target).bind(std::int64_t{run.request.caller.uid});
     statement.bind(run.request.lifetime == Lifetime::Caller ? run.request.caller.busName : std::string());
-    statement.bind(pack(run.request.args)).bind(run.started).bind(ended).bind(name(ended == 0 ? run.state : RunState::Finished)).bind(outcome);
+    statement.bind(pack(run.request.args))
+        .bind(run.started)
+        .bind(ended)
+        .bind(name(ended == 0 ? run.state : RunState::Finished))
+        .bind(outcome);
     statement.bind(std::int64_t{report.exitCode}).bind(static_cast<std::int64_t>(report.error)).bind(report.detail);
     statement.bind(run.phases.received).bind(run.phases.planned).bind(run.phases.attached).bind(run.phases.executing);
     statement.bind(run.phases.finished).bind(run.phases.escaped).bind(pack(report.left)).bind(report.cpuUsec).bind(report.memoryPeak);
     statement.bind(report.pidsPeak).bind(std::int64_t{report.outOfMemory}).bind(report.logBytes).bind(std::int64_t{report.logTruncated});
-    statement.bind(std::int64_t{report.hasArtifacts}).bind(pack(report.unenforcedLimits)).bind(pack(report.omittedMounts)).bind(run.filesUntil);
+    statement.bind(std::int64_t{report.hasArtifacts})
+        .bind(pack(report.unenforcedLimits))
+        .bind(pack(report.omittedMounts))
+        .bind(run.filesUntil);
 }
 
 RunRecord readRun(Statement& statement) {

@@ -23,8 +23,8 @@ public:
 
 private:
     struct Mark {
-        std::uint64_t file = 0;                      // where a frame begins
-        std::array<std::uint64_t, 2> streams{};      // how much of each stream lies before it
+        std::uint64_t file = 0;                  // where a frame begins
+        std::array<std::uint64_t, 2> streams{};  // how much of each stream lies before it
     };
     const Mark& markBefore(std::size_t stream, std::uint64_t offset) const;
 

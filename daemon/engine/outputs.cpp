@@ -104,7 +104,8 @@ void Engine::openArtifact(const RunId& id, const std::string& name, Reply<Unique
         auto tar = parts_.estates.openArtifacts(kept);
         if (!tar) return reply(tl::unexpected(tar.error()));
         const auto file = std::make_shared<UniqueFd>(std::move(*tar));
-        reply(pumps_.open([file, range = found->second](std::uint64_t offset) { return readRange(file->get(), range.offset, range.size, offset); }));
+        reply(pumps_.open(
+            [file, range = found->second](std::uint64_t offset) { return readRange(file->get(), range.offset, range.size, offset); }));
     });
 }
 

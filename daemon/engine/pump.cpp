@@ -16,7 +16,8 @@ constexpr std::uint64_t kAskAgainUsec = 50'000;  // a log that grows tells nobod
 Pumps::~Pumps() = default;
 
 Result<UniqueFd> Pumps::open(Source source) {
-    if (pumps_.size() >= kMaxPumps) return fail(Errc::LimitExceeded, "too many streams are open; close some of the " + std::to_string(kMaxPumps));
+    if (pumps_.size() >= kMaxPumps)
+        return fail(Errc::LimitExceeded, "too many streams are open; close some of the " + std::to_string(kMaxPumps));
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failErrno("pipe");
     UniqueFd reading(ends[0]);

@@ -24,7 +24,8 @@ public:
     // Parameters in their order.
     Statement& bind(std::string_view text) {
         if (result_ == SQLITE_OK)
-            result_ = ::sqlite3_bind_text(statement_, ++bound_, text.data() == nullptr ? "" : text.data(), static_cast<int>(text.size()), SQLITE_TRANSIENT);
+            result_ = ::sqlite3_bind_text(statement_, ++bound_, text.data() == nullptr ? "" : text.data(), static_cast<int>(text.size()),
+                                          SQLITE_TRANSIENT);
         return *this;
     }
     Statement& bind(std::int64_t number) {

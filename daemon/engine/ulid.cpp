@@ -45,6 +45,8 @@ std::string UlidSource::next(std::uint64_t milliseconds) {
     return encode(bytes);
 }
 
-bool isUlid(const std::string& text) { return text.size() == kLength && text.find_first_not_of(kDigits) == std::string::npos && text[0] <= '7'; }
+bool isUlid(const std::string& text) {
+    return text.size() == kLength && text.find_first_not_of(kDigits) == std::string::npos && text[0] <= '7';
+}
 
 }  // namespace recap

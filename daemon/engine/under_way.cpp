@@ -6,7 +6,9 @@
 namespace recap {
 
 Result<void> UnderWay::admit(std::uint32_t uid) const {
-    if (all_ >= most_) return fail(Errc::LimitExceeded, std::to_string(all_) + " runs are under way, and recapd takes no more; try again when some have ended");
+    if (all_ >= most_)
+        return fail(Errc::LimitExceeded,
+                    std::to_string(all_) + " runs are under way, and recapd takes no more; try again when some have ended");
     const std::size_t share = std::max<std::size_t>(most_ / 4, 1);
     const auto theirs = byUid_.find(uid);
     if (uid == 0 || theirs == byUid_.end() || theirs->second < share) return {};

@@ -60,7 +60,8 @@ std::vector<Kept> keptIn(const std::string& state) {
 }
 
 void removeFile(const std::string& path) {
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) std::fprintf(stderr, SD_ERR "remove %s: %s\n", path.c_str(), ::strerrordesc_np(errno));
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+        std::fprintf(stderr, SD_ERR "remove %s: %s\n", path.c_str(), ::strerrordesc_np(errno));
 }
 
 void removeParts(const std::string& folder) {
@@ -103,7 +104,9 @@ Vault::~Vault() {
     worker_.join();
 }
 
-void Vault::publish(UniqueFd file, std::string path, Done done) { enqueue({std::move(file), std::move(path), std::move(done), {}, {}, {}}); }
+void Vault::publish(UniqueFd file, std::string path, Done done) {
+    enqueue({std::move(file), std::move(path), std::move(done), {}, {}, {}});
+}
 
 void Vault::sweep(std::unordered_set<RunId> wanted, RunId newest) { enqueue({{}, {}, {}, std::move(wanted), std::move(newest), {}}); }
 
@@ -182,8 +185,8 @@ void Vault::bound() {
         removeFile(all[removed].path);
         held_ -= all[removed].bytes;
     }
-    std::fprintf(stderr, SD_WARNING "kept logs and artifacts were over %llu bytes: the %zu oldest files are removed\n", static_cast<unsigned long long>(most_),
-                 removed);
+    std::fprintf(stderr, SD_WARNING "kept logs and artifacts were over %llu bytes: the %zu oldest files are removed\n",
+                 static_cast<unsigned long long>(most_), removed);
 }
 
 int Vault::onDone(sd_event_source*, int fd, std::uint32_t, void* self) {

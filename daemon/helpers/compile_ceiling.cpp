@@ -74,7 +74,8 @@ recap::Result<Ceiling> parse(const std::string& text, const std::string& path) {
 const char* giveUpRights() {
     if (::geteuid() != 0) return nullptr;
     if (const char* failed = recap::helpers::keepCapabilities(1u << 6 | 1u << 7)) return failed;  // SETGID, SETUID: for the next line
-    if (::setgroups(0, nullptr) != 0 || ::setresgid(kNobody, kNobody, kNobody) != 0 || ::setresuid(kNobody, kNobody, kNobody) != 0) return "identity";
+    if (::setgroups(0, nullptr) != 0 || ::setresgid(kNobody, kNobody, kNobody) != 0 || ::setresuid(kNobody, kNobody, kNobody) != 0)
+        return "identity";
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "no_new_privs";
     return recap::helpers::hasNoCapabilities() ? nullptr : "capabilities";
 }
@@ -97,7 +98,8 @@ int compileInto(int out, const std::string& text, const std::string& path) {
 std::string readAll(int fd) {
     std::string bytes;
     char part[4096];
-    for (ssize_t got = 0; bytes.size() <= kMostBytes && (got = ::read(fd, part, sizeof part)) > 0;) bytes.append(part, static_cast<std::size_t>(got));
+    for (ssize_t got = 0; bytes.size() <= kMostBytes && (got = ::read(fd, part, sizeof part)) > 0;)
+        bytes.append(part, static_cast<std::size_t>(got));
     return bytes;
 }
 
@@ -117,7 +119,8 @@ recap::Result<std::string> compile(const std::string& path) {
     std::string bytes = readAll(read.get());
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-    if (!WIFEXITED(status)) return recap::fail(recap::Errc::Internal, path + ": its compiler was ended by signal " + std::to_string(WTERMSIG(status)));
+    if (!WIFEXITED(status))
+        return recap::fail(recap::Errc::Internal, path + ": its compiler was ended by signal " + std::to_string(WTERMSIG(status)));
     if (WEXITSTATUS(status) != 0) return recap::fail(recap::Errc::InvalidArgument, {});
     if (auto valid = recap::launcher::decodeCeiling(bytes); !valid) return recap::forward(std::move(valid), path);
     return bytes;

@@ -33,9 +33,7 @@ void add(Program& program, int code, std::uint32_t value, std::uint8_t yes = 0, 
     program.push_back({static_cast<std::uint16_t>(code), yes, no, value});
 }
 
-void load(Program& program, std::size_t offset) {
-    add(program, BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset));
-}
+void load(Program& program, std::size_t offset) { add(program, BPF_LD | BPF_W | BPF_ABS, static_cast<std::uint32_t>(offset)); }
 
 Program programFor(std::span<const AllowedCall> calls) {
     Program program;

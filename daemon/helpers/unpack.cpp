@@ -30,9 +30,7 @@ constexpr int kInput = 0;
 constexpr int kErrors = 2;
 constexpr int kStaging = 3;
 
-constexpr std::uint64_t bit(int capability) {
-    return std::uint64_t{1} << capability;
-}
+constexpr std::uint64_t bit(int capability) { return std::uint64_t{1} << capability; }
 constexpr std::uint64_t kKept = bit(CAP_CHOWN) | bit(CAP_FOWNER) | bit(CAP_DAC_OVERRIDE) | bit(CAP_FSETID);
 
 constexpr std::uint32_t kExecutable = 4;  // PROT_EXEC

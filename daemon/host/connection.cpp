@@ -18,9 +18,7 @@ constexpr std::size_t kMaxQueued = 4;     // searches behind the one under way: 
 constexpr std::size_t kMaxMissing = 256;  // remembered
 constexpr std::uint64_t kTimerAccuracy = 100'000;
 
-EventSource ownSource(sd_event_source* source) {
-    return EventSource(source);
-}
+EventSource ownSource(sd_event_source* source) { return EventSource(source); }
 
 }  // namespace
 
@@ -277,12 +275,8 @@ Result<void> HostConnection::update(TargetRecord&& record) {
     return {};
 }
 
-Result<void> HostConnection::handle(Added&& record) {
-    return update(std::move(record.target));
-}
-Result<void> HostConnection::handle(Changed&& record) {
-    return update(std::move(record.target));
-}
+Result<void> HostConnection::handle(Added&& record) { return update(std::move(record.target)); }
+Result<void> HostConnection::handle(Changed&& record) { return update(std::move(record.target)); }
 
 Result<void> HostConnection::handle(Removed&& record) {
     if (trusted_ && known_.erase(record.id) > 0) sink_.removed({setting_.name, record.id});

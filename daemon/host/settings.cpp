@@ -36,17 +36,14 @@ Result<void> checkOwner(const std::filesystem::path& path) {
 
 std::string scalar(const Node& node) {
     switch (node.kind) {
-        case Node::Kind::Integer:
-            return std::to_string(node.integer);
-        case Node::Kind::Boolean:
-            return node.boolean ? "true" : "false";
+        case Node::Kind::Integer: return std::to_string(node.integer);
+        case Node::Kind::Boolean: return node.boolean ? "true" : "false";
         case Node::Kind::Float: {
             std::array<char, 64> text{};
             std::snprintf(text.data(), text.size(), "%.17g", node.number);
             return text.data();
         }
-        default:
-            return node.text;
+        default: return node.text;
     }
 }
 

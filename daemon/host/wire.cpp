@@ -92,21 +92,11 @@ void write(Writer& out, const TargetRecord& target) {
     }
 }
 void write(Writer&, const SnapshotBegin&) {}
-void write(Writer& out, const SnapshotTarget& record) {
-    write(out, record.target);
-}
-void write(Writer& out, const SnapshotEnd& record) {
-    out.number(record.count);
-}
-void write(Writer& out, const Added& record) {
-    write(out, record.target);
-}
-void write(Writer& out, const Changed& record) {
-    write(out, record.target);
-}
-void write(Writer& out, const Removed& record) {
-    out.text(record.id);
-}
+void write(Writer& out, const SnapshotTarget& record) { write(out, record.target); }
+void write(Writer& out, const SnapshotEnd& record) { out.number(record.count); }
+void write(Writer& out, const Added& record) { write(out, record.target); }
+void write(Writer& out, const Changed& record) { write(out, record.target); }
+void write(Writer& out, const Removed& record) { out.text(record.id); }
 void write(Writer& out, const StateRecord& record) {
     out.number(static_cast<std::uint32_t>(record.state));
     out.text(record.detail);
@@ -116,17 +106,13 @@ void write(Writer& out, const Found& record) {
     out.number(static_cast<std::uint32_t>(record.error));
     out.text(record.message);
 }
-void write(Writer& out, const Pong& record) {
-    out.number(record.nonce);
-}
+void write(Writer& out, const Pong& record) { out.number(record.nonce); }
 void write(Writer& out, const Find& record) {
     out.number(record.request);
     out.text(record.id);
 }
 void write(Writer&, const Resync&) {}
-void write(Writer& out, const Ping& record) {
-    out.number(record.nonce);
-}
+void write(Writer& out, const Ping& record) { out.number(record.nonce); }
 
 void read(Reader& in, Hello& hello) {
     hello.plugin = in.text(kMaxText);
@@ -151,21 +137,11 @@ void read(Reader& in, TargetRecord& target) {
     }
 }
 void read(Reader&, SnapshotBegin&) {}
-void read(Reader& in, SnapshotTarget& record) {
-    read(in, record.target);
-}
-void read(Reader& in, SnapshotEnd& record) {
-    record.count = in.number<std::uint32_t>();
-}
-void read(Reader& in, Added& record) {
-    read(in, record.target);
-}
-void read(Reader& in, Changed& record) {
-    read(in, record.target);
-}
-void read(Reader& in, Removed& record) {
-    record.id = in.text(kMaxId);
-}
+void read(Reader& in, SnapshotTarget& record) { read(in, record.target); }
+void read(Reader& in, SnapshotEnd& record) { record.count = in.number<std::uint32_t>(); }
+void read(Reader& in, Added& record) { read(in, record.target); }
+void read(Reader& in, Changed& record) { read(in, record.target); }
+void read(Reader& in, Removed& record) { record.id = in.text(kMaxId); }
 void read(Reader& in, StateRecord& record) {
     record.state = in.choice(BackendState::Unavailable);
     record.detail = in.text(kMaxText);
@@ -175,17 +151,13 @@ void read(Reader& in, Found& record) {
     record.error = in.choice(Errc::Internal);
     record.message = in.text(kMaxText);
 }
-void read(Reader& in, Pong& record) {
-    record.nonce = in.number<std::uint64_t>();
-}
+void read(Reader& in, Pong& record) { record.nonce = in.number<std::uint64_t>(); }
 void read(Reader& in, Find& record) {
     record.request = in.number<std::uint64_t>();
     record.id = in.text(kMaxId);
 }
 void read(Reader&, Resync&) {}
-void read(Reader& in, Ping& record) {
-    record.nonce = in.number<std::uint64_t>();
-}
+void read(Reader& in, Ping& record) { record.nonce = in.number<std::uint64_t>(); }
 
 Writer begin(std::uint16_t kind) {
     Writer out;

@@ -20,20 +20,13 @@ std::string messageOf(const recap_error& error) {
 
 Errc errcOf(std::int32_t pluginCode) {
     switch (pluginCode) {
-        case RECAP_OK:
-            return Errc::None;
-        case RECAP_INVALID:
-            return Errc::InvalidArgument;
-        case RECAP_NOT_FOUND:
-            return Errc::NotFound;
-        case RECAP_UNAVAILABLE:
-            return Errc::Unavailable;
-        case RECAP_NOT_SUPPORTED:
-            return Errc::NotSupported;
-        case RECAP_DENIED:
-            return Errc::Denied;
-        default:
-            return Errc::Internal;
+        case RECAP_OK: return Errc::None;
+        case RECAP_INVALID: return Errc::InvalidArgument;
+        case RECAP_NOT_FOUND: return Errc::NotFound;
+        case RECAP_UNAVAILABLE: return Errc::Unavailable;
+        case RECAP_NOT_SUPPORTED: return Errc::NotSupported;
+        case RECAP_DENIED: return Errc::Denied;
+        default: return Errc::Internal;
     }
 }
 

@@ -31,9 +31,7 @@ Result<std::string> readFile(int fd, std::size_t limit) {
     return image::readAll(fd, limit);
 }
 
-bool isDigits(std::string_view text) {
-    return !text.empty() && text.find_first_not_of(kHexDigits) == text.npos;
-}
+bool isDigits(std::string_view text) { return !text.empty() && text.find_first_not_of(kHexDigits) == text.npos; }
 
 Result<void> writeAtomically(const fs::path& path, std::string_view bytes) {
     const auto partial = path.string() + ".new";

@@ -16,9 +16,7 @@ constexpr std::string_view kUpper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 constexpr std::string_view kInComponents = "abcdefghijklmnopqrstuvwxyz0123456789._-";
 constexpr std::string_view kDigits = "0123456789";
 
-bool consistsOf(std::string_view text, std::string_view allowed) {
-    return text.find_first_not_of(allowed) == text.npos;
-}
+bool consistsOf(std::string_view text, std::string_view allowed) { return text.find_first_not_of(allowed) == text.npos; }
 
 // Letters and digits with single '.', one or two '_' or any '-' between them.
 bool isComponent(std::string_view text) {

@@ -23,9 +23,9 @@ inline constexpr std::size_t kMostNoted = 64;
 // What every attach of this launcher uses, made once at start.
 struct Prepared {
     const Procfs* procfs = nullptr;
-    UniqueFd seed;        // mount namespace with nothing but an empty, read-only tmpfs
-    UniqueFd ownMounts;   // the launcher's own mount namespace
-    UniqueFd device;      // O_PATH of the /dev template in the launcher's mount namespace
+    UniqueFd seed;       // mount namespace with nothing but an empty, read-only tmpfs
+    UniqueFd ownMounts;  // the launcher's own mount namespace
+    UniqueFd device;     // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
 };
@@ -34,20 +34,20 @@ struct Prepared {
 struct Attach {
     const Prepared* prepared = nullptr;
     Plan plan;
-    UniqueFd target;                 // pidfd
-    UniqueFd targetRoot;             // O_PATH of the target's root
-    UniqueFd proc;                   // observe: the target's procfs, detached
-    UniqueFd root;                   // the capsule's root: overlay, detached, later "/"
-    UniqueFd report;                 // to the supervisor
+    UniqueFd target;      // pidfd
+    UniqueFd targetRoot;  // O_PATH of the target's root
+    UniqueFd proc;        // observe: the target's procfs, detached
+    UniqueFd root;        // the capsule's root: overlay, detached, later "/"
+    UniqueFd report;      // to the supervisor
     std::array<UniqueFd, 3> stdio;
     std::vector<UniqueFd> v1Procs;
     std::vector<sock_filter> filter;
-    std::vector<char*> argv;         // into plan
+    std::vector<char*> argv;  // into plan
     std::vector<char*> envp;
     // made by the steps
-    UniqueFd tree;                   // detached clone of the target's files
-    UniqueFd devices;                // detached clone of the /dev template
-    UniqueFd artifacts;              // detached tmpfs, later at plan.artifacts
+    UniqueFd tree;       // detached clone of the target's files
+    UniqueFd devices;    // detached clone of the /dev template
+    UniqueFd artifacts;  // detached tmpfs, later at plan.artifacts
     UniqueFd executable;
     UniqueFd workdir;
     std::vector<std::string> omitted;  // FUSE and network mounts taken out of the view
@@ -83,7 +83,7 @@ int verifyNamespaces(Attach& attach);
 // view.cpp
 int cloneTarget(Attach& attach);
 int mountArtifacts(Attach& attach);
-int populateRoot(Attach& attach);    // dev, proc, target, artifacts
+int populateRoot(Attach& attach);  // dev, proc, target, artifacts
 int omitForeign(Attach& attach);
 int openExecutable(Attach& attach);
 int openWorkdir(Attach& attach);

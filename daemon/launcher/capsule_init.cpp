@@ -46,10 +46,10 @@ int buildCapabilities(Attach& attach) {
 constexpr std::array kInitSteps{
     // order is the design: no file of the target is ever looked up by path, and all mounts are made before any of the target's
     // namespaces is joined, so that the target has no right over them
-    Step{"cgroup", enterV1Cgroups},   Step{"target's files", cloneTarget},      Step{"devices", cloneDevices},
-    Step{"artifacts", mountArtifacts}, Step{"mount namespace", enterSeed},      Step{"mounts", populateRoot},
-    Step{"foreign mounts", omitForeign}, Step{"executable", openExecutable},    Step{"workdir", openWorkdir},
-    Step{"namespaces", joinNamespaces}, Step{"namespace check", verifyNamespaces}, Step{"capability sets", buildCapabilities},
+    Step{"cgroup", enterV1Cgroups},      Step{"target's files", cloneTarget},       Step{"devices", cloneDevices},
+    Step{"artifacts", mountArtifacts},   Step{"mount namespace", enterSeed},        Step{"mounts", populateRoot},
+    Step{"foreign mounts", omitForeign}, Step{"executable", openExecutable},        Step{"workdir", openWorkdir},
+    Step{"namespaces", joinNamespaces},  Step{"namespace check", verifyNamespaces}, Step{"capability sets", buildCapabilities},
 };
 
 void tell(const Attach& attach, InitNews news, int value, std::string_view text = {}, int fd = -1) {

@@ -28,25 +28,25 @@ struct Ceiling {
     std::vector<std::string> writes;  // writes = ["/var/log"]: paths (and below) that view = "write" may name
     std::uint64_t capabilities = kDefaultCapabilities;  // capabilities = ["CAP_NET_RAW", …]
     bool rootUser = false;  // root-user: uid or gid 0, CAP_SETUID and CAP_SETGID where the target's own process is not root
-    LimitsMode limits = LimitsMode::Enforced;           // limits = "enforced" | "best-effort"
-    std::uint64_t maxMemory = 2ull << 30;               // [max] memory
-    std::uint32_t maxCpuMilli = 4000;                   // [max] cpu
-    std::uint32_t maxPids = 4096;                       // [max] pids
-    std::uint64_t maxScratch = 1ull << 30;              // [max] scratch
+    LimitsMode limits = LimitsMode::Enforced;               // limits = "enforced" | "best-effort"
+    std::uint64_t maxMemory = 2ull << 30;                   // [max] memory
+    std::uint32_t maxCpuMilli = 4000;                       // [max] cpu
+    std::uint32_t maxPids = 4096;                           // [max] pids
+    std::uint64_t maxScratch = 1ull << 30;                  // [max] scratch
     std::uint64_t maxTimeoutUsec = 24ull * 3600 * 1000000;  // [max] timeout
-    std::uint64_t maxGraceUsec = 60ull * 1000000;       // [max] grace
-    std::uint64_t maxArtifacts = 1ull << 30;            // [max] artifacts
-    std::uint64_t maxLog = 64ull << 20;                 // [max] log
-    std::uint64_t noFile = 1024;                        // [max] open-files
-    std::uint32_t maxRuns = 4096;                       // [max] runs: capsules alive at once
-    std::uint64_t estateKeepUsec = 3600ull * 1000000;   // estate-keep: how long an unacknowledged log, artifacts and report are held
-    std::uint64_t estateMax = 1ull << 30;               // estate-max: bytes of all of them together
+    std::uint64_t maxGraceUsec = 60ull * 1000000;           // [max] grace
+    std::uint64_t maxArtifacts = 1ull << 30;                // [max] artifacts
+    std::uint64_t maxLog = 64ull << 20;                     // [max] log
+    std::uint64_t noFile = 1024;                            // [max] open-files
+    std::uint32_t maxRuns = 4096;                           // [max] runs: capsules alive at once
+    std::uint64_t estateKeepUsec = 3600ull * 1000000;       // estate-keep: how long an unacknowledged log, artifacts and report are held
+    std::uint64_t estateMax = 1ull << 30;                   // estate-max: bytes of all of them together
 };
 
 template <class A>
 void fields(A& a, Ceiling& v) {
-    a(v.namespaces, v.processes, v.views, v.writes, v.capabilities, v.rootUser, v.limits, v.maxMemory, v.maxCpuMilli, v.maxPids, v.maxScratch,
-      v.maxTimeoutUsec, v.maxGraceUsec, v.maxArtifacts, v.maxLog, v.noFile, v.maxRuns, v.estateKeepUsec, v.estateMax);
+    a(v.namespaces, v.processes, v.views, v.writes, v.capabilities, v.rootUser, v.limits, v.maxMemory, v.maxCpuMilli, v.maxPids,
+      v.maxScratch, v.maxTimeoutUsec, v.maxGraceUsec, v.maxArtifacts, v.maxLog, v.noFile, v.maxRuns, v.estateKeepUsec, v.estateMax);
 }
 
 std::string encodeCeiling(const Ceiling& ceiling);

@@ -44,7 +44,8 @@ std::uint64_t toNumber(std::string_view text) {
 // The number behind "key " in a flat-keyed file.
 std::uint64_t keyed(std::string_view text, std::string_view key) {
     for (std::size_t at = 0; (at = text.find(key, at)) != std::string_view::npos; at += key.size())
-        if ((at == 0 || text[at - 1] == '\n') && at + key.size() < text.size() && text[at + key.size()] == ' ') return toNumber(text.substr(at + key.size() + 1));
+        if ((at == 0 || text[at - 1] == '\n') && at + key.size() < text.size() && text[at + key.size()] == ' ')
+            return toNumber(text.substr(at + key.size() + 1));
     return 0;
 }
 
@@ -197,8 +198,9 @@ Result<void> CgroupTree::checkLimits(LimitsMode mode) const {
     if (mode == LimitsMode::BestEffort) return {};
     for (const char* controller : kControllers)
         if (!unified(controller) && v1(controller) == nullptr)
-            return fail(Errc::NotSupported, std::string("the ") + controller + " limit can't be enforced: no " + controller +
-                                                " controller here; limits = \"best-effort\" in /etc/recap/ceiling.toml would run without it");
+            return fail(Errc::NotSupported,
+                        std::string("the ") + controller + " limit can't be enforced: no " + controller +
+                            " controller here; limits = \"best-effort\" in /etc/recap/ceiling.toml would run without it");
     return {};
 }
 
@@ -209,10 +211,12 @@ Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
             continue;
         }
         if (const V1Root* root = v1(controller); root != nullptr) {
-            if (::mkdirat(root->dir.get(), cgroup.id_.c_str(), 0755) != 0) return failErrno(std::string("create a cgroup for ") + controller);
+            if (::mkdirat(root->dir.get(), cgroup.id_.c_str(), 0755) != 0)
+                return failErrno(std::string("create a cgroup for ") + controller);
             Cgroup::V1 one{controller, UniqueFd(openDir(root->dir.get(), cgroup.id_.c_str())), {}};
             one.procs.reset(::openat(one.dir.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
-            if (!one.procs || !limitV1(one.dir.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
+            if (!one.procs || !limitV1(one.dir.get(), controller, limits))
+                return failErrno(std::string("set the ") + controller + " limit");
             cgroup.v1_.push_back(std::move(one));
             continue;
         }
@@ -239,14 +243,16 @@ Result<void> CgroupTree::remove(const Cgroup& cgroup) const {
     const auto gone = [&](int dir) { return ::unlinkat(dir, cgroup.id_.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT; };
     if (!gone(capsules_.get())) return fail(Errc::Busy, "cgroup " + path_ + "/c/" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
     for (const auto& root : v1_)
-        if (!gone(root.dir.get())) return fail(Errc::Busy, "cgroup " + root.controller + ":" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
+        if (!gone(root.dir.get()))
+            return fail(Errc::Busy, "cgroup " + root.controller + ":" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
     return {};
 }
 
 bool CgroupTree::exists(const std::string& id) const {
-    struct stat info{};
+    struct stat info {};
     if (::fstatat(capsules_.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0) return true;
-    return std::ranges::any_of(v1_, [&](const V1Root& root) { return ::fstatat(root.dir.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0; });
+    return std::ranges::any_of(v1_,
+                               [&](const V1Root& root) { return ::fstatat(root.dir.get(), id.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0; });
 }
 
 bool CgroupTree::removeLate(const std::string& id) const {
@@ -271,8 +277,10 @@ CgroupTree::Swept CgroupTree::sweep() const {
             const std::uint64_t now = monotonicUsec();
             waitUntilEmpty(dir.get(), now < until ? static_cast<int>((until - now) / 1000) + 1 : 0);
         }
-        if (removeLate(id)) ++swept.removed;
-        else swept.left.push_back(id);
+        if (removeLate(id))
+            ++swept.removed;
+        else
+            swept.left.push_back(id);
     }
     return swept;
 }

@@ -25,12 +25,12 @@ class CgroupTree;
 // One capsule's. Removed by remove(); the destructor only closes.
 class Cgroup {
 public:
-    int fd() const { return unified_.get(); }                // for clone3(CLONE_INTO_CGROUP)
-    std::vector<int> v1Procs() const;                        // cgroup.procs to write "0" to, in the child
+    int fd() const { return unified_.get(); }  // for clone3(CLONE_INTO_CGROUP)
+    std::vector<int> v1Procs() const;          // cgroup.procs to write "0" to, in the child
     const std::vector<std::string>& unenforced() const { return unenforced_; }
-    int eventsFd() const { return events_.get(); }           // EPOLLPRI when populated changes
+    int eventsFd() const { return events_.get(); }  // EPOLLPRI when populated changes
     bool populated() const;
-    void kill() const;                                       // every process in it; the cgroup is of no further use
+    void kill() const;  // every process in it; the cgroup is of no further use
     CgroupUsage usage() const;
 
 private:

@@ -45,7 +45,8 @@ Result<void> checkStrings(const Plan& plan) {
     if (!clean(plan.argv) || !clean(plan.env)) return malformed("a NUL in an argument or the environment");
     for (const auto& entry : plan.env)
         if (entry.find('=') == std::string::npos || entry.front() == '=') return malformed("environment entry without a name");
-    if (!isPlainPath(plan.executable) || plan.executable == "/") return malformed("executable '" + plan.executable + "' is not a plain absolute path");
+    if (!isPlainPath(plan.executable) || plan.executable == "/")
+        return malformed("executable '" + plan.executable + "' is not a plain absolute path");
     if (!isPlainPath(plan.workdir)) return malformed("workdir '" + plan.workdir + "' is not a plain absolute path");
     if (!plan.artifacts.empty() && (!isPlainPath(plan.artifacts) || plan.artifacts == "/"))
         return malformed("artifacts '" + plan.artifacts + "' is not a plain absolute path");
@@ -55,7 +56,8 @@ Result<void> checkStrings(const Plan& plan) {
 
 Result<void> checkNumbers(const Plan& plan) {
     if (plan.timeoutUsec == 0) return malformed("no deadline");
-    if (plan.limits.memory == 0 || plan.limits.cpuMilli == 0 || plan.limits.pids == 0 || plan.limits.scratch == 0) return malformed("a limit is missing");
+    if (plan.limits.memory == 0 || plan.limits.cpuMilli == 0 || plan.limits.pids == 0 || plan.limits.scratch == 0)
+        return malformed("a limit is missing");
     if (!plan.artifacts.empty() && plan.artifactsMax == 0) return malformed("artifacts without a size");
     if (plan.groups.size() > 128) return malformed("more than 128 groups");
     // setresuid(2) and its like take this number as "leave it as it is": as the launcher's own, 0
@@ -70,7 +72,8 @@ Result<void> checkNumbers(const Plan& plan) {
 
 // What a ceiling refuses, and what would allow it: root's word in one file.
 tl::unexpected<Error> denied(std::string_view key, const std::string& what) {
-    return fail(Errc::Denied, "ceiling: " + std::string(key) + ": " + what + "; " + std::string(key) + " in /etc/recap/ceiling.toml would have to allow it");
+    return fail(Errc::Denied, "ceiling: " + std::string(key) + ": " + what + "; " + std::string(key) +
+                                  " in /etc/recap/ceiling.toml would have to allow it");
 }
 
 std::string over(std::uint64_t asked, std::uint64_t most) { return std::to_string(asked) + " is more than " + std::to_string(most); }
@@ -80,10 +83,14 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
         std::string_view key;
         std::uint64_t asked;
         std::uint64_t most;
-    } maxima[] = {{"max.memory", plan.limits.memory, ceiling.maxMemory},       {"max.cpu", plan.limits.cpuMilli, ceiling.maxCpuMilli},
-                  {"max.pids", plan.limits.pids, ceiling.maxPids},             {"max.scratch", plan.limits.scratch, ceiling.maxScratch},
-                  {"max.timeout", plan.timeoutUsec, ceiling.maxTimeoutUsec},   {"max.grace", plan.graceUsec, ceiling.maxGraceUsec},
-                  {"max.artifacts", plan.artifactsMax, ceiling.maxArtifacts},  {"max.log", plan.logMax, ceiling.maxLog},
+    } maxima[] = {{"max.memory", plan.limits.memory, ceiling.maxMemory},
+                  {"max.cpu", plan.limits.cpuMilli, ceiling.maxCpuMilli},
+                  {"max.pids", plan.limits.pids, ceiling.maxPids},
+                  {"max.scratch", plan.limits.scratch, ceiling.maxScratch},
+                  {"max.timeout", plan.timeoutUsec, ceiling.maxTimeoutUsec},
+                  {"max.grace", plan.graceUsec, ceiling.maxGraceUsec},
+                  {"max.artifacts", plan.artifactsMax, ceiling.maxArtifacts},
+                  {"max.log", plan.logMax, ceiling.maxLog},
                   {"max.open-files", plan.noFile, ceiling.noFile}};
     for (const auto& one : maxima)
         if (one.asked > one.most) return denied(one.key, over(one.asked, one.most));
@@ -93,9 +100,11 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
 // uid 0 and what can make it, where the target's own process has another identity.
 Result<void> checkIdentity(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
     if (ceiling.rootUser) return {};
-    const bool zeroGroup = std::ranges::find(plan.groups, 0u) != plan.groups.end() && std::ranges::find(facts.groups, 0u) == facts.groups.end();
+    const bool zeroGroup =
+        std::ranges::find(plan.groups, 0u) != plan.groups.end() && std::ranges::find(facts.groups, 0u) == facts.groups.end();
     if (plan.uid == 0 && facts.uid != 0) return denied("root-user", "uid 0 where the target runs as uid " + std::to_string(facts.uid));
-    if ((plan.gid == 0 || zeroGroup) && facts.gid != 0) return denied("root-user", "gid 0 where the target runs as gid " + std::to_string(facts.gid));
+    if ((plan.gid == 0 || zeroGroup) && facts.gid != 0)
+        return denied("root-user", "gid 0 where the target runs as gid " + std::to_string(facts.gid));
     constexpr std::uint64_t kSetIds = (1ull << 6) | (1ull << 7);
     if ((plan.capabilities & kSetIds) != 0 && facts.uid != 0)
         return denied("root-user", "CAP_SETUID or CAP_SETGID where the target runs as uid " + std::to_string(facts.uid));
@@ -162,16 +171,18 @@ Result<void> checkShape(const Plan& plan) {
 
 Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
     if (const auto beyond = plan.namespaces & ~ceiling.namespaces; beyond != 0) return denied("namespaces", namespaceNames(beyond));
-    if ((ceiling.processes >> static_cast<unsigned>(plan.processes) & 1) == 0) return denied("processes", kProcesses[static_cast<std::size_t>(plan.processes)]);
+    if ((ceiling.processes >> static_cast<unsigned>(plan.processes) & 1) == 0)
+        return denied("processes", kProcesses[static_cast<std::size_t>(plan.processes)]);
     if ((ceiling.views >> static_cast<unsigned>(plan.view) & 1) == 0) return denied("views", kViews[static_cast<std::size_t>(plan.view)]);
-    if (const auto beyond = plan.capabilities & ~ceiling.capabilities; beyond != 0)
-        return denied("capabilities", capabilityNames(beyond));
+    if (const auto beyond = plan.capabilities & ~ceiling.capabilities; beyond != 0) return denied("capabilities", capabilityNames(beyond));
     if (auto checked = checkIdentity(plan, ceiling, facts); !checked) return checked;
     return checkMaxima(plan, ceiling);
 }
 
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host) {
-    const auto changed = [](std::string what) { return fail(Errc::TargetGone, "the target is no longer what was planned for: " + std::move(what)); };
+    const auto changed = [](std::string what) {
+        return fail(Errc::TargetGone, "the target is no longer what was planned for: " + std::move(what));
+    };
     if (facts.startTime != plan.startTime) return changed("its start time differs");
     if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
     std::uint32_t used = plan.namespaces;
@@ -195,17 +206,21 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
 Result<void> checkStdio(int fd, int number, const Plan& plan) {
     const std::string what = "stdio descriptor " + std::to_string(number);
     const int flags = ::fcntl(fd, F_GETFL);
-    struct statx info{};
-    if (flags < 0 || ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &info) != 0) return failErrno(what);  // asks no server
+    struct statx info {};
+    if (flags < 0 || ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &info) != 0)
+        return failErrno(what);  // asks no server
     const bool null = S_ISCHR(info.stx_mode) && info.stx_rdev_major == 1 && info.stx_rdev_minor == 3;
     const bool socket = S_ISSOCK(info.stx_mode), file = S_ISREG(info.stx_mode);
     if ((flags & O_PATH) != 0 || !(S_ISFIFO(info.stx_mode) || socket || file || null))
         return fail(Errc::InvalidArgument, what + " is not a pipe, socket, regular file or /dev/null");
     const int access = flags & O_ACCMODE;
-    if ((number == 0 && access == O_WRONLY) || (number != 0 && access == O_RDONLY)) return fail(Errc::InvalidArgument, what + " is open in the wrong direction");
+    if ((number == 0 && access == O_WRONLY) || (number != 0 && access == O_RDONLY))
+        return fail(Errc::InvalidArgument, what + " is open in the wrong direction");
     const std::string kind = socket ? " is a socket" : " is a regular file";
-    if ((socket || file) && plan.capabilities != 0) return fail(Errc::InvalidArgument, what + kind + ": a capsule with capabilities is given pipes only");
-    if (file && info.stx_uid == plan.uid) return fail(Errc::InvalidArgument, what + kind + " of the capsule's own user: it is given pipes only");
+    if ((socket || file) && plan.capabilities != 0)
+        return fail(Errc::InvalidArgument, what + kind + ": a capsule with capabilities is given pipes only");
+    if (file && info.stx_uid == plan.uid)
+        return fail(Errc::InvalidArgument, what + kind + " of the capsule's own user: it is given pipes only");
     return {};
 }
 

@@ -130,7 +130,8 @@ void LauncherClient::ask(Verb verb, const Body& body, std::vector<UniqueFd> fds,
     std::string bytes = launcher::encode(verb, sequence_ + 1, body);
     std::string why;
     if (!socket_ || (!ready_ && verb != Verb::Hello)) why = "recap-launcher is away: " + path_;
-    if (bytes.size() > launcher::kMaxMessage) why = "a request of " + std::to_string(bytes.size()) + " bytes is too long for recap-launcher";
+    if (bytes.size() > launcher::kMaxMessage)
+        why = "a request of " + std::to_string(bytes.size()) + " bytes is too long for recap-launcher";
     if (!why.empty()) {
         const Errc code = bytes.size() > launcher::kMaxMessage ? Errc::LimitExceeded : Errc::Unavailable;
         return refuseLater(std::move(handler), code, std::move(why));
@@ -200,7 +201,8 @@ void LauncherClient::overdue(std::uint32_t sequence) {
         expect(sequence, {{}, request.verb, monotonicMicroseconds() + patience_.late});
     }
     const auto seconds = std::to_string(patienceFor(request.verb) / 1'000'000);
-    request.handler(fail(Errc::Unavailable, "recap-launcher has not answered within " + seconds + " s; whether it has done what was asked is not known"));
+    request.handler(fail(Errc::Unavailable,
+                         "recap-launcher has not answered within " + seconds + " s; whether it has done what was asked is not known"));
     if (late_ > patience_.mostLate) lose({Errc::Unavailable, "recap-launcher leaves " + std::to_string(late_) + " requests unanswered"});
 }
 
@@ -214,7 +216,8 @@ void LauncherClient::flush() {
         // another reason, a descriptor that could not be copied, will have no answer.
         if (!sent && sent.error().code != Errc::Unavailable) {
             auto unsent = answered(outgoing_.front().sequence);
-            if (unsent.handler) refuseLater(std::move(unsent.handler), sent.error().code, "request to recap-launcher: " + sent.error().message);
+            if (unsent.handler)
+                refuseLater(std::move(unsent.handler), sent.error().code, "request to recap-launcher: " + sent.error().message);
         }
         outgoing_.pop_front();
     }
@@ -279,20 +282,24 @@ void LauncherClient::start(const RunPlan& plan, Reply<UniqueFd> reply) {
 }
 
 void LauncherClient::signal(const RunId& id, int signal, Reply<void> reply) {
-    ask(Verb::Signal, launcher::SignalRequest{id, signal}, {}, [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
+    ask(Verb::Signal, launcher::SignalRequest{id, signal}, {},
+        [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
 }
 
 void LauncherClient::stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) {
     const auto usec = static_cast<std::uint64_t>(std::max<std::int64_t>(grace.count(), 0));
-    ask(Verb::Stop, launcher::StopRequest{id, usec}, {}, [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
+    ask(Verb::Stop, launcher::StopRequest{id, usec}, {},
+        [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
 }
 
 void LauncherClient::log(const RunId& id, Reply<UniqueFd> reply) {
-    ask(Verb::Log, launcher::RunRef{id}, {}, [reply = std::move(reply)](Result<Message> message) { reply(descriptorOf(std::move(message))); });
+    ask(Verb::Log, launcher::RunRef{id}, {},
+        [reply = std::move(reply)](Result<Message> message) { reply(descriptorOf(std::move(message))); });
 }
 
 void LauncherClient::collect(const RunId& id, Reply<UniqueFd> reply) {
-    ask(Verb::Collect, launcher::RunRef{id}, {}, [reply = std::move(reply)](Result<Message> message) { reply(descriptorOf(std::move(message))); });
+    ask(Verb::Collect, launcher::RunRef{id}, {},
+        [reply = std::move(reply)](Result<Message> message) { reply(descriptorOf(std::move(message))); });
 }
 
 void LauncherClient::ack(const RunId& id) {
@@ -307,8 +314,8 @@ void LauncherClient::listPage(std::string after, std::vector<LaunchedRun> soFar,
         auto page = bodyOf<launcher::RunList>(std::move(message));
         if (!page) return reply(forward(std::move(page)));
         for (const auto& state : page->runs)
-            runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished, fromProtocol(state.report),
-                             state.callerUid});
+            runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished,
+                             fromProtocol(state.report), state.callerUid});
         if (page->runs.empty()) return reply(std::move(*runs));
         listPage(page->runs.back().report.runId, std::move(*runs), reply);
     });
@@ -326,7 +333,8 @@ void LauncherClient::importImage(UniqueFd archive, Reply<ImportedImage> reply) {
 }
 
 void LauncherClient::removeImage(const std::string& digest, Reply<void> reply) {
-    ask(Verb::RemoveImage, launcher::ImageRef{digest}, {}, [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
+    ask(Verb::RemoveImage, launcher::ImageRef{digest}, {},
+        [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
 }
 
 void LauncherClient::images(Reply<std::vector<AdmissionState>> reply) { imagesPage({}, {}, std::move(reply)); }

@@ -43,9 +43,7 @@ private:
     }
     template <class E>
         requires std::is_enum_v<E>
-    void put(E value) {
-        put(static_cast<std::underlying_type_t<E>>(value));
-    }
+    void put(E value) { put(static_cast<std::underlying_type_t<E>>(value)); }
     void put(const std::string& text) {
         put(static_cast<std::uint32_t>(text.size()));
         bytes_ += text;
@@ -135,9 +133,7 @@ private:
     }
     template <class T>
         requires std::is_class_v<T>
-    void get(T& value) {
-        fields(*this, value);
-    }
+    void get(T& value) { fields(*this, value); }
     void fail() {
         ok_ = false;
         rest_ = {};
@@ -147,7 +143,8 @@ private:
     bool ok_ = true;
 };
 
-// clang-format off: one line a struct, in the order of protocol.hpp
+// One line a struct, in the order of protocol.hpp.
+// clang-format off
 template <class A> void fields(A& a, Hello& v) { a(v.version, v.features, v.launcher); }
 template <class A> void fields(A& a, TargetFacts& v) {
     a(v.pid, v.startTime, v.cgroup, v.namespaces, v.hostNamespaces, v.uid, v.gid, v.groups, v.capBounding, v.capEffective,
@@ -222,7 +219,8 @@ inline Result<Header> decodeHeader(std::string_view message) {
     header.verb = static_cast<Verb>(verb);
     if (header.magic != kMagic) return fail(Errc::InvalidArgument, "not a message of recap-launcher's protocol");
     if (header.version != kVersion)
-        return fail(Errc::NotSupported, "protocol version " + std::to_string(header.version) + ", this side speaks " + std::to_string(kVersion));
+        return fail(Errc::NotSupported,
+                    "protocol version " + std::to_string(header.version) + ", this side speaks " + std::to_string(kVersion));
     if (header.length != message.size())
         return fail(Errc::InvalidArgument, "message of " + std::to_string(message.size()) + " bytes says " + std::to_string(header.length));
     return header;

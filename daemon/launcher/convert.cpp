@@ -48,11 +48,13 @@ std::string detailOf(const launcher::Report& report) {
     if (!report.message.empty()) return report.message;
     const char* reason = ::strerrordesc_np(report.error);
     switch (report.end) {
-        case launcher::End::NotStarted: return "step '" + report.step + "' of the attach failed: " + (reason != nullptr ? reason : "unknown error");
+        case launcher::End::NotStarted:
+            return "step '" + report.step + "' of the attach failed: " + (reason != nullptr ? reason : "unknown error");
         case launcher::End::TimedOut: return "the time limit was reached";
         case launcher::End::Stopped: return "stopped on request";
         case launcher::End::TargetGone: return "the target ended first";
-        case launcher::End::Signalled: return report.outOfMemory ? "killed: its memory limit was reached" : "killed by signal " + std::to_string(report.value);
+        case launcher::End::Signalled:
+            return report.outOfMemory ? "killed: its memory limit was reached" : "killed by signal " + std::to_string(report.value);
         case launcher::End::Exited: break;
     }
     return {};

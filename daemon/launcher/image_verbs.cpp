@@ -16,15 +16,20 @@ constexpr unsigned kMaxImports = 2;  // at once: each may fill its share of memo
 
 void Supervisor::discard(const std::string& folder) {
     const int incoming = setup_.store.incomingFd();
-    static_cast<void>(runTask(loop_, kImportTimeoutUsec, [incoming, folder] {
-        Store::removeIncoming(incoming, folder);
-        return 0;
-    }, [](TaskResult) {}));
+    static_cast<void>(runTask(
+        loop_, kImportTimeoutUsec,
+        [incoming, folder] {
+            Store::removeIncoming(incoming, folder);
+            return 0;
+        },
+        [](TaskResult) {}));
 }
 
 void Supervisor::importImage(Request request) {
-    if (request.message.fds.size() != 1) return refuse(request, {Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder"});
-    if (imports_ >= kMaxImports) return refuse(request, {Errc::Busy, std::to_string(imports_) + " imports are under way; try again when one has ended"});
+    if (request.message.fds.size() != 1)
+        return refuse(request, {Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder"});
+    if (imports_ >= kMaxImports)
+        return refuse(request, {Errc::Busy, std::to_string(imports_) + " imports are under way; try again when one has ended"});
     std::string folder;
     auto staging = setup_.store.makeIncoming(folder);
     if (!staging) return refuse(request, staging.error());
@@ -32,15 +37,16 @@ void Supervisor::importImage(Request request) {
     auto shared = std::make_shared<Request>(std::move(request));
     const int archive = shared->message.fds[0].get();
     const int dir = staging->get();
-    auto started = runTask(loop_, kImportTimeoutUsec, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
-                           [this, shared, folder](TaskResult result) {
-                               --imports_;
-                               if (result.ok()) return adoptImage(std::move(*shared), folder);
-                               const std::string why = result.output.empty() ? "ended with wait status " + std::to_string(result.status) : result.output;
-                               journal_.write(Priority::Warning, kMessageRefused, "refused an image: " + why);
-                               discard(folder);
-                               refuse(*shared, {Errc::InvalidArgument, "recap-unpack: " + why});
-                           });
+    auto started = runTask(
+        loop_, kImportTimeoutUsec, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
+        [this, shared, folder](TaskResult result) {
+            --imports_;
+            if (result.ok()) return adoptImage(std::move(*shared), folder);
+            const std::string why = result.output.empty() ? "ended with wait status " + std::to_string(result.status) : result.output;
+            journal_.write(Priority::Warning, kMessageRefused, "refused an image: " + why);
+            discard(folder);
+            refuse(*shared, {Errc::InvalidArgument, "recap-unpack: " + why});
+        });
     if (started) {
         ++imports_;
         return;
@@ -52,24 +58,26 @@ void Supervisor::importImage(Request request) {
 void Supervisor::adoptImage(Request request, const std::string& folder) {
     auto shared = std::make_shared<Request>(std::move(request));
     // Renames and a sync of the file system: in a child, whose answer comes through its descriptor 2.
-    auto started = runTask(loop_, kImportTimeoutUsec,
-                           [this, folder] {
-                               auto digest = setup_.store.adopt(folder);
-                               const std::string& text = digest ? *digest : digest.error().message;
-                               return ::write(2, text.data(), text.size()) > 0 && digest ? 0 : 1;
-                           },
-                           [this, shared, folder](TaskResult result) {
-                               if (!result.ok()) {
-                                   discard(folder);
-                                   return refuse(*shared, {Errc::Io, result.output});
-                               }
-                               UniqueFd answer(::openat(setup_.store.incomingFd(), (folder + "/answer.json").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-                               journal_.write(Priority::Notice, kMessageImport, "imported image sha256:" + result.output, {{"RECAP_IMAGE_DIGEST", result.output}});
-                               discard(folder);
-                               std::vector<UniqueFd> fds;
-                               if (answer) fds.push_back(std::move(answer));
-                               reply(*shared, ImageRef{result.output}, std::move(fds));
-                           });
+    auto started = runTask(
+        loop_, kImportTimeoutUsec,
+        [this, folder] {
+            auto digest = setup_.store.adopt(folder);
+            const std::string& text = digest ? *digest : digest.error().message;
+            return ::write(2, text.data(), text.size()) > 0 && digest ? 0 : 1;
+        },
+        [this, shared, folder](TaskResult result) {
+            if (!result.ok()) {
+                discard(folder);
+                return refuse(*shared, {Errc::Io, result.output});
+            }
+            UniqueFd answer(::openat(setup_.store.incomingFd(), (folder + "/answer.json").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+            journal_.write(Priority::Notice, kMessageImport, "imported image sha256:" + result.output,
+                           {{"RECAP_IMAGE_DIGEST", result.output}});
+            discard(folder);
+            std::vector<UniqueFd> fds;
+            if (answer) fds.push_back(std::move(answer));
+            reply(*shared, ImageRef{result.output}, std::move(fds));
+        });
     if (!started) refuse(*shared, started.error());
 }
 
@@ -86,7 +94,8 @@ void Supervisor::removeImage(Request request) {
     auto body = decode<ImageRef>(request.message.bytes);
     if (!body) return refuse(request, body.error());
     for (const auto& [id, run] : runs_)
-        if (!run->finished() && run->plan().imageDigest == body->digest) return refuse(request, {Errc::Busy, "run " + id + " uses the image"});
+        if (!run->finished() && run->plan().imageDigest == body->digest)
+            return refuse(request, {Errc::Busy, "run " + id + " uses the image"});
     auto folder = setup_.store.retire(body->digest);
     if (!folder) return refuse(request, folder.error());
     discard(*folder);

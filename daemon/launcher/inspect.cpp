@@ -52,7 +52,7 @@ void readStatus(std::string_view status, TargetFacts& facts) {
 Result<void> readRoot(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
     auto root = procfs.open(pid, "root", O_PATH);
     if (!root) return forward(std::move(root));
-    struct statx info{};
+    struct statx info {};
     if (::statx(root->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &info) != 0) return failErrno("statx of the target's root");
     facts.rootDevice = (static_cast<std::uint64_t>(info.stx_dev_major) << 32) | info.stx_dev_minor;
     facts.rootInode = info.stx_ino;
@@ -116,7 +116,7 @@ Result<HostIds> hostIds(const Procfs& procfs) {
         auto first = procfs.namespaceInode(1, kNamespaceNames[i]);
         host.first[i] = first ? *first : *inode;
     }
-    struct statx info{};
+    struct statx info {};
     if (::statx(AT_FDCWD, "/", 0, STATX_INO, &info) != 0) return failErrno("statx /");
     host.rootDevice = (static_cast<std::uint64_t>(info.stx_dev_major) << 32) | info.stx_dev_minor;
     host.rootInode = info.stx_ino;

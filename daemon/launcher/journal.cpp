@@ -28,7 +28,8 @@ bool sendTo(int socket, const std::string& path, const std::string& record) {
     address.sun_family = AF_UNIX;
     if (path.empty() || path.size() >= sizeof(address.sun_path)) return false;
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    const ssize_t sent = ::sendto(socket, record.data(), record.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    const ssize_t sent =
+        ::sendto(socket, record.data(), record.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
     return sent == static_cast<ssize_t>(record.size());
 }
 
@@ -42,14 +43,17 @@ std::string printable(std::string_view text) {
 }  // namespace
 
 // Not connected: journald may come back with another socket at the same path.
-Journal::Journal(std::string socketPath) : path_(std::move(socketPath)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
+Journal::Journal(std::string socketPath)
+    : path_(std::move(socketPath)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {}
 
 void Journal::refused(std::string_view message, std::initializer_list<Field> fields, std::uint64_t now) {
     constexpr unsigned kMost = 100;
     constexpr std::uint64_t kWindowUsec = 10000000;
     if (now >= windowEnd_) {
         const unsigned unsaid = inWindow_ > kMost ? inWindow_ - kMost : 0;
-        if (unsaid != 0) write(Priority::Warning, kMessageRefused, "and " + std::to_string(unsaid) + " refusals more", {{"RECAP_RECORD", "REFUSED"}, {"RECAP_COUNT", std::to_string(unsaid)}});
+        if (unsaid != 0)
+            write(Priority::Warning, kMessageRefused, "and " + std::to_string(unsaid) + " refusals more",
+                  {{"RECAP_RECORD", "REFUSED"}, {"RECAP_COUNT", std::to_string(unsaid)}});
         windowEnd_ = now + kWindowUsec;
         inWindow_ = 0;
     }

@@ -70,7 +70,8 @@ void Loop::run() {
         std::vector<std::pair<std::shared_ptr<Watch>, std::uint32_t>> due;
         for (int i = 0; i < count; ++i) {
             const epoll_event event = events[static_cast<std::size_t>(i)];
-            if (auto found = watches_.find(event.data.fd); found != watches_.end()) due.emplace_back(found->second, std::uint32_t{event.events});
+            if (auto found = watches_.find(event.data.fd); found != watches_.end())
+                due.emplace_back(found->second, std::uint32_t{event.events});
         }
         for (auto& [watch, what] : due) {
             const auto found = watches_.find(watch->fd);

@@ -59,9 +59,19 @@ void say(const std::string& line) { static_cast<void>(::write(2, (line + "\n").d
 
 Result<Options> parse(int argc, char** argv) {
     Options options;
-    const option known[] = {{"socket", 1, nullptr, 's'}, {"admit-socket", 1, nullptr, 'a'}, {"store", 1, nullptr, 'S'}, {"cgroup-root", 1, nullptr, 'g'},
-                            {"cgroup-v1", 1, nullptr, '1'}, {"ceiling", 1, nullptr, 'c'}, {"peer-user", 1, nullptr, 'u'}, {"libexec", 1, nullptr, 'l'},
-                            {"journal-socket", 1, nullptr, 'j'}, {"run-dir", 1, nullptr, 'r'}, {"version", 0, nullptr, 'V'}, {"help", 0, nullptr, 'h'}, {}};
+    const option known[] = {{"socket", 1, nullptr, 's'},
+                            {"admit-socket", 1, nullptr, 'a'},
+                            {"store", 1, nullptr, 'S'},
+                            {"cgroup-root", 1, nullptr, 'g'},
+                            {"cgroup-v1", 1, nullptr, '1'},
+                            {"ceiling", 1, nullptr, 'c'},
+                            {"peer-user", 1, nullptr, 'u'},
+                            {"libexec", 1, nullptr, 'l'},
+                            {"journal-socket", 1, nullptr, 'j'},
+                            {"run-dir", 1, nullptr, 'r'},
+                            {"version", 0, nullptr, 'V'},
+                            {"help", 0, nullptr, 'h'},
+                            {}};
     for (int c = 0; (c = ::getopt_long(argc, argv, "", known, nullptr)) != -1;) {
         switch (c) {
             case 's': options.socket = optarg; break;
@@ -70,7 +80,8 @@ Result<Options> parse(int argc, char** argv) {
             case 'g': options.cgroupRoot = optarg; break;
             case '1': {
                 const std::string_view value = optarg;
-                if (value != "auto" && value != "off") return fail(Errc::InvalidArgument, "--cgroup-v1 is auto or off, not '" + std::string(value) + "'");
+                if (value != "auto" && value != "off")
+                    return fail(Errc::InvalidArgument, "--cgroup-v1 is auto or off, not '" + std::string(value) + "'");
                 options.useV1 = value == "auto";
                 break;
             }
@@ -91,12 +102,14 @@ Result<Options> parse(int argc, char** argv) {
 Result<std::string> slurp(const std::string& path, std::size_t cap) {
     UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
     if (!file) return failErrno("open " + path);
-    struct stat info{};
-    if (::fstat(file.get(), &info) != 0 || info.st_uid != 0 || (info.st_mode & 022) != 0) return fail(Errc::Denied, path + " must be root's, writable for root alone");
+    struct stat info {};
+    if (::fstat(file.get(), &info) != 0 || info.st_uid != 0 || (info.st_mode & 022) != 0)
+        return fail(Errc::Denied, path + " must be root's, writable for root alone");
     std::string text(cap + 1, '\0');
     std::size_t size = 0;
     ssize_t got = 0;
-    while (size < text.size() && (got = ::read(file.get(), text.data() + size, text.size() - size)) > 0) size += static_cast<std::size_t>(got);
+    while (size < text.size() && (got = ::read(file.get(), text.data() + size, text.size() - size)) > 0)
+        size += static_cast<std::size_t>(got);
     if (size > cap) return fail(Errc::LimitExceeded, path + " is longer than " + std::to_string(cap) + " bytes");
     text.resize(size);
     return text;
@@ -119,7 +132,8 @@ Result<std::uint32_t> userId(const std::string& user) {
         if (!line.starts_with(user + ":")) continue;
         const auto second = line.find(':', user.size() + 1);
         const auto third = line.find(':', second + 1);
-        if (second != std::string_view::npos && third != std::string_view::npos && number(line.substr(second + 1, third - second - 1), uid)) return uid;
+        if (second != std::string_view::npos && third != std::string_view::npos && number(line.substr(second + 1, third - second - 1), uid))
+            return uid;
     }
     return fail(Errc::NotFound, "no user '" + user + "'");
 }
@@ -197,8 +211,8 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.seed = std::move(*seed);
     prepared.ownMounts.reset(::openat(procfs->fd(), "self/ns/mnt", O_RDONLY | O_CLOEXEC));
     prepared.ceilingFilter = ceilingFilter();
-    return SupervisorSetup{std::move(*procfs), *host, *ownMounts, std::move(*cgroups), std::move(*store), std::move(*ceiling), std::move(prepared),
-                           *peer, options.helpers, options.journalSocket};
+    return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),  std::move(*store), std::move(*ceiling),
+                           std::move(prepared), *peer, options.helpers, options.journalSocket};
 }
 
 Result<UniqueFd> bindSocket(const std::string& path, std::uint32_t owner) {

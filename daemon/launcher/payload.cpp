@@ -77,8 +77,14 @@ int execute(Attach& attach) {
 }
 
 constexpr std::array kPayloadSteps{
-    Step{"session", newSession},           Step{"rlimits", setLimits},    Step{"stdio", setStdio},     Step{"identity", setIdentity},
-    Step{"capabilities", setCapabilities}, Step{"descriptors", closeDescriptors}, Step{"seccomp", setFilters}, Step{"exec", execute},
+    Step{"session", newSession},
+    Step{"rlimits", setLimits},
+    Step{"stdio", setStdio},
+    Step{"identity", setIdentity},
+    Step{"capabilities", setCapabilities},
+    Step{"descriptors", closeDescriptors},
+    Step{"seccomp", setFilters},
+    Step{"exec", execute},
 };
 
 struct Birth {

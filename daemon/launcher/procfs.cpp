@@ -92,7 +92,8 @@ std::vector<MountLine> parseMountinfo(std::string_view text) {
 }
 
 bool isForeign(std::string_view filesystem) {
-    constexpr std::string_view network[] = {"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs", "autofs", "virtiofs", "ncpfs", "coda", "gfs2", "ocfs2", "lustre"};
+    constexpr std::string_view network[] = {"nfs",    "nfs4",     "cifs",  "smb3", "9p",   "ceph",  "afs",
+                                            "autofs", "virtiofs", "ncpfs", "coda", "gfs2", "ocfs2", "lustre"};
     if (filesystem.starts_with("fuse")) return filesystem != "fusectl";
     for (auto type : network)
         if (filesystem == type) return true;
@@ -138,7 +139,9 @@ Result<std::string> Procfs::read(pid_t pid, std::string_view file, std::size_t c
     return readAt((std::to_string(pid) + "/" + std::string(file)).c_str(), cap);
 }
 
-Result<std::string> Procfs::readSelf(std::string_view file, std::size_t cap) const { return readAt(("self/" + std::string(file)).c_str(), cap); }
+Result<std::string> Procfs::readSelf(std::string_view file, std::size_t cap) const {
+    return readAt(("self/" + std::string(file)).c_str(), cap);
+}
 
 Result<ProcessStat> Procfs::stat(pid_t pid) const {
     auto text = read(pid, "stat", 8192);
@@ -148,13 +151,15 @@ Result<ProcessStat> Procfs::stat(pid_t pid) const {
 
 namespace {
 Result<std::uint64_t> inodeAt(int dir, const std::string& path) {
-    struct stat info{};
+    struct stat info {};
     if (::fstatat(dir, path.c_str(), &info, 0) != 0) return failErrno("/proc/" + path);
     return static_cast<std::uint64_t>(info.st_ino);
 }
 }  // namespace
 
-Result<std::uint64_t> Procfs::namespaceInode(pid_t pid, const char* name) const { return inodeAt(root_.get(), std::to_string(pid) + "/ns/" + name); }
+Result<std::uint64_t> Procfs::namespaceInode(pid_t pid, const char* name) const {
+    return inodeAt(root_.get(), std::to_string(pid) + "/ns/" + name);
+}
 Result<std::uint64_t> Procfs::ownNamespaceInode(const char* name) const { return inodeAt(root_.get(), std::string("self/ns/") + name); }
 
 Result<UniqueFd> Procfs::open(pid_t pid, std::string_view file, int flags) const {

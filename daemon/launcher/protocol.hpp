@@ -21,24 +21,24 @@ inline constexpr std::uint16_t kVersion = 1;
 inline constexpr std::size_t kMaxMessage = 160 * 1024;  // below the socket's default buffer
 inline constexpr std::size_t kMaxStrings = 1024;        // entries of one array
 inline constexpr std::size_t kMaxString = 64 * 1024;
-inline constexpr std::size_t kMaxFilter = 4096;  // BPF instructions
-inline constexpr std::size_t kMaxFds = 4;             // that a client may send with one message
+inline constexpr std::size_t kMaxFilter = 4096;           // BPF instructions
+inline constexpr std::size_t kMaxFds = 4;                 // that a client may send with one message
 inline constexpr std::size_t kListPage = 128;             // rows of one answer
 inline constexpr std::size_t kListPageBytes = 64 * 1024;  // a row more is at most some 20 KiB
-inline constexpr std::size_t kRunIdLength = 26;  // ULID, Crockford base 32
+inline constexpr std::size_t kRunIdLength = 26;           // ULID, Crockford base 32
 
 enum class Verb : std::uint16_t {
     Hello = 1,
-    Inspect = 2,   // fds: the target's pidfd                        -> TargetFacts
-    Start = 3,     // Plan; fds: target's pidfd, then stdio as given -> Started; fds: log (read-only), if the launcher keeps it
-    Signal = 4,    // SignalRequest
-    Stop = 5,      // StopRequest
-    Resize = 6,    // unsupported
-    Attach = 7,    // unsupported
-    List = 8,      // RunRef: runs after this id ("": from the first), as many as fit a page -> RunList; empty: no more
-    Ack = 9,       // RunRef; drops the run's estate
-    Watch = 10,    // unsupported
-    Import = 11,   // fds: the archive or folder (read-only)         -> text: digest; fds: answer.json (read-only)
+    Inspect = 2,       // fds: the target's pidfd                        -> TargetFacts
+    Start = 3,         // Plan; fds: target's pidfd, then stdio as given -> Started; fds: log (read-only), if the launcher keeps it
+    Signal = 4,        // SignalRequest
+    Stop = 5,          // StopRequest
+    Resize = 6,        // unsupported
+    Attach = 7,        // unsupported
+    List = 8,          // RunRef: runs after this id ("": from the first), as many as fit a page -> RunList; empty: no more
+    Ack = 9,           // RunRef; drops the run's estate
+    Watch = 10,        // unsupported
+    Import = 11,       // fds: the archive or folder (read-only)         -> text: digest; fds: answer.json (read-only)
     RemoveLayer = 12,  // unsupported; layers go with their last image
     Collect = 13,      // RunRef                                     -> fds: pipe that yields a tar of the artifacts
     Admit = 14,        // ImageRef; on the admit socket only, from uid 0 only
@@ -49,7 +49,16 @@ enum class Verb : std::uint16_t {
 };
 
 // Names the namespaces as bits, as manifest::Namespace does (the same numbers).
-enum NamespaceBit : std::uint32_t { kNsPid = 1, kNsNet = 2, kNsIpc = 4, kNsUts = 8, kNsUser = 16, kNsCgroup = 32, kNsTime = 64, kNsMnt = 128 };
+enum NamespaceBit : std::uint32_t {
+    kNsPid = 1,
+    kNsNet = 2,
+    kNsIpc = 4,
+    kNsUts = 8,
+    kNsUser = 16,
+    kNsCgroup = 32,
+    kNsTime = 64,
+    kNsMnt = 128
+};
 inline constexpr std::size_t kNamespaces = 8;  // index = number of the bit
 
 enum class Processes : std::uint8_t { None = 0, Observe = 1, Join = 2 };
@@ -67,11 +76,11 @@ struct Header {
 
 // Bits of HELLO's features: what the launcher's probe found at its start.
 enum Feature : std::uint64_t {
-    kFeatureObserve = 1u << 0,      // a procfs of another pid namespace (Linux 6.17): processes = "observe"
-    kFeatureLayers = 1u << 1,       // overlay layers by descriptor (Linux 6.13): every capsule's root
-    kFeatureIntoCgroup = 1u << 2,   // clone3 into a cgroup (Linux 5.7): every capsule
-    kFeatureCgroupKill = 1u << 3,   // cgroup.kill (Linux 5.14): the end of what does not end
-    kFeatureLimits = 1u << 4,       // memory, cpu and pids controllers, of either version: limits are enforced
+    kFeatureObserve = 1u << 0,     // a procfs of another pid namespace (Linux 6.17): processes = "observe"
+    kFeatureLayers = 1u << 1,      // overlay layers by descriptor (Linux 6.13): every capsule's root
+    kFeatureIntoCgroup = 1u << 2,  // clone3 into a cgroup (Linux 5.7): every capsule
+    kFeatureCgroupKill = 1u << 3,  // cgroup.kill (Linux 5.14): the end of what does not end
+    kFeatureLimits = 1u << 4,      // memory, cpu and pids controllers, of either version: limits are enforced
 };
 
 struct Hello {
@@ -98,7 +107,7 @@ struct TargetFacts {
     bool userNamespaceMapped = false;        // the target has a user namespace of its own
 };
 
-struct Limits {  // all mandatory, never 0
+struct Limits {                  // all mandatory, never 0
     std::uint64_t memory = 0;    // bytes
     std::uint32_t cpuMilli = 0;  // thousandths of a CPU
     std::uint32_t pids = 0;
@@ -134,8 +143,8 @@ struct Plan {
     std::uint64_t noFile = 0;  // RLIMIT_NOFILE; 0: the ceiling's
     Limits limits;
     std::array<Stdio, 3> stdio{Stdio::Null, Stdio::Log, Stdio::Log};
-    std::uint64_t logMax = 0;       // bytes of the log, both streams together
-    std::string artifacts;          // absolute path in the capsule; empty: none
+    std::uint64_t logMax = 0;  // bytes of the log, both streams together
+    std::string artifacts;     // absolute path in the capsule; empty: none
     std::uint64_t artifactsMax = 0;
     Storage artifactsStorage = Storage::Memory;
     std::vector<std::uint64_t> filter;  // struct sock_filter as 8 bytes each; empty is refused
@@ -161,9 +170,9 @@ struct Report {
     std::string runId;
     End end = End::NotStarted;
     std::int32_t value = 0;
-    std::string step;         // for NotStarted: the step that failed
-    std::int32_t error = 0;   // its errno
-    std::string message;      // for people; may be empty
+    std::string step;        // for NotStarted: the step that failed
+    std::int32_t error = 0;  // its errno
+    std::string message;     // for people; may be empty
     // microseconds of CLOCK_MONOTONIC
     std::uint64_t received = 0;
     std::uint64_t attached = 0;

@@ -40,7 +40,8 @@ UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers) {
     for (const auto& path : kind.mountpoints) UniqueFd(openMountpoint(root.get(), path));
     if (std::ranges::find(kind.mountpoints, std::string(kAside) + "/proc") == kind.mountpoints.end()) return root;
     const UniqueFd aside(openMountpoint(root.get(), kAside));
-    for (const char* name : kSelfLinks) static_cast<void>(::symlinkat((std::string(kAside) + "/proc/" + name).c_str(), aside.get(), name) + 1);
+    for (const char* name : kSelfLinks)
+        static_cast<void>(::symlinkat((std::string(kAside) + "/proc/" + name).c_str(), aside.get(), name) + 1);
     return root;
 }
 
@@ -51,9 +52,9 @@ int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint
     if (!context) return -1;
     const std::uint64_t nodes = std::max<std::uint64_t>(1024, (size >> 20) * kNodesPerMegabyte);
     const int fd = context.get();
-    if (kernel::setKey(fd, "size", std::to_string(size).c_str()) != 0 || kernel::setKey(fd, "nr_inodes", std::to_string(nodes).c_str()) != 0 ||
-        kernel::setKey(fd, "mode", mode) != 0 || kernel::setKey(fd, "uid", std::to_string(uid).c_str()) != 0 ||
-        kernel::setKey(fd, "gid", std::to_string(gid).c_str()) != 0)
+    if (kernel::setKey(fd, "size", std::to_string(size).c_str()) != 0 ||
+        kernel::setKey(fd, "nr_inodes", std::to_string(nodes).c_str()) != 0 || kernel::setKey(fd, "mode", mode) != 0 ||
+        kernel::setKey(fd, "uid", std::to_string(uid).c_str()) != 0 || kernel::setKey(fd, "gid", std::to_string(gid).c_str()) != 0)
         return -1;
     return kernel::createMount(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 }
@@ -85,7 +86,7 @@ UniqueFd Roots::take(const Plan& plan, std::span<const UniqueFd> layers) {
     RootKind kind{{}, plan.limits.scratch, mountpointsOf(plan)};
     Next next;
     for (const auto& layer : layers) {
-        struct stat info{};
+        struct stat info {};
         if (::fstat(layer.get(), &info) != 0) return {};
         kind.layers.emplace_back(info.st_dev, info.st_ino);
         next.layers.emplace_back(::fcntl(layer.get(), F_DUPFD_CLOEXEC, 3));

@@ -17,7 +17,7 @@ namespace recap::launcher {
 
 namespace {
 
-constexpr std::uint64_t kSettleUsec = 2000000;   // how long a killed capsule may take to be gone before the report says what is left
+constexpr std::uint64_t kSettleUsec = 2000000;  // how long a killed capsule may take to be gone before the report says what is left
 constexpr std::uint64_t kSettleRetryUsec = 2000;
 
 // "Exited with" as a shell would say it.
@@ -50,7 +50,8 @@ Result<void> Run::prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& 
     news_.reset(pair[0]);
     reportForInit.reset(pair[1]);
     ::fcntl(pair[1], F_SETFL, 0);  // the init's end blocks
-    if (!host_.loop.add(news_.get(), EPOLLIN, [this](std::uint32_t events) { onNews(events); })) return failErrno("watch the report socket");
+    if (!host_.loop.add(news_.get(), EPOLLIN, [this](std::uint32_t events) { onNews(events); }))
+        return failErrno("watch the report socket");
     auto next = given.begin();
     for (std::size_t i = 0; i < 3; ++i) {
         if (plan_.stdio[i] == Stdio::Given) payloadStdio[i] = std::move(*next++);
@@ -95,7 +96,9 @@ RunPhase Run::phase() const {
     return report_.executing != 0 ? RunPhase::Executing : RunPhase::Attached;
 }
 
-std::uint64_t Run::estateBytes() const { return (log_ ? std::min(log_->bytes(), plan_.logMax) : 0) + (artifacts_ ? plan_.artifactsMax : 0); }
+std::uint64_t Run::estateBytes() const {
+    return (log_ ? std::min(log_->bytes(), plan_.logMax) : 0) + (artifacts_ ? plan_.artifactsMax : 0);
+}
 
 void Run::publish(RunPhase phase) { host_.publish({phase, report_}); }
 
@@ -120,7 +123,8 @@ void Run::take(Message message) {
         case InitNews::Attached:
             report_.attached = news.time;
             if (!message.fds.empty()) artifacts_ = std::move(message.fds[0]);
-            for (; !text.empty(); text.remove_prefix(std::min(text.find('\0') + 1, text.size()))) report_.omittedMounts.emplace_back(text.substr(0, text.find('\0')));
+            for (; !text.empty(); text.remove_prefix(std::min(text.find('\0') + 1, text.size())))
+                report_.omittedMounts.emplace_back(text.substr(0, text.find('\0')));
             return publish(RunPhase::Attached);
         case InitNews::Executing:
             report_.executing = news.time;

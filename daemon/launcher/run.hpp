@@ -22,8 +22,8 @@ struct RunHost {
     const Procfs& procfs;
     const CgroupTree& cgroups;
     OwnMounts ownMounts;
-    std::function<void(const RunEvent&)> publish;                // attached, executing, finished
-    std::function<void(const std::string& runId)> ended;         // once, after the Finished event
+    std::function<void(const RunEvent&)> publish;         // attached, executing, finished
+    std::function<void(const std::string& runId)> ended;  // once, after the Finished event
 };
 
 class Run {
@@ -35,11 +35,11 @@ public:
 
     // Before the worker is asked: the sockets and pipes. `given`: the caller's descriptors, in order of number.
     Result<void> prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& payloadStdio, UniqueFd& reportForInit);
-    void spawned(UniqueFd initPidfd);                             // the worker's answer
+    void spawned(UniqueFd initPidfd);  // the worker's answer
     void notSpawned(std::string step, int error);
     Result<void> signal(int number);
     void stop(std::uint64_t graceUsec) { end(End::Stopped, graceUsec); }
-    void kill(End why);                                           // at once
+    void kill(End why);  // at once
 
     bool finished() const { return finished_; }
     const Plan& plan() const { return plan_; }

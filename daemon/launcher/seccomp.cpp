@@ -23,6 +23,7 @@ namespace {
 // What no payload may ever do: change the kernel, its mounts or its namespaces, reach files by handle, or use interfaces whose
 // reach cannot be bounded here. The rest is left to the plan's filter, to capabilities and to namespaces.
 constexpr int kOpenTreeAttr = 467;  // since Linux 6.15; Debian 12's headers do not know it
+// clang-format off
 constexpr std::array kForbidden{
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_create_module, SYS_kexec_load, SYS_kexec_file_load, SYS_reboot,
     SYS_swapon, SYS_swapoff, SYS_iopl, SYS_ioperm, SYS_acct, SYS_quotactl, SYS_quotactl_fd, SYS_nfsservctl, SYS_uselib,
@@ -31,6 +32,7 @@ constexpr std::array kForbidden{
     SYS_setns, SYS_unshare, SYS_open_by_handle_at, SYS_bpf, SYS_userfaultfd, SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register,
     SYS_add_key, SYS_request_key, SYS_keyctl, SYS_lookup_dcookie, SYS_vhangup,
 };
+// clang-format on
 
 constexpr sock_filter statement(unsigned code, std::uint32_t value) { return {static_cast<std::uint16_t>(code), 0, 0, value}; }
 constexpr sock_filter jump(unsigned code, std::uint32_t value, unsigned yes, unsigned no) {
@@ -152,7 +154,8 @@ Result<std::vector<sock_filter>> readFilter(std::span<const std::uint64_t> wire)
 }
 
 int loadFilter(const std::vector<sock_filter>& filter) {
-    const sock_fprog program{static_cast<unsigned short>(filter.size()), const_cast<sock_filter*>(filter.data())};  // NOLINT: the kernel reads
+    const sock_fprog program{static_cast<unsigned short>(filter.size()),
+                             const_cast<sock_filter*>(filter.data())};  // NOLINT: the kernel reads
     return static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program));
 }
 

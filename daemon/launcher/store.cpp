@@ -71,7 +71,7 @@ std::vector<std::string> entries(int dir) {
 void removeTree(int dir, const char* name, dev_t device) {
     if (::unlinkat(dir, name, 0) == 0) return;
     UniqueFd sub(::openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    struct stat info{};
+    struct stat info {};
     if (!sub || ::fstat(sub.get(), &info) != 0 || info.st_dev != device) return;
     for (const auto& entry : entries(sub.get())) removeTree(sub.get(), entry.c_str(), device);
     ::unlinkat(dir, name, AT_REMOVEDIR);
@@ -93,7 +93,8 @@ Result<ImageRecord> decodeRecord(std::string_view bytes) {
     if (bytes.size() < 48 || bytes.substr(0, 4) != std::string_view(kRecordMagic, 4) || getNumber(bytes, 4) != kImageRecordVersion)
         return fail(Errc::InvalidArgument, "not an image record");
     const std::uint32_t count = getNumber(bytes, 12);
-    if (count == 0 || count > kMaxLayers || bytes.size() != 48 + 32 * std::size_t{count}) return fail(Errc::InvalidArgument, "malformed image record");
+    if (count == 0 || count > kMaxLayers || bytes.size() != 48 + 32 * std::size_t{count})
+        return fail(Errc::InvalidArgument, "malformed image record");
     ImageRecord record{getDigest(bytes, 16), getNumber(bytes, 8), {}};
     for (std::size_t i = 0; i < count; ++i) record.layers.push_back(getDigest(bytes, 48 + 32 * i));
     return record;
@@ -103,7 +104,7 @@ Result<Store> Store::open(const std::string& path) {
     Store store;
     store.root_.reset(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!store.root_) return failErrno("open store " + path);
-    struct stat info{};
+    struct stat info {};
     if (::fstat(store.root_.get(), &info) != 0 || info.st_uid != 0 || (info.st_mode & 077) != 0)
         return fail(Errc::Denied, "store " + path + " must be owned by root with mode 0700");
     const std::pair<const char*, UniqueFd*> folders[] = {
@@ -129,8 +130,11 @@ Result<void> Store::check(const std::string& digest, const std::vector<std::stri
     auto found = record(digest);
     if (!found) return forward(std::move(found));
     if (::faccessat(admitted_.get(), digest.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0)
-        return fail(Errc::NotAdmitted, "image sha256:" + digest + " is imported but not admitted; root admits it with recap-admit sha256:" + digest);
-    if (found->machine != EM_X86_64) return fail(Errc::NotSupported, "image sha256:" + digest + " is for another architecture (ELF machine " + std::to_string(found->machine) + ")");
+        return fail(Errc::NotAdmitted,
+                    "image sha256:" + digest + " is imported but not admitted; root admits it with recap-admit sha256:" + digest);
+    if (found->machine != EM_X86_64)
+        return fail(Errc::NotSupported,
+                    "image sha256:" + digest + " is for another architecture (ELF machine " + std::to_string(found->machine) + ")");
     if (found->layers != layers) return fail(Errc::Denied, "the plan's layers are not those of image sha256:" + digest);
     return {};
 }
@@ -190,7 +194,8 @@ Result<std::string> Store::adopt(const std::string& name) const {
         if (errno != EEXIST) return failErrno("record image sha256:" + image->digest);
         const auto known = record(image->digest);
         if (!known || known->layers != image->layers || known->machine != image->machine)
-            return fail(Errc::Denied, "recap-unpack says that image sha256:" + image->digest + " is another one than is known by this digest");
+            return fail(Errc::Denied,
+                        "recap-unpack says that image sha256:" + image->digest + " is another one than is known by this digest");
     }
     if (::fsync(images_.get()) != 0) return failErrno("record image sha256:" + image->digest);
     return image->digest;
@@ -212,7 +217,7 @@ Result<std::string> Store::retire(const std::string& digest) const {
 }
 
 void Store::removeIncoming(int incoming, const std::string& name) {
-    struct stat info{};
+    struct stat info {};
     if (::fstat(incoming, &info) == 0) removeTree(incoming, name.c_str(), info.st_dev);
 }
 

@@ -21,13 +21,20 @@ constexpr std::size_t kMaxWaiting = 8 << 20;  // bytes of replies and events tha
 Supervisor::Supervisor(SupervisorSetup setup)
     : setup_(std::move(setup)),
       journal_(setup_.journalSocket),
-      runHost_{loop_, setup_.procfs, setup_.cgroups, {}, [this](const RunEvent& event) { publish(event); }, [this](const std::string& id) { onEnded(id); }},
+      runHost_{loop_,
+               setup_.procfs,
+               setup_.cgroups,
+               {},
+               [this](const RunEvent& event) { publish(event); },
+               [this](const std::string& id) { onEnded(id); }},
       workers_(loop_, setup_.prepared, setup_.store, [this](SpawnResult result) {
           const auto found = runs_.find(result.runId);
           if (found == runs_.end()) return;
           recordRun(Priority::Info, kMessageStart, "START", found->second->plan(), {});  // now: the worker does not wait for the journal
-          if (result.step.empty()) found->second->spawned(std::move(result.pidfd));
-          else found->second->notSpawned(std::move(result.step), result.error);
+          if (result.step.empty())
+              found->second->spawned(std::move(result.pidfd));
+          else
+              found->second->notSpawned(std::move(result.step), result.error);
       }) {
     setup_.prepared.procfs = &setup_.procfs;
 }
@@ -47,14 +54,16 @@ Result<void> Supervisor::start(unsigned workers) {
     for (const auto& folder : setup_.store.incoming()) discard(folder);
     const std::string removed = std::to_string(swept.removed), left = std::to_string(swept.left.size());
     if (swept.removed + swept.left.size() != 0)
-        journal_.write(Priority::Warning, kMessageSweep, "swept " + removed + " cgroups that an earlier launcher left; " + left + " would not go yet",
+        journal_.write(Priority::Warning, kMessageSweep,
+                       "swept " + removed + " cgroups that an earlier launcher left; " + left + " would not go yet",
                        {{"RECAP_SWEPT", removed}, {"RECAP_LEFT", left}});
     return workers_.start(workers);
 }
 
 Result<void> Supervisor::listen(UniqueFd socket, bool admitSocket) {
     const int fd = socket.get();
-    if (!loop_.add(fd, EPOLLIN, [this, fd, admitSocket](std::uint32_t) { onConnect(fd, admitSocket); })) return failErrno("watch the listening socket");
+    if (!loop_.add(fd, EPOLLIN, [this, fd, admitSocket](std::uint32_t) { onConnect(fd, admitSocket); }))
+        return failErrno("watch the listening socket");
     listeners_.push_back(std::move(socket));
     return {};
 }
@@ -68,7 +77,8 @@ void Supervisor::onConnect(int listener, bool admitSocket) {
     const std::uint32_t wanted = admitSocket ? 0 : setup_.peerUid;
     const auto same = std::ranges::count_if(clients_, [&](const auto& one) { return one.second.admit == admitSocket; });
     if (!known || peer.uid != wanted || static_cast<std::size_t>(same) >= kMaxClients) {
-        journal_.refused("refused a connection of uid " + std::to_string(peer.uid), {{"RECAP_UID", std::to_string(peer.uid)}}, monotonicUsec());
+        journal_.refused("refused a connection of uid " + std::to_string(peer.uid), {{"RECAP_UID", std::to_string(peer.uid)}},
+                         monotonicUsec());
         return;
     }
     const int fd = socket.get();
@@ -124,7 +134,9 @@ void Supervisor::handle(Request request) {
         case Verb::Admit: return admitImage(std::move(request));
         case Verb::RemoveImage: return removeImage(std::move(request));
         case Verb::Images: return listImages(std::move(request));
-        default: return refuse(request, {Errc::NotSupported, "verb " + std::to_string(static_cast<unsigned>(request.header.verb)) + " is not supported by this version"});
+        default:
+            return refuse(request, {Errc::NotSupported, "verb " + std::to_string(static_cast<unsigned>(request.header.verb)) +
+                                                            " is not supported by this version"});
     }
 }
 
@@ -166,7 +178,9 @@ void Supervisor::answer(const Request& request, std::string bytes, std::vector<U
     if (found != clients_.end() && found->second.id == request.clientId) send(request.client, std::move(bytes), std::move(fds));
 }
 
-void Supervisor::refuse(const Request& request, const Error& error) { answer(request, encodeFailure(request.header.verb, request.header.sequence, error)); }
+void Supervisor::refuse(const Request& request, const Error& error) {
+    answer(request, encodeFailure(request.header.verb, request.header.sequence, error));
+}
 
 void Supervisor::publish(const RunEvent& event) {
     std::vector<int> sockets;

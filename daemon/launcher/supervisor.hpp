@@ -102,7 +102,8 @@ private:
     Result<Run*> find(const std::string& runId);
     void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
     void onEnded(const std::string& runId);
-    std::map<std::string, std::unique_ptr<Run>>::iterator forget(std::map<std::string, std::unique_ptr<Run>>::iterator run, std::string_view why);
+    std::map<std::string, std::unique_ptr<Run>>::iterator forget(std::map<std::string, std::unique_ptr<Run>>::iterator run,
+                                                                 std::string_view why);
     void boundEstate();
     void keepLeft(const std::string& runId, UniqueFd init);
     void retryLeft();

@@ -15,7 +15,7 @@ namespace recap::launcher {
 
 namespace {
 
-constexpr std::size_t kMaxOutput = 4096;    // of what is kept
+constexpr std::size_t kMaxOutput = 4096;     // of what is kept
 constexpr std::size_t kMaxSaid = 64 * 1024;  // a task that says more is ended
 
 struct Task {
@@ -83,7 +83,8 @@ Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::function<
 int executeHelper(const std::string& program, const std::string& argument, int in, int out, int three) {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     // Out of the way first: a source may be one of the places.
-    const int sources[] = {::fcntl(in < 0 ? null : in, F_DUPFD, 10), ::fcntl(out < 0 ? null : out, F_DUPFD, 10), ::fcntl(three < 0 ? null : three, F_DUPFD, 10)};
+    const int sources[] = {::fcntl(in < 0 ? null : in, F_DUPFD, 10), ::fcntl(out < 0 ? null : out, F_DUPFD, 10),
+                           ::fcntl(three < 0 ? null : three, F_DUPFD, 10)};
     ::dup2(sources[0], 0);
     ::dup2(sources[1], 1);
     ::dup2(sources[2], 3);

@@ -18,7 +18,7 @@ namespace recap::launcher {
 namespace {
 
 constexpr std::uint64_t kCollectTimeoutUsec = 600ull * 1000000;
-constexpr unsigned kMaxCollects = 8;  // at once
+constexpr unsigned kMaxCollects = 8;               // at once
 constexpr std::uint64_t kFirstRetryUsec = 250000;  // for what a capsule left; doubled up to
 constexpr std::uint64_t kLastRetryUsec = 60000000;
 
@@ -31,8 +31,9 @@ UniqueFd reopenReadOnly(const Procfs& procfs, int fd) {
 bool becomeCapsuleUser(const Plan& plan) {
     cap_t none = ::cap_init();
     return ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0) == 0 && ::setgroups(0, nullptr) == 0 &&
-           ::setresgid(plan.gid, plan.gid, plan.gid) == 0 && ::setresuid(plan.uid, plan.uid, plan.uid) == 0 && kernel::hasIdentity(plan.uid, plan.gid) && ::cap_set_proc(none) == 0 &&
-           ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;  // a new identity loses it
+           ::setresgid(plan.gid, plan.gid, plan.gid) == 0 && ::setresuid(plan.uid, plan.uid, plan.uid) == 0 &&
+           kernel::hasIdentity(plan.uid, plan.gid) && ::cap_set_proc(none) == 0 && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0;  // a new identity loses it
 }
 
 }  // namespace
@@ -56,12 +57,17 @@ Result<Run*> Supervisor::find(const std::string& runId) {
     return found->second.get();
 }
 
-void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail) {
+void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan,
+                           std::string_view detail) {
     std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
     if (!detail.empty()) message += ": " + std::string(detail);
     const std::string uid = std::to_string(plan.callerUid);
-    const std::initializer_list<Journal::Field> fields{{"RECAP_RUN_ID", plan.runId}, {"RECAP_CAPSULE", plan.capsule}, {"RECAP_TARGET", plan.target},
-                                                       {"RECAP_IMAGE_DIGEST", plan.imageDigest}, {"RECAP_UID", uid}, {"RECAP_RECORD", what}};
+    const std::initializer_list<Journal::Field> fields{{"RECAP_RUN_ID", plan.runId},
+                                                       {"RECAP_CAPSULE", plan.capsule},
+                                                       {"RECAP_TARGET", plan.target},
+                                                       {"RECAP_IMAGE_DIGEST", plan.imageDigest},
+                                                       {"RECAP_UID", uid},
+                                                       {"RECAP_RECORD", what}};
     if (messageId == kMessageRefused) return journal_.refused(message, fields, monotonicUsec());
     journal_.write(priority, messageId, message, fields);
 }
@@ -72,20 +78,23 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     if (!plan) return plan;
     if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
     const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given));
-    if (request.message.fds.size() != 1 + expected) return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
+    if (request.message.fds.size() != 1 + expected)
+        return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
     given = std::move(request.message.fds);
     for (std::size_t i = 0, next = 1; i < 3; ++i)
         if (plan->stdio[i] == Stdio::Given)
             if (auto checked = checkStdio(given[next++].get(), static_cast<int>(i), *plan); !checked) return forward(std::move(checked));
     auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
     if (!facts) return forward(std::move(facts));
-    if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix())) return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
+    if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix()))
+        return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
     if (auto checked = checkTarget(*plan, *facts, setup_.host); !checked) return forward(std::move(checked));
     if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
     if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
     if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
     if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
-    if (alive_ >= setup_.ceiling.maxRuns) return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(alive_) + " of " + std::to_string(setup_.ceiling.maxRuns) +
+    if (alive_ >= setup_.ceiling.maxRuns)
+        return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(alive_) + " of " + std::to_string(setup_.ceiling.maxRuns) +
                                              " capsules are alive; try again when one has ended");
     if (auto enforceable = setup_.cgroups.checkLimits(setup_.ceiling.limits); !enforceable) return forward(std::move(enforceable));
     if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
@@ -123,7 +132,8 @@ void Supervisor::startRun(Request request) {
     if (!plan) {
         auto asked = decode<Plan>(request.message.bytes);
         Plan shown = asked ? std::move(*asked) : Plan{};
-        for (std::string* text : {&shown.runId, &shown.capsule, &shown.target, &shown.imageDigest}) text->resize(std::min<std::size_t>(text->size(), 512));
+        for (std::string* text : {&shown.runId, &shown.capsule, &shown.target, &shown.imageDigest})
+            text->resize(std::min<std::size_t>(text->size(), 512));
         recordRun(Priority::Warning, kMessageRefused, "REFUSED", shown, plan.error().message.substr(0, 4096));
         return refuse(request, plan.error());
     }
@@ -190,7 +200,8 @@ void Supervisor::onEnded(const std::string& runId) {
     std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
     if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;
     recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "END", found->second->plan(), detail);
-    estateTimers_[runId] = loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] { forget(runs_.find(runId), "past estate-keep"); });
+    estateTimers_[runId] =
+        loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] { forget(runs_.find(runId), "past estate-keep"); });
     UniqueFd init = found->second->takeInit();
     if (init || setup_.cgroups.exists(runId)) keepLeft(runId, std::move(init));
     boundEstate();
@@ -198,7 +209,8 @@ void Supervisor::onEnded(const std::string& runId) {
 }
 
 // A finished run with its estate; `why` where it is dropped before recapd has acknowledged it.
-std::map<std::string, std::unique_ptr<Run>>::iterator Supervisor::forget(std::map<std::string, std::unique_ptr<Run>>::iterator run, std::string_view why) {
+std::map<std::string, std::unique_ptr<Run>>::iterator Supervisor::forget(std::map<std::string, std::unique_ptr<Run>>::iterator run,
+                                                                         std::string_view why) {
     if (run == runs_.end()) return run;
     if (!why.empty()) recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", run->second->plan(), why);
     if (auto timer = estateTimers_.extract(run->first); !timer.empty()) loop_.cancel(timer.mapped());
@@ -216,7 +228,8 @@ void Supervisor::retryLeft() {
     for (auto at = left_.begin(); at != left_.end();) {
         auto& [id, init] = *at;
         siginfo_t info{};
-        if (init && ::waitid(P_PIDFD, static_cast<id_t>(init.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) init.reset();
+        if (init && ::waitid(P_PIDFD, static_cast<id_t>(init.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0)
+            init.reset();
         if (!setup_.cgroups.removeLate(id) || init) {
             ++at;
             continue;
@@ -244,7 +257,8 @@ void Supervisor::boundEstate() {
     };
     if (!over()) return;
     loop_.at(monotonicUsec(), [this, over] {
-        for (auto at = runs_.begin(); at != runs_.end() && over();) at = at->second->finished() ? forget(at, "over estate-max") : std::next(at);
+        for (auto at = runs_.begin(); at != runs_.end() && over();)
+            at = at->second->finished() ? forget(at, "over estate-max") : std::next(at);
     });
 }
 
@@ -255,7 +269,9 @@ void Supervisor::collect(Request request) {
     if (!run) return refuse(request, run.error());
     if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
     if ((*run)->artifactsFd() < 0) return refuse(request, {Errc::NotFound, "run " + body->runId + " has no artifacts"});
-    if (collects_ >= kMaxCollects) return refuse(request, {Errc::Busy, std::to_string(collects_) + " runs' artifacts are being collected; try again when one is done"});
+    if (collects_ >= kMaxCollects)
+        return refuse(request,
+                      {Errc::Busy, std::to_string(collects_) + " runs' artifacts are being collected; try again when one is done"});
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return refuse(request, {Errc::Io, "pipe"});
     UniqueFd read(ends[0]);
@@ -263,16 +279,21 @@ void Supervisor::collect(Request request) {
     const Plan& plan = (*run)->plan();
     const int artifacts = (*run)->artifactsFd();
     const std::string program = setup_.helpers + "/recap-collect";
-    auto started = runTask(loop_, kCollectTimeoutUsec, [&] {
-        const int folder = ::openat(artifacts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (folder < 0 || !becomeCapsuleUser(plan)) return 126;
-        return executeHelper(program, std::to_string(plan.artifactsMax), -1, write.get(), folder);
-    }, [this, id = body->runId](TaskResult result) {
-        --collects_;
-        constexpr int kIncomplete = 3 << 8;  // a valid tar, with something left out and named
-        if (!result.ok())
-            journal_.write(Priority::Warning, kMessageEnd, "collecting the artifacts of run " + id + (result.status == kIncomplete ? " left out: " : " failed: ") + result.output);
-    });
+    auto started = runTask(
+        loop_, kCollectTimeoutUsec,
+        [&] {
+            const int folder = ::openat(artifacts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            if (folder < 0 || !becomeCapsuleUser(plan)) return 126;
+            return executeHelper(program, std::to_string(plan.artifactsMax), -1, write.get(), folder);
+        },
+        [this, id = body->runId](TaskResult result) {
+            --collects_;
+            constexpr int kIncomplete = 3 << 8;  // a valid tar, with something left out and named
+            if (!result.ok())
+                journal_.write(
+                    Priority::Warning, kMessageEnd,
+                    "collecting the artifacts of run " + id + (result.status == kIncomplete ? " left out: " : " failed: ") + result.output);
+        });
     if (!started) return refuse(request, started.error());
     ++collects_;
     std::vector<UniqueFd> fds;
@@ -285,7 +306,8 @@ void Supervisor::openLog(Request request) {
     if (!body) return refuse(request, body.error());
     auto run = find(body->runId);
     if (!run) return refuse(request, run.error());
-    if ((*run)->logFd() < 0) return refuse(request, {Errc::NotFound, "run " + body->runId + " has no log here: its caller gave descriptors"});
+    if ((*run)->logFd() < 0)
+        return refuse(request, {Errc::NotFound, "run " + body->runId + " has no log here: its caller gave descriptors"});
     std::vector<UniqueFd> fds;
     fds.push_back(reopenReadOnly(setup_.procfs, (*run)->logFd()));
     reply(request, Empty{}, std::move(fds));

@@ -101,7 +101,8 @@ Result<std::vector<MountLine>> shownMounts(const Attach& attach) {
 void note(std::vector<std::string>& omitted, const MountLine& mount) {
     constexpr std::size_t kMostBytes = 256;
     if (mount.type == "proc") return;
-    if (omitted.size() < kMostNoted) return omitted.push_back((mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7))).substr(0, kMostBytes));
+    if (omitted.size() < kMostNoted)
+        return omitted.push_back((mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7))).substr(0, kMostBytes));
     if (omitted.size() == kMostNoted) omitted.emplace_back("and more");
 }
 
@@ -137,7 +138,7 @@ int omitForeign(Attach& attach) {
 int openExecutable(Attach& attach) {
     UniqueFd file(kernel::openat2(attach.root.get(), attach.plan.executable.c_str() + 1, O_RDONLY | O_NONBLOCK | O_NOCTTY, kInRoot));
     if (!file) return -1;
-    struct stat info{};
+    struct stat info {};
     Elf64_Ehdr head{};
     if (::fstat(file.get(), &info) != 0) return -1;
     errno = ENOEXEC;  // scripts too: an interpreter line would name another file (threat T4)

@@ -28,7 +28,8 @@ int mountTargetProc(Attach& attach, pid_t pid) {
     UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
     if (!pidNamespace || !context) return -1;
     if (kernel::setFd(context.get(), "pidns", pidNamespace->get()) != 0) return -1;
-    attach.proc.reset(kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW));
+    attach.proc.reset(kernel::createMount(
+        context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW));
     return attach.proc ? 0 : -1;
 }
 
@@ -134,7 +135,8 @@ void answer(int socket, const std::string& runId, const Spawned& spawned) {
 }  // namespace
 
 void keepOnly(int socket, const Prepared& prepared, const Store& store) {
-    std::vector<int> kept{socket, prepared.procfs->fd(), prepared.seed.get(), prepared.ownMounts.get(), prepared.device.get(), store.layersFd()};
+    std::vector<int> kept{socket,          prepared.procfs->fd(), prepared.seed.get(), prepared.ownMounts.get(), prepared.device.get(),
+                          store.layersFd()};
     std::ranges::sort(kept);
     unsigned from = 3;
     for (int fd : kept) {

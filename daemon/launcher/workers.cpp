@@ -50,7 +50,8 @@ Result<void> Workers::startOne(Worker& worker) {
         keepOnly(socket, prepared_, store_);
         runWorker(socket, prepared_, store_);
     }
-    if (!loop_.add(worker.socket.get(), EPOLLIN, [this, &worker](std::uint32_t) { onReady(worker); })) return failErrno("watch a spawn worker");
+    if (!loop_.add(worker.socket.get(), EPOLLIN, [this, &worker](std::uint32_t) { onReady(worker); }))
+        return failErrno("watch a spawn worker");
     return {};
 }
 

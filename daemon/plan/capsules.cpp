@@ -33,9 +33,7 @@ CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
     return info;
 }
 
-bool isThere(const std::filesystem::path& path) {
-    return ::access(path.c_str(), F_OK) == 0;
-}
+bool isThere(const std::filesystem::path& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
 
@@ -45,9 +43,7 @@ CapsuleFiles::CapsuleFiles(const Folders& folders, const PolicyFiles& policies, 
                 std::filesystem::path(folders.config) / "capsules"};
 }
 
-std::filesystem::path CapsuleFiles::installed(std::string_view name) const {
-    return state_ / (std::string(name) + ".toml");
-}
+std::filesystem::path CapsuleFiles::installed(std::string_view name) const { return state_ / (std::string(name) + ".toml"); }
 
 CapsuleFiles::Entry CapsuleFiles::read(const std::string& name, const std::filesystem::path& path) const {
     Entry entry;

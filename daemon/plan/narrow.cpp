@@ -6,14 +6,10 @@
 namespace recap::plan {
 namespace {
 
-bool isWithin(View inner, View outer) {
-    return inner == outer || inner == View::None || (inner == View::ReadOnly && outer != View::None);
-}
+bool isWithin(View inner, View outer) { return inner == outer || inner == View::None || (inner == View::ReadOnly && outer != View::None); }
 
 // "kill" lets nothing through and stops at once, "errno" lets nothing through, "log" lets all through.
-int width(OnViolation action) {
-    return action == OnViolation::Kill ? 0 : action == OnViolation::Errno ? 1 : 2;
-}
+int width(OnViolation action) { return action == OnViolation::Kill ? 0 : action == OnViolation::Errno ? 1 : 2; }
 
 bool isWithin(const Limits& inner, const Limits& outer) {
     return inner.memory <= outer.memory && inner.cpuMilli <= outer.cpuMilli && inner.pids <= outer.pids && inner.scratch <= outer.scratch &&

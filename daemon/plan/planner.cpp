@@ -119,8 +119,6 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     return plan;
 }
 
-std::vector<std::string> CapsulePlanner::describe(const RunPlan& plan) const {
-    return plan::describe(plan);
-}
+std::vector<std::string> CapsulePlanner::describe(const RunPlan& plan) const { return plan::describe(plan); }
 
 }  // namespace recap::plan

@@ -27,12 +27,9 @@ using Context = std::unique_ptr<void, decltype(&seccomp_release)>;
 
 std::uint32_t action(OnViolation onViolation) {
     switch (onViolation) {
-        case OnViolation::Kill:
-            return SCMP_ACT_KILL_PROCESS;
-        case OnViolation::Log:
-            return SCMP_ACT_LOG;
-        case OnViolation::Errno:
-            break;
+        case OnViolation::Kill: return SCMP_ACT_KILL_PROCESS;
+        case OnViolation::Log: return SCMP_ACT_LOG;
+        case OnViolation::Errno: break;
     }
     return SCMP_ACT_ERRNO(EPERM);
 }

@@ -41,9 +41,7 @@ std::optional<Text> readIn(int dir, const char* file) {
     return read;
 }
 
-json parse(const std::string& text) {
-    return json::parse(text, nullptr, false);
-}
+json parse(const std::string& text) { return json::parse(text, nullptr, false); }
 
 std::string textAt(const json& object, const char* key) {
     const auto found = object.find(key);

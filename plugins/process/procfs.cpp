@@ -21,9 +21,7 @@ constexpr std::size_t kMaxFile = 256 * 1024;
 constexpr std::uint64_t kKernelThreadFlag = 0x00200000;  // PF_KTHREAD, field 9 of proc(5) stat
 constexpr std::array kLinks{"ipc", "uts", "cgroup"};
 
-std::string pathOf(pid_t pid, const char* file) {
-    return "/proc/" + std::to_string(pid) + "/" + file;
-}
+std::string pathOf(pid_t pid, const char* file) { return "/proc/" + std::to_string(pid) + "/" + file; }
 
 std::string readAll(const std::string& path) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));

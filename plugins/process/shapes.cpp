@@ -12,9 +12,7 @@ constexpr std::size_t kIdLength = 64;
 bool isHex(std::string_view text) {
     return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
-bool isId(std::string_view text) {
-    return text.size() == kIdLength && isHex(text);
-}
+bool isId(std::string_view text) { return text.size() == kIdLength && isHex(text); }
 
 struct Prefix {
     std::string_view text;

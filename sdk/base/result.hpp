@@ -40,10 +40,9 @@ inline constexpr Errc kLastErrc = Errc::NotExecutable;
 
 // "InvalidArgument" for Errc::InvalidArgument: the last part of the D-Bus error name, and what --json prints.
 constexpr std::string_view name(Errc code) {
-    constexpr std::string_view names[] = {"None",         "InvalidArgument", "NotFound", "Ambiguous",     "AlreadyExists", "AccessDenied",
-                                          "Denied",       "NotAdmitted",     "NotSupported", "Unavailable", "Busy",        "LimitExceeded",
-                                          "TargetGone",   "Timeout",         "Io",       "Internal",
-                                          "NoCommand",    "NotExecutable"};
+    constexpr std::string_view names[] = {"None",       "InvalidArgument", "NotFound",     "Ambiguous",   "AlreadyExists", "AccessDenied",
+                                          "Denied",     "NotAdmitted",     "NotSupported", "Unavailable", "Busy",          "LimitExceeded",
+                                          "TargetGone", "Timeout",         "Io",           "Internal",    "NoCommand",     "NotExecutable"};
     const auto index = static_cast<std::size_t>(code);
     return index < std::size(names) ? names[index] : "Internal";
 }
@@ -60,7 +59,9 @@ template <class T>
 using Result = tl::expected<T, Error>;
 
 // Making an error is never inlined: it is done in hundreds of places, and seldom.
-[[gnu::noinline]] inline tl::unexpected<Error> fail(Errc code, std::string message) { return tl::unexpected<Error>(Error{code, std::move(message)}); }
+[[gnu::noinline]] inline tl::unexpected<Error> fail(Errc code, std::string message) {
+    return tl::unexpected<Error>(Error{code, std::move(message)});
+}
 
 // For a failed system call: "open /a/b: No such file or directory".
 [[gnu::noinline]] inline tl::unexpected<Error> failErrno(std::string_view what, int error = errno) {

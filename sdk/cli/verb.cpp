@@ -14,9 +14,7 @@ Verb::Verb(const std::string& name, const std::string& says) : top_(std::make_un
     app_->set_version_flag("--version", name + " " RECAP_VERSION, "Print the version");
     app_->fallthrough();
 }
-Verb::Verb(CLI::App& app, std::function<int()> act) : app_(&app), act_(std::move(act)) {
-    app_->fallthrough();
-}
+Verb::Verb(CLI::App& app, std::function<int()> act) : app_(&app), act_(std::move(act)) { app_->fallthrough(); }
 Verb::~Verb() = default;
 
 Verb& Verb::flag(const std::string& names, bool& to, const std::string& says) {

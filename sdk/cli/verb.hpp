@@ -33,7 +33,7 @@ public:
     Verb& list(const std::string& names, Strings& to, const std::string& says);
 
     Verb& operand(const std::string& name, std::string& to, const std::string& says);
-    Verb& operands(const std::string& name, Strings& to, const std::string& says);  // one or more
+    Verb& operands(const std::string& name, Strings& to, const std::string& says);             // one or more
     Verb& optionalOperand(const std::string& name, std::string* to, const std::string& says);  // null: nobody wants to know
 
     Verb& footer(const std::string& says);  // below the help

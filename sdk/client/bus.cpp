@@ -77,9 +77,7 @@ bool exchange(DBusConnection* connection, const auto& done) {
     return true;
 }
 
-MessagePtr hello() {
-    return MessagePtr(dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "Hello"));
-}
+MessagePtr hello() { return MessagePtr(dbus_message_new_method_call(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "Hello")); }
 
 }  // namespace
 

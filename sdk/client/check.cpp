@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::size_t kQuoted = 64;  // bytes of a value that an error repeats
 
-std::string quoted(const std::string& text) {
-    return "'" + (text.size() > kQuoted ? text.substr(0, kQuoted) + "…" : text) + "'";
-}
+std::string quoted(const std::string& text) { return "'" + (text.size() > kQuoted ? text.substr(0, kQuoted) + "…" : text) + "'"; }
 
 Result<void> checkAt(const Dict& dict, std::size_t& size, int depth);
 
@@ -47,9 +45,7 @@ Result<void> checkAt(const Dict& dict, std::size_t& size, int depth) {
 
 }  // namespace
 
-Result<void> check(const Dict& dict, std::size_t& size) {
-    return checkAt(dict, size, 0);
-}
+Result<void> check(const Dict& dict, std::size_t& size) { return checkAt(dict, size, 0); }
 
 Result<void> check(const Strings& strings, std::size_t& size) {
     for (const auto& text : strings)

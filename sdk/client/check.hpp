@@ -19,11 +19,7 @@ Result<void> check(const Dict& dict, std::size_t& size);
 Result<void> check(const Strings& strings, std::size_t& size);
 Result<void> check(const std::string& text, std::size_t& size);
 Result<void> check(BorrowedFd fd, std::size_t& size);
-inline Result<void> check(std::uint32_t, std::size_t&) {
-    return {};
-}
-inline Result<void> check(std::uint64_t, std::size_t&) {
-    return {};
-}
+inline Result<void> check(std::uint32_t, std::size_t&) { return {}; }
+inline Result<void> check(std::uint64_t, std::size_t&) { return {}; }
 
 }  // namespace recap::client

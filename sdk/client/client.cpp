@@ -41,9 +41,7 @@ Result<Client> Client::connect() {
     return Client(std::make_unique<Private>(std::move(*bus)));
 }
 
-void Client::setInteractive(bool interactive) {
-    d_->interactive = interactive;
-}
+void Client::setInteractive(bool interactive) { d_->interactive = interactive; }
 
 Result<std::string> Client::runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options) {
     Dict all = options;
@@ -57,27 +55,13 @@ Result<Dict> Client::plan(const std::string& capsule, const std::string& target,
     return take<Dict>(d_->bus.call(d_->manager("Plan", kAskTimeout), capsule, target, args, all));
 }
 
-Result<Rows> Client::targets(const Dict& filter) {
-    return take<Rows>(d_->bus.call(d_->manager("ListTargets"), filter, Dict{}));
-}
-Result<Rows> Client::capsules() {
-    return take<Rows>(d_->bus.call(d_->manager("ListCapsules"), Dict{}));
-}
-Result<Rows> Client::images() {
-    return take<Rows>(d_->bus.call(d_->manager("ListImages"), Dict{}));
-}
-Result<Rows> Client::backends() {
-    return take<Rows>(d_->bus.call(d_->manager("ListBackends"), Dict{}));
-}
-Result<Rows> Client::policies() {
-    return take<Rows>(d_->bus.call(d_->manager("ListPolicies"), Dict{}));
-}
-Result<Rows> Client::schedule() {
-    return take<Rows>(d_->bus.call(d_->manager("ListSchedule"), Dict{}));
-}
-Result<Rows> Client::doctor() {
-    return take<Rows>(d_->bus.call(d_->manager("Doctor"), Dict{}));
-}
+Result<Rows> Client::targets(const Dict& filter) { return take<Rows>(d_->bus.call(d_->manager("ListTargets"), filter, Dict{})); }
+Result<Rows> Client::capsules() { return take<Rows>(d_->bus.call(d_->manager("ListCapsules"), Dict{})); }
+Result<Rows> Client::images() { return take<Rows>(d_->bus.call(d_->manager("ListImages"), Dict{})); }
+Result<Rows> Client::backends() { return take<Rows>(d_->bus.call(d_->manager("ListBackends"), Dict{})); }
+Result<Rows> Client::policies() { return take<Rows>(d_->bus.call(d_->manager("ListPolicies"), Dict{})); }
+Result<Rows> Client::schedule() { return take<Rows>(d_->bus.call(d_->manager("ListSchedule"), Dict{})); }
+Result<Rows> Client::doctor() { return take<Rows>(d_->bus.call(d_->manager("Doctor"), Dict{})); }
 
 Result<RunPage> Client::runs(const Dict& filter, const Dict& options) {
     auto reply = d_->bus.call(d_->manager("ListRuns"), filter, options);
@@ -117,9 +101,7 @@ Result<void> Client::removeImage(const std::string& image) {
 Result<void> Client::scanImage(const std::string& image) {
     return takeNothing(d_->bus.call(d_->manager("ScanImage", kNoTimeout), image, d_->asking()));
 }
-Result<void> Client::reload() {
-    return takeNothing(d_->bus.call(d_->manager("Reload", kAskTimeout), d_->asking()));
-}
+Result<void> Client::reload() { return takeNothing(d_->bus.call(d_->manager("Reload", kAskTimeout), d_->asking())); }
 
 Result<Dict> Client::details(const std::string& run) {
     return take<Dict>(onRun(d_->bus, d_->interactive, run, "GetDetails", d_->asking()));
@@ -150,11 +132,7 @@ Result<void> Client::stop(const std::string& run, std::chrono::seconds grace) {
     const auto seconds = static_cast<std::uint32_t>(grace.count());
     return takeNothing(onRun(d_->bus, d_->interactive, run, "Stop", seconds, d_->asking()));
 }
-Result<void> Client::kill(const std::string& run) {
-    return takeNothing(onRun(d_->bus, d_->interactive, run, "Kill", d_->asking()));
-}
-Result<void> Client::attach(const std::string& run) {
-    return takeNothing(onRun(d_->bus, d_->interactive, run, "Attach", d_->asking()));
-}
+Result<void> Client::kill(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Kill", d_->asking())); }
+Result<void> Client::attach(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Attach", d_->asking())); }
 
 }  // namespace recap::client

@@ -132,44 +132,19 @@ void readValue(DBusMessageIter* at, Value& value, int depth) {
     switch (dbus_message_iter_get_arg_type(at)) {
         case DBUS_TYPE_STRING:
         case DBUS_TYPE_OBJECT_PATH:
-        case DBUS_TYPE_SIGNATURE:
-            value = basicAt<const char*>(at);
-            break;
-        case DBUS_TYPE_BOOLEAN:
-            value = basicAt<dbus_bool_t>(at) != 0;
-            break;
-        case DBUS_TYPE_BYTE:
-            value = std::uint32_t{basicAt<std::uint8_t>(at)};
-            break;
-        case DBUS_TYPE_INT16:
-            value = std::int32_t{basicAt<std::int16_t>(at)};
-            break;
-        case DBUS_TYPE_UINT16:
-            value = std::uint32_t{basicAt<std::uint16_t>(at)};
-            break;
-        case DBUS_TYPE_INT32:
-            value = basicAt<std::int32_t>(at);
-            break;
-        case DBUS_TYPE_UINT32:
-            value = basicAt<std::uint32_t>(at);
-            break;
-        case DBUS_TYPE_INT64:
-            value = basicAt<std::int64_t>(at);
-            break;
-        case DBUS_TYPE_UINT64:
-            value = basicAt<std::uint64_t>(at);
-            break;
-        case DBUS_TYPE_DOUBLE:
-            value = basicAt<double>(at);
-            break;
-        case DBUS_TYPE_VARIANT:
-            walk(at, [&](DBusMessageIter* inside) { readValue(inside, value, depth + 1); });
-            break;
-        case DBUS_TYPE_ARRAY:
-            readArray(at, value, depth);
-            break;
-        default:
-            break;
+        case DBUS_TYPE_SIGNATURE: value = basicAt<const char*>(at); break;
+        case DBUS_TYPE_BOOLEAN: value = basicAt<dbus_bool_t>(at) != 0; break;
+        case DBUS_TYPE_BYTE: value = std::uint32_t{basicAt<std::uint8_t>(at)}; break;
+        case DBUS_TYPE_INT16: value = std::int32_t{basicAt<std::int16_t>(at)}; break;
+        case DBUS_TYPE_UINT16: value = std::uint32_t{basicAt<std::uint16_t>(at)}; break;
+        case DBUS_TYPE_INT32: value = basicAt<std::int32_t>(at); break;
+        case DBUS_TYPE_UINT32: value = basicAt<std::uint32_t>(at); break;
+        case DBUS_TYPE_INT64: value = basicAt<std::int64_t>(at); break;
+        case DBUS_TYPE_UINT64: value = basicAt<std::uint64_t>(at); break;
+        case DBUS_TYPE_DOUBLE: value = basicAt<double>(at); break;
+        case DBUS_TYPE_VARIANT: walk(at, [&](DBusMessageIter* inside) { readValue(inside, value, depth + 1); }); break;
+        case DBUS_TYPE_ARRAY: readArray(at, value, depth); break;
+        default: break;
     }
 }
 
@@ -197,15 +172,9 @@ bool append(DBusMessageIter* at, const std::string& text) {
     const char* wire = text.c_str();
     return dbus_message_iter_append_basic(at, DBUS_TYPE_STRING, &wire);
 }
-bool append(DBusMessageIter* at, std::uint32_t number) {
-    return dbus_message_iter_append_basic(at, DBUS_TYPE_UINT32, &number);
-}
-bool append(DBusMessageIter* at, std::uint64_t number) {
-    return dbus_message_iter_append_basic(at, DBUS_TYPE_UINT64, &number);
-}
-bool append(DBusMessageIter* at, BorrowedFd fd) {
-    return dbus_message_iter_append_basic(at, DBUS_TYPE_UNIX_FD, &fd.fd);
-}
+bool append(DBusMessageIter* at, std::uint32_t number) { return dbus_message_iter_append_basic(at, DBUS_TYPE_UINT32, &number); }
+bool append(DBusMessageIter* at, std::uint64_t number) { return dbus_message_iter_append_basic(at, DBUS_TYPE_UINT64, &number); }
+bool append(DBusMessageIter* at, BorrowedFd fd) { return dbus_message_iter_append_basic(at, DBUS_TYPE_UNIX_FD, &fd.fd); }
 
 bool read(DBusMessageIter* at, Dict& dict) {
     if (!signatureAt(at).starts_with("a{s")) return false;

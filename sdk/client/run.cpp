@@ -57,21 +57,11 @@ void refuse(Bus& bus, DBusMessage* call) {
 
 }  // namespace
 
-const std::string& Run::path() const {
-    return state_->path;
-}
-std::string Run::id() const {
-    return state_->path.substr(state_->path.rfind('/') + 1);
-}
-bool Run::ended() const {
-    return state_->settled();
-}
-const RunEnd* Run::end() const {
-    return state_->end ? &*state_->end : nullptr;
-}
-const Error* Run::failure() const {
-    return state_->failure ? &*state_->failure : nullptr;
-}
+const std::string& Run::path() const { return state_->path; }
+std::string Run::id() const { return state_->path.substr(state_->path.rfind('/') + 1); }
+bool Run::ended() const { return state_->settled(); }
+const RunEnd* Run::end() const { return state_->end ? &*state_->end : nullptr; }
+const Error* Run::failure() const { return state_->failure ? &*state_->failure : nullptr; }
 
 Result<void> Client::Private::watch() {
     if (watching) return {};
@@ -200,13 +190,9 @@ void Client::kill(const Run& run) {
         run.state_->killLater = true;
 }
 
-int Client::fd() const {
-    return d_->bus.fd();
-}
+int Client::fd() const { return d_->bus.fd(); }
 
-short Client::events() const {
-    return static_cast<short>(POLLIN | (d_->bus.hasUnsent() ? POLLOUT : 0));
-}
+short Client::events() const { return static_cast<short>(POLLIN | (d_->bus.hasUnsent() ? POLLOUT : 0)); }
 
 std::uint64_t Client::deadline() const {
     if (d_->bus.hasMessage() || !d_->bus.connected()) return 0;

@@ -82,21 +82,14 @@ ArchiveEntry::Kind kindOf(struct archive_entry* entry) {
     using Kind = ArchiveEntry::Kind;
     if (::archive_entry_hardlink(entry)) return Kind::HardLink;
     switch (::archive_entry_filetype(entry)) {
-        case AE_IFREG:
-            return Kind::Regular;
-        case AE_IFDIR:
-            return Kind::Directory;
-        case AE_IFLNK:
-            return Kind::Symlink;
+        case AE_IFREG: return Kind::Regular;
+        case AE_IFDIR: return Kind::Directory;
+        case AE_IFLNK: return Kind::Symlink;
         case AE_IFCHR:
-        case AE_IFBLK:
-            return Kind::Device;
-        case AE_IFIFO:
-            return Kind::Fifo;
-        case AE_IFSOCK:
-            return Kind::Socket;
-        default:
-            return Kind::Unknown;
+        case AE_IFBLK: return Kind::Device;
+        case AE_IFIFO: return Kind::Fifo;
+        case AE_IFSOCK: return Kind::Socket;
+        default: return Kind::Unknown;
     }
 }
 
@@ -212,9 +205,7 @@ private:
 
 }  // namespace
 
-void prepareArchives() {
-    std::setlocale(LC_CTYPE, "C.UTF-8");
-}
+void prepareArchives() { std::setlocale(LC_CTYPE, "C.UTF-8"); }
 
 Result<std::unique_ptr<ByteSource>> decompress(ByteSource& from, Compression compression) {
     auto stream = std::make_unique<Decompressor>(from);

@@ -63,9 +63,7 @@ Result<std::string> sha256OfFile(int fd, std::uint64_t size) {
     return sum.hex();
 }
 
-bool isHexDigest(std::string_view text) {
-    return text.size() == kDigestLength && text.find_first_not_of("0123456789abcdef") == text.npos;
-}
+bool isHexDigest(std::string_view text) { return text.size() == kDigestLength && text.find_first_not_of("0123456789abcdef") == text.npos; }
 
 Result<std::string> parseDigest(std::string_view text) {
     constexpr std::string_view prefix = "sha256:";

@@ -20,20 +20,14 @@ using Kind = ArchiveEntry::Kind;
 constexpr std::uint32_t kFolderMode = 01777;  // sticky stays
 constexpr std::uint32_t kFileMode = 0777;
 
-tl::unexpected<Error> refuse(std::string why) {
-    return fail(Errc::InvalidArgument, std::move(why));
-}
+tl::unexpected<Error> refuse(std::string why) { return fail(Errc::InvalidArgument, std::move(why)); }
 
 std::string_view kindName(Kind kind) {
     switch (kind) {
-        case Kind::Device:
-            return "a device";
-        case Kind::Fifo:
-            return "a fifo";
-        case Kind::Socket:
-            return "a socket";
-        default:
-            return "of a kind that a layer cannot have";
+        case Kind::Device: return "a device";
+        case Kind::Fifo: return "a fifo";
+        case Kind::Socket: return "a socket";
+        default: return "of a kind that a layer cannot have";
     }
 }
 
@@ -85,16 +79,11 @@ private:
         if (whiteout.kind == Whiteout::Kind::Opaque) return makeOpaque(whiteout.hidden);
         if (whiteout.kind == Whiteout::Kind::Name) return makeWhiteout(whiteout.hidden);
         switch (entry.kind) {
-            case Kind::Directory:
-                return makeFolder(entry, path);
-            case Kind::Regular:
-                return makeFile(entry, path);
-            case Kind::Symlink:
-                return makeSymlink(entry, path);
-            case Kind::HardLink:
-                return makeHardLink(entry, path);
-            default:
-                return refuse("it is " + std::string(kindName(entry.kind)) + "; layers hold files, folders and links only");
+            case Kind::Directory: return makeFolder(entry, path);
+            case Kind::Regular: return makeFile(entry, path);
+            case Kind::Symlink: return makeSymlink(entry, path);
+            case Kind::HardLink: return makeHardLink(entry, path);
+            default: return refuse("it is " + std::string(kindName(entry.kind)) + "; layers hold files, folders and links only");
         }
     }
 
@@ -253,8 +242,6 @@ private:
 
 }  // namespace
 
-Result<FileTable> unpackLayer(ArchiveReader& tar, int folder, Budget& budget) {
-    return LayerUnpacker(tar, folder, budget).run();
-}
+Result<FileTable> unpackLayer(ArchiveReader& tar, int folder, Budget& budget) { return LayerUnpacker(tar, folder, budget).run(); }
 
 }  // namespace recap::image

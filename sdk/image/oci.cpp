@@ -15,9 +15,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-tl::unexpected<Error> refuse(std::string why) {
-    return fail(Errc::InvalidArgument, std::move(why));
-}
+tl::unexpected<Error> refuse(std::string why) { return fail(Errc::InvalidArgument, std::move(why)); }
 
 Result<Json> parse(std::string_view text) {
     auto json = Json::parse(text.begin(), text.end(), nullptr, false);

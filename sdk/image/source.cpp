@@ -19,9 +19,7 @@ namespace {
 constexpr std::size_t kMaxFiles = 400;
 constexpr std::string_view kBlobs = "blobs/sha256/";
 
-Error tooMany() {
-    return {Errc::LimitExceeded, "the layout has more than " + std::to_string(kMaxFiles) + " files"};
-}
+Error tooMany() { return {Errc::LimitExceeded, "the layout has more than " + std::to_string(kMaxFiles) + " files"}; }
 
 struct CloseFolder {
     void operator()(DIR* folder) const { ::closedir(folder); }
@@ -113,7 +111,8 @@ private:
             if (!block) return forward(std::move(block));
             if (!*block) break;
             // a sparse member may say that it has no size, and then bring any number of bytes
-            if ((*block)->offset + (*block)->bytes.size() > static_cast<std::uint64_t>(entry.size)) return fail(Errc::InvalidArgument, "is longer than it says");
+            if ((*block)->offset + (*block)->bytes.size() > static_cast<std::uint64_t>(entry.size))
+                return fail(Errc::InvalidArgument, "is longer than it says");
             if (::lseek(file.get(), static_cast<off_t>((*block)->offset), SEEK_SET) < 0) return failErrno("spool");
             if (auto put = writeAll(file.get(), (*block)->bytes); !put) return forward(std::move(put), "spool");
         }

@@ -73,9 +73,7 @@ std::string record(std::string_view key, std::string_view value) {
     return std::to_string(length) + " " + std::string(key) + "=" + std::string(value) + "\n";
 }
 
-std::string named(const TarMember& member) {
-    return member.path + (member.kind == TarMember::Kind::Directory ? "/" : "");
-}
+std::string named(const TarMember& member) { return member.path + (member.kind == TarMember::Kind::Directory ? "/" : ""); }
 
 std::string paxRecords(const TarMember& member) {
     std::string records;
@@ -87,12 +85,8 @@ std::string paxRecords(const TarMember& member) {
     return records;
 }
 
-std::uint64_t padded(std::uint64_t size) {
-    return (size + kBlock - 1) / kBlock * kBlock;
-}
-std::uint64_t contentSize(const TarMember& member) {
-    return member.kind == TarMember::Kind::Regular ? member.size : 0;
-}
+std::uint64_t padded(std::uint64_t size) { return (size + kBlock - 1) / kBlock * kBlock; }
+std::uint64_t contentSize(const TarMember& member) { return member.kind == TarMember::Kind::Regular ? member.size : 0; }
 
 }  // namespace
 
@@ -129,9 +123,7 @@ Result<void> TarWriter::end() {
     return filled;
 }
 
-Result<void> TarWriter::finish() {
-    return zeros(2 * kBlock);
-}
+Result<void> TarWriter::finish() { return zeros(2 * kBlock); }
 
 Result<void> TarWriter::put(std::string_view bytes) {
     written_ += bytes.size();

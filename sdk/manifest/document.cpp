@@ -8,9 +8,7 @@
 namespace recap::manifest {
 namespace {
 
-Position position(const toml::source_region& region) {
-    return {region.begin.line, region.begin.column};
-}
+Position position(const toml::source_region& region) { return {region.begin.line, region.begin.column}; }
 
 Node convert(const toml::node& node);
 
@@ -48,20 +46,13 @@ Node convert(const toml::node& node) {
 
 std::string_view describe(Node::Kind kind) {
     switch (kind) {
-        case Node::Kind::Table:
-            return "a table";
-        case Node::Kind::Array:
-            return "an array";
-        case Node::Kind::String:
-            return "a string";
-        case Node::Kind::Integer:
-            return "an integer";
-        case Node::Kind::Float:
-            return "a number";
-        case Node::Kind::Boolean:
-            return "true or false";
-        case Node::Kind::Time:
-            return "a date or time";
+        case Node::Kind::Table: return "a table";
+        case Node::Kind::Array: return "an array";
+        case Node::Kind::String: return "a string";
+        case Node::Kind::Integer: return "an integer";
+        case Node::Kind::Float: return "a number";
+        case Node::Kind::Boolean: return "true or false";
+        case Node::Kind::Time: return "a date or time";
     }
     return "a value";
 }

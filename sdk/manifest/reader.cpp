@@ -9,9 +9,7 @@ namespace {
 
 constexpr std::int64_t kSchema = 1;
 
-std::string checkTextOfArgument(std::string_view text) {
-    return text.size() > 16384 ? "an argument has at most 16384 characters" : "";
-}
+std::string checkTextOfArgument(std::string_view text) { return text.size() > 16384 ? "an argument has at most 16384 characters" : ""; }
 
 std::string checkWorkdir(std::string_view text) {
     if (auto wrong = checkPath(text); !wrong.empty()) return wrong;

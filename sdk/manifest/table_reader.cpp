@@ -53,9 +53,7 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
     return best;
 }
 
-std::string TableReader::full(std::string_view key) const {
-    return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
-}
+std::string TableReader::full(std::string_view key) const { return path_.empty() ? std::string(key) : path_ + "." + std::string(key); }
 
 const Entry* TableReader::find(std::string_view key) const {
     for (const auto& entry : table_->entries)

@@ -12,18 +12,10 @@
 namespace recap::manifest {
 namespace {
 
-bool isDigit(char c) {
-    return c >= '0' && c <= '9';
-}
-bool isLower(char c) {
-    return c >= 'a' && c <= 'z';
-}
-bool isAlpha(char c) {
-    return isLower(c) || (c >= 'A' && c <= 'Z');
-}
-bool isSpace(char c) {
-    return c == ' ' || c == '\t';
-}
+bool isDigit(char c) { return c >= '0' && c <= '9'; }
+bool isLower(char c) { return c >= 'a' && c <= 'z'; }
+bool isAlpha(char c) { return isLower(c) || (c >= 'A' && c <= 'Z'); }
+bool isSpace(char c) { return c == ' ' || c == '\t'; }
 
 bool only(std::string_view text, std::string_view extra) {
     return std::all_of(text.begin(), text.end(),
@@ -244,9 +236,7 @@ std::string printableKey(std::string_view text) {
     return text.size() > 64 ? result + "…" : result;
 }
 
-std::string printable(std::string_view text) {
-    return "'" + printableKey(text) + "'";
-}
+std::string printable(std::string_view text) { return "'" + printableKey(text) + "'"; }
 
 std::string checkName(std::string_view text) {
     const bool right = !text.empty() && text.size() <= 63 && text.front() != '-' &&
@@ -254,9 +244,7 @@ std::string checkName(std::string_view text) {
     return right ? "" : printable(text) + " is not a name: a-z, 0-9 and -, at most 63, not starting with -";
 }
 
-std::string checkNotEmpty(std::string_view text) {
-    return text.empty() ? "an empty string is not allowed here" : "";
-}
+std::string checkNotEmpty(std::string_view text) { return text.empty() ? "an empty string is not allowed here" : ""; }
 
 std::string checkRelativePath(std::string_view text) {
     if (text.empty() || text.size() > 4095) return "a path has 1 to 4095 characters";

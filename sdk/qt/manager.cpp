@@ -37,9 +37,7 @@ bool Manager::isAvailable() const {
     return bus && bus->isServiceRegistered(kService);
 }
 
-QDBusConnection Manager::connection() const {
-    return d->bus.connection();
-}
+QDBusConnection Manager::connection() const { return d->bus.connection(); }
 
 QDBusPendingReply<QDBusObjectPath> Manager::run(const QString& capsule, const QString& target, const QStringList& arguments,
                                                 const QVariantMap& options) {
@@ -49,38 +47,20 @@ QDBusPendingReply<QVariantMap> Manager::plan(const QString& capsule, const QStri
                                              const QVariantMap& options) {
     return d->bus.Plan(capsule, target, arguments, options);
 }
-QDBusPendingReply<Rows> Manager::targets(const QVariantMap& filter) {
-    return d->bus.ListTargets(filter, {});
-}
-QDBusPendingReply<Rows> Manager::capsules() {
-    return d->bus.ListCapsules({});
-}
-QDBusPendingReply<Rows> Manager::images() {
-    return d->bus.ListImages({});
-}
-QDBusPendingReply<Rows> Manager::backends() {
-    return d->bus.ListBackends({});
-}
-QDBusPendingReply<Rows> Manager::policies() {
-    return d->bus.ListPolicies({});
-}
-QDBusPendingReply<Rows> Manager::doctor() {
-    return d->bus.Doctor({});
-}
+QDBusPendingReply<Rows> Manager::targets(const QVariantMap& filter) { return d->bus.ListTargets(filter, {}); }
+QDBusPendingReply<Rows> Manager::capsules() { return d->bus.ListCapsules({}); }
+QDBusPendingReply<Rows> Manager::images() { return d->bus.ListImages({}); }
+QDBusPendingReply<Rows> Manager::backends() { return d->bus.ListBackends({}); }
+QDBusPendingReply<Rows> Manager::policies() { return d->bus.ListPolicies({}); }
+QDBusPendingReply<Rows> Manager::doctor() { return d->bus.Doctor({}); }
 QDBusPendingReply<Rows, QString> Manager::runs(const QVariantMap& filter, const QVariantMap& options) {
     return d->bus.ListRuns(filter, options);
 }
 QDBusPendingReply<QDBusObjectPath> Manager::installCapsule(const QString& toml, const QVariantMap& options) {
     return d->bus.InstallCapsule(toml, options);
 }
-QDBusPendingReply<> Manager::removeCapsule(const QString& name) {
-    return d->bus.RemoveCapsule(name, {});
-}
-QDBusPendingReply<> Manager::removeImage(const QString& image) {
-    return d->bus.RemoveImage(image, {});
-}
-QDBusPendingReply<> Manager::reload() {
-    return d->bus.Reload({});
-}
+QDBusPendingReply<> Manager::removeCapsule(const QString& name) { return d->bus.RemoveCapsule(name, {}); }
+QDBusPendingReply<> Manager::removeImage(const QString& image) { return d->bus.RemoveImage(image, {}); }
+QDBusPendingReply<> Manager::reload() { return d->bus.Reload({}); }
 
 }  // namespace Recap

@@ -26,26 +26,14 @@ Run::Run(const QDBusConnection& connection, const QDBusObjectPath& path, QObject
 
 Run::~Run() = default;
 
-QString Run::id() const {
-    return d->bus.path().section(QLatin1Char('/'), -1);
-}
-QDBusObjectPath Run::path() const {
-    return QDBusObjectPath(d->bus.path());
-}
-QDBusPendingReply<QVariantMap> Run::details() {
-    return d->bus.GetDetails({});
-}
-QDBusPendingReply<> Run::stop(uint graceSeconds) {
-    return d->bus.Stop(graceSeconds, {});
-}
-QDBusPendingReply<> Run::kill() {
-    return d->bus.Kill({});
-}
+QString Run::id() const { return d->bus.path().section(QLatin1Char('/'), -1); }
+QDBusObjectPath Run::path() const { return QDBusObjectPath(d->bus.path()); }
+QDBusPendingReply<QVariantMap> Run::details() { return d->bus.GetDetails({}); }
+QDBusPendingReply<> Run::stop(uint graceSeconds) { return d->bus.Stop(graceSeconds, {}); }
+QDBusPendingReply<> Run::kill() { return d->bus.Kill({}); }
 QDBusPendingReply<QByteArray, bool> Run::output(const QString& stream, qulonglong offset, uint max) {
     return d->bus.GetOutput(stream, offset, max, {});
 }
-QDBusPendingReply<Rows> Run::artifacts() {
-    return d->bus.ListArtifacts({});
-}
+QDBusPendingReply<Rows> Run::artifacts() { return d->bus.ListArtifacts({}); }
 
 }  // namespace Recap

@@ -159,7 +159,8 @@ int build(const Options& options) {
 
 void addBuild(cli::Verb& top) {
     auto options = std::make_shared<Options>();
-    top.verb("build", "Make a capsule's image by its [build]: an oci-archive, or an OCI layout folder", [options] { return build(*options); })
+    top.verb("build", "Make a capsule's image by its [build]: an oci-archive, or an OCI layout folder",
+             [options] { return build(*options); })
         .optionalOperand("CAPSULE", &options->capsule, "A capsule.toml, or a folder that holds one (default: here)")
         .option("-o,--output", options->output, "An archive where the name ends in .tar, else a folder (default: NAME.tar)")
         .list("--binary-dir", options->binaryDirs, "Where to look for build.binaries beside the capsule's folder; may be repeated")

@@ -62,9 +62,7 @@ Result<void> Rootfs::addEntry(image::ArchiveReader& tar, const image::ArchiveEnt
     spec.mtime = entry.mtime;
     spec.mode = entry.mode & 01777;
     switch (entry.kind) {
-        case Kind::Directory:
-            spec.kind = FileSpec::Kind::Directory;
-            break;
+        case Kind::Directory: spec.kind = FileSpec::Kind::Directory; break;
         case Kind::Symlink:
             spec.kind = FileSpec::Kind::Symlink;
             spec.link = entry.link;
@@ -90,8 +88,7 @@ Result<void> Rootfs::addEntry(image::ArchiveReader& tar, const image::ArchiveEnt
             if (!kept) return kept;
             break;
         }
-        default:
-            return {};  // packages have no devices that a capsule could use: its /dev is the launcher's
+        default: return {};  // packages have no devices that a capsule could use: its /dev is the launcher's
     }
     files_[path] = std::move(spec);
     return {};

@@ -28,9 +28,7 @@ std::vector<std::string> exportedSymbols(const std::filesystem::path& file) {
     return symbols;
 }
 
-std::filesystem::path buildDir() {
-    return std::getenv("RECAP_BUILD_DIR");
-}
+std::filesystem::path buildDir() { return std::getenv("RECAP_BUILD_DIR"); }
 
 TEST(PluginAbi, APluginExportsOneSymbol) {
     EXPECT_THAT(exportedSymbols(buildDir() / "tests/plugins/demo.so"), ElementsAre("recap_plugin"));
@@ -40,9 +38,7 @@ TEST(PluginAbi, APluginExportsOneSymbol) {
         EXPECT_THAT(exportedSymbols(entry.path()), ElementsAre("recap_plugin")) << entry.path();
 }
 
-TEST(PluginAbi, APluginInCFitsTheSameEntry) {
-    EXPECT_EQ(recap_test_entry.get_factory(&recap_test_entry, RECAP_BACKEND_FACTORY), nullptr);
-}
+TEST(PluginAbi, APluginInCFitsTheSameEntry) { EXPECT_EQ(recap_test_entry.get_factory(&recap_test_entry, RECAP_BACKEND_FACTORY), nullptr); }
 
 struct Thrower {
     explicit Thrower(plugin::Settings& settings) {

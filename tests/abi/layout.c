@@ -67,5 +67,5 @@ static const void *get_factory(const recap_plugin_entry *entry, const char *id) 
     return NULL;
 }
 extern const recap_plugin_entry recap_test_entry;
-const recap_plugin_entry recap_test_entry = {sizeof(recap_plugin_entry), RECAP_PLUGIN_ABI_MAJOR, RECAP_PLUGIN_ABI_MINOR, 0, "c", "1.0.0",
-                                             get_factory};
+const recap_plugin_entry recap_test_entry = {
+    sizeof(recap_plugin_entry), RECAP_PLUGIN_ABI_MAJOR, RECAP_PLUGIN_ABI_MINOR, 0, "c", "1.0.0", get_factory};

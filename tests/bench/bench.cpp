@@ -46,9 +46,7 @@ struct Case {
     Times hot = {}, cold = {};
 };
 
-double number(const client::Dict& phases, const char* name) {
-    return static_cast<double>(phases.number(name));
-}
+double number(const client::Dict& phases, const char* name) { return static_cast<double>(phases.number(name)); }
 
 // Runs the no-op that says when its first instruction ran; keeps the phases of each run too.
 class FirstInstruction {
@@ -160,9 +158,7 @@ json idle(int seconds) {
     return found;
 }
 
-double rounded(double ms) {
-    return std::round(ms * 1000) / 1000;
-}
+double rounded(double ms) { return std::round(ms * 1000) / 1000; }
 
 void printGoal(const char* what, double hot, double cold, double most) {
     std::printf("%-50s %9.2f %19.2f   %.2f: %s\n", what, hot, cold, most, std::max(hot, cold) <= most ? "met" : "missed");

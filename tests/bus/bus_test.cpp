@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // recapd from outside, over its bus: refusals and their names, and who may do what. Runs as root inside a private stack.
-#include <gtest/gtest.h>
 #include <grp.h>
+#include <gtest/gtest.h>
 #include <poll.h>
 #include <sdbus-c++/sdbus-c++.h>
 #include <sys/wait.h>
@@ -25,7 +25,9 @@ constexpr uid_t kNobody = 65534;
 constexpr uid_t kOperator = 5;  // "games": test.rules lets it run one capsule
 
 std::unique_ptr<sdbus::IProxy> manager(sdbus::IConnection& bus) { return sdbus::createProxy(bus, "org.recap1", "/org/recap1"); }
-std::unique_ptr<sdbus::IProxy> object(sdbus::IConnection& bus, const std::string& path) { return sdbus::createProxy(bus, "org.recap1", path); }
+std::unique_ptr<sdbus::IProxy> object(sdbus::IConnection& bus, const std::string& path) {
+    return sdbus::createProxy(bus, "org.recap1", path);
+}
 
 // "ok", or "ERROR-NAME: message".
 std::string outcomeOf(const std::function<void()>& body) {
@@ -92,12 +94,14 @@ void expectError(const std::string& outcome, const std::string& name, const std:
 
 TEST_F(BusTest, AnUnknownOptionIsRefusedByName) {
     const Values typo{{"tiemout", sdbus::Variant(std::uint64_t{5})}};
-    expectError(callManager("Run", std::string("c"), std::string("t"), Names{}, typo), "InvalidArgument", {"'tiemout'", "timeout", "lifetime"});
+    expectError(callManager("Run", std::string("c"), std::string("t"), Names{}, typo), "InvalidArgument",
+                {"'tiemout'", "timeout", "lifetime"});
     expectError(callManager("ListTargets", typo, Values{}), "InvalidArgument", {"filter key 'tiemout'"});
     expectError(callManager("ListTargets", Values{}, typo), "InvalidArgument", {"option 'tiemout'"});
     for (const char* method : {"ListCapsules", "ListImages", "ListBackends", "ListPolicies", "Doctor", "Reload"})
         expectError(callManager(method, typo), "InvalidArgument", {"'tiemout'"});
-    for (const char* method : {"RemoveCapsule", "RemoveImage"}) expectError(callManager(method, std::string("x"), typo), "InvalidArgument", {"'tiemout'"});
+    for (const char* method : {"RemoveCapsule", "RemoveImage"})
+        expectError(callManager(method, std::string("x"), typo), "InvalidArgument", {"'tiemout'"});
     expectError(callManager("ListRuns", Values{}, typo), "InvalidArgument", {"'tiemout'"});
 }
 
@@ -110,16 +114,18 @@ TEST_F(BusTest, AWrongTypeOrValueIsRefusedByName) {
     expectError(with("lifetime", sdbus::Variant(std::string("forever"))), "InvalidArgument", {"'forever'", "detached"});
     expectError(with("stdin", sdbus::Variant(std::int32_t{0})), "InvalidArgument", {"'stdin'", "file descriptor"});
     expectError(callManager("Run", std::string(), std::string("t"), Names{}, Values{}), "InvalidArgument", {"capsule"});
-    expectError(callManager("ListRuns", Values{}, Values{{"limit", sdbus::Variant(std::uint32_t{100000})}}), "InvalidArgument", {"100000", "1000"});
+    expectError(callManager("ListRuns", Values{}, Values{{"limit", sdbus::Variant(std::uint32_t{100000})}}), "InvalidArgument",
+                {"100000", "1000"});
 }
 
 TEST_F(BusTest, WhatComesLaterSaysSo) {
     const std::string name = "x";
     const Values none;
     for (const auto& outcome :
-         {callManager("RunSelected", name, none, Names{}, none), callManager("RunScheduled", name, none), callManager("EnableCapsule", name, none),
-          callManager("DisableCapsule", name, none), callManager("ImportImageFrom", name, none), callManager("ScanImage", name, none),
-          callManager("ListSchedule", none), callManager("Run", name, name, Names{}, Values{{"tty", sdbus::Variant(true)}})})
+         {callManager("RunSelected", name, none, Names{}, none), callManager("RunScheduled", name, none),
+          callManager("EnableCapsule", name, none), callManager("DisableCapsule", name, none), callManager("ImportImageFrom", name, none),
+          callManager("ScanImage", name, none), callManager("ListSchedule", none),
+          callManager("Run", name, name, Names{}, Values{{"tty", sdbus::Variant(true)}})})
         expectError(outcome, "NotSupported", {"this version"});
     const auto path = run(*bus, "no-such-capsule", "process:1");
     expectError(call(path, "org.recap1.Run", "Attach", none), "NotSupported", {"this version"});
@@ -129,9 +135,11 @@ TEST_F(BusTest, WhatComesLaterSaysSo) {
 TEST_F(BusTest, ARunThatCannotStartIsARunWithASentence) {
     std::map<std::string, std::pair<std::string, Values>> ended;
     auto listener = manager(*bus);
-    listener->uponSignal("RunFinished").onInterface(kManager).call([&](const sdbus::ObjectPath& path, const std::string& outcome, std::int32_t, const Values& details) {
-        ended[path] = {outcome, details};
-    });
+    listener->uponSignal("RunFinished")
+        .onInterface(kManager)
+        .call([&](const sdbus::ObjectPath& path, const std::string& outcome, std::int32_t, const Values& details) {
+            ended[path] = {outcome, details};
+        });
     listener->finishRegistration();
     const auto path = run(*bus, "no-such-capsule", "process:1");
     while (!ended.contains(path)) {
@@ -153,13 +161,13 @@ TEST_F(BusTest, ARunThatCannotStartIsARunWithASentence) {
 }
 
 TEST_F(BusTest, PlanFailsWithWhatTheRunWouldSay) {
-    expectError(callManager("Plan", std::string("no-such-capsule"), std::string("process:1"), Names{}, Values{}), "NotFound", {"no-such-capsule"});
+    expectError(callManager("Plan", std::string("no-such-capsule"), std::string("process:1"), Names{}, Values{}), "NotFound",
+                {"no-such-capsule"});
 }
 
 TEST_F(BusTest, WithoutARightNothingRuns) {
-    const std::string refused = as(kNobody, [](sdbus::IConnection& own) {
-        return outcomeOf([&] { run(own, "no-such-capsule", "process:1"); });
-    });
+    const std::string refused =
+        as(kNobody, [](sdbus::IConnection& own) { return outcomeOf([&] { run(own, "no-such-capsule", "process:1"); }); });
     EXPECT_EQ(refused.substr(0, refused.find(": ")), "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") << refused;
     EXPECT_NE(refused.find("org.recap1.run"), std::string::npos) << refused;
     for (const char* method : {"RemoveCapsule", "RemoveImage"}) {
@@ -187,8 +195,13 @@ TEST_F(BusTest, ARunsDetailsAreForWhoStartedItAndForRoot) {
         const auto outcome = outcomeOf([&] {
             path = run(connection, "allowed-capsule", "process:1");
             Values details;
-            object(connection, path)->callMethod("GetDetails").onInterface("org.recap1.Run").withArguments(Values{}).storeResultsTo(details);
-            if (details.at("args").get<Names>() != Names{"argument"} || details.at("caller").get<std::uint32_t>() != kOperator) throw sdbus::Error("test", "wrong details");
+            object(connection, path)
+                ->callMethod("GetDetails")
+                .onInterface("org.recap1.Run")
+                .withArguments(Values{})
+                .storeResultsTo(details);
+            if (details.at("args").get<Names>() != Names{"argument"} || details.at("caller").get<std::uint32_t>() != kOperator)
+                throw sdbus::Error("test", "wrong details");
         });
         return outcome == "ok" ? path : outcome;
     });
@@ -206,7 +219,10 @@ TEST_F(BusTest, ARunsDetailsAreForWhoStartedItAndForRoot) {
         std::string names;
         auto proxy = object(connection, own);
         Values all;
-        proxy->callMethod("GetAll").onInterface("org.freedesktop.DBus.Properties").withArguments(std::string("org.recap1.Run")).storeResultsTo(all);
+        proxy->callMethod("GetAll")
+            .onInterface("org.freedesktop.DBus.Properties")
+            .withArguments(std::string("org.recap1.Run"))
+            .storeResultsTo(all);
         for (const auto& [name, value] : all) names += name + " ";
         return names;
     });

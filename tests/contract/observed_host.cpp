@@ -30,9 +30,7 @@ ObservedHost::ObservedHost(const World& world, const std::string& moreSettings) 
     hosts_->configure({{"world", world.plugin(), {}}});
 }
 
-ObservedHost::~ObservedHost() {
-    hosts_.reset();
-}
+ObservedHost::~ObservedHost() { hosts_.reset(); }
 
 void ObservedHost::startHost() {
     auto argv = world_.asItsUser();
@@ -92,14 +90,8 @@ void ObservedHost::snapshot(const std::string&, std::vector<Target> targets) {
     targets_.clear();
     for (auto& target : targets) targets_[target.id.id] = std::move(target);
 }
-void ObservedHost::added(Target target) {
-    targets_[target.id.id] = std::move(target);
-}
-void ObservedHost::removed(const TargetId& id) {
-    targets_.erase(id.id);
-}
-void ObservedHost::state(BackendStatus status) {
-    status_ = std::move(status);
-}
+void ObservedHost::added(Target target) { targets_[target.id.id] = std::move(target); }
+void ObservedHost::removed(const TargetId& id) { targets_.erase(id.id); }
+void ObservedHost::state(BackendStatus status) { status_ = std::move(status); }
 
 }  // namespace recap::test

@@ -10,9 +10,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path buildDir() {
-    return variable("RECAP_BUILD_DIR", "ctest");
-}
+fs::path buildDir() { return variable("RECAP_BUILD_DIR", "ctest"); }
 
 class DemoWorld : public World {
 public:
@@ -85,11 +83,7 @@ std::vector<std::string> asRecapProcess() {
             "-all,+dac_read_search"};
 }
 
-std::unique_ptr<World> makeDemoWorld() {
-    return std::make_unique<DemoWorld>();
-}
-std::unique_ptr<World> makeProcessWorld(const std::string& runtime) {
-    return std::make_unique<ProcessWorld>(runtime);
-}
+std::unique_ptr<World> makeDemoWorld() { return std::make_unique<DemoWorld>(); }
+std::unique_ptr<World> makeProcessWorld(const std::string& runtime) { return std::make_unique<ProcessWorld>(runtime); }
 
 }  // namespace recap::test

@@ -19,9 +19,7 @@ namespace {
 
 const std::string kPaths = "/org/recap1/run/";
 
-sdbus::Error refusal(const char* name, const std::string& message) {
-    return {std::string("org.recap1.Error.") + name, message};
-}
+sdbus::Error refusal(const char* name, const std::string& message) { return {std::string("org.recap1.Error.") + name, message}; }
 
 // What `artifacts` lists and opens.
 const std::map<std::string, std::string> kArtifacts{{"report.txt", "hello"}, {"sub/capture.pcap", std::string("\xd4\xc3\xb2\xa1", 4)}};
@@ -150,18 +148,14 @@ void PeerRun::Kill(sdbus::Result<>&& result, Options) {
     ask(SIGKILL);
     result.returnResults();
 }
-void PeerRun::Signal(sdbus::Result<>&& result, int32_t, Options) {
-    result.returnError(refusal("NotSupported", "Signal is not supported"));
-}
+void PeerRun::Signal(sdbus::Result<>&& result, int32_t, Options) { result.returnError(refusal("NotSupported", "Signal is not supported")); }
 void PeerRun::Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Options) {
     result.returnError(refusal("NotSupported", "Attach is not supported by this version"));
 }
 void PeerRun::Resize(sdbus::Result<>&& result, uint32_t, uint32_t, Options) {
     result.returnError(refusal("NotSupported", "Resize is not supported"));
 }
-void PeerRun::GetDetails(sdbus::Result<Options>&& result, Options) {
-    result.returnResults(row());
-}
+void PeerRun::GetDetails(sdbus::Result<Options>&& result, Options) { result.returnResults(row()); }
 
 void PeerRun::GetOutput(sdbus::Result<std::vector<uint8_t>, bool>&& result, std::string stream, uint64_t offset, uint32_t max, Options) {
     std::vector<uint8_t> data(stream == "stdout" ? std::min<uint32_t>(max, 4096) : 0);  // small, so that readers have to ask again
@@ -219,9 +213,7 @@ void PeerManager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string cap
 void PeerManager::RunSelected(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Options, std::vector<std::string>, Options) {
     notSupported(result, "RunSelected");
 }
-void PeerManager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Options) {
-    notSupported(result, "RunScheduled");
-}
+void PeerManager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Options) { notSupported(result, "RunScheduled"); }
 void PeerManager::Plan(sdbus::Result<Options>&& result, std::string capsule, std::string target, std::vector<std::string> args, Options) {
     if (capsule != "sh") return result.returnError(refusal("NotFound", "no capsule '" + capsule + "'"));
     args.insert(args.begin(), "sh");
@@ -247,12 +239,8 @@ OptionRows PeerManager::ListBackends(const Options&) {
     return {
         {{"name", std::string("process")}, {"plugin", std::string("process")}, {"state", std::string("ready")}, {"targets", uint32_t{1}}}};
 }
-OptionRows PeerManager::ListPolicies(const Options&) {
-    return {{{"name", std::string("default")}}};
-}
-OptionRows PeerManager::ListSchedule(const Options&) {
-    throw refusal("NotSupported", "ListSchedule is not supported by this version");
-}
+OptionRows PeerManager::ListPolicies(const Options&) { return {{{"name", std::string("default")}}}; }
+OptionRows PeerManager::ListSchedule(const Options&) { throw refusal("NotSupported", "ListSchedule is not supported by this version"); }
 std::tuple<OptionRows, std::string> PeerManager::ListRuns(const Options& filter, const Options& options) {
     OptionRows rows;
     for (auto one = runs_.rbegin(); one != runs_.rend(); ++one)
@@ -274,33 +262,19 @@ void PeerManager::RemoveCapsule(sdbus::Result<>&& result, std::string capsule, O
     if (capsule != "sh") return result.returnError(refusal("NotFound", "no capsule '" + capsule + "'"));
     result.returnResults();
 }
-void PeerManager::EnableCapsule(sdbus::Result<>&& result, std::string, Options) {
-    notSupported(result, "EnableCapsule");
-}
-void PeerManager::DisableCapsule(sdbus::Result<>&& result, std::string, Options) {
-    notSupported(result, "DisableCapsule");
-}
+void PeerManager::EnableCapsule(sdbus::Result<>&& result, std::string, Options) { notSupported(result, "EnableCapsule"); }
+void PeerManager::DisableCapsule(sdbus::Result<>&& result, std::string, Options) { notSupported(result, "DisableCapsule"); }
 void PeerManager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Options) {
     struct stat about {};
     if (::fstat(archive.get(), &about) != 0) return result.returnError(refusal("Io", "fstat"));
     if ((::fcntl(archive.get(), F_GETFL) & O_ACCMODE) != O_RDONLY) return result.returnError(refusal("InvalidArgument", "not read-only"));
     result.returnResults(std::string(64, S_ISDIR(about.st_mode) ? 'd' : 'f'));
 }
-void PeerManager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Options) {
-    notSupported(result, "ImportImageFrom");
-}
-void PeerManager::RemoveImage(sdbus::Result<>&& result, std::string, Options) {
-    result.returnResults();
-}
-void PeerManager::ScanImage(sdbus::Result<>&& result, std::string, Options) {
-    notSupported(result, "ScanImage");
-}
-OptionRows PeerManager::Doctor(const Options&) {
-    return {{{"check", std::string("overlayfs")}, {"status", std::string("ok")}}};
-}
-void PeerManager::Reload(sdbus::Result<>&& result, Options) {
-    result.returnResults();
-}
+void PeerManager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Options) { notSupported(result, "ImportImageFrom"); }
+void PeerManager::RemoveImage(sdbus::Result<>&& result, std::string, Options) { result.returnResults(); }
+void PeerManager::ScanImage(sdbus::Result<>&& result, std::string, Options) { notSupported(result, "ScanImage"); }
+OptionRows PeerManager::Doctor(const Options&) { return {{{"check", std::string("overlayfs")}, {"status", std::string("ok")}}}; }
+void PeerManager::Reload(sdbus::Result<>&& result, Options) { result.returnResults(); }
 
 }  // namespace recap::test
 

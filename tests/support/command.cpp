@@ -148,12 +148,8 @@ CommandResult Child::wait(const Deadline& deadline) {
     return result_;
 }
 
-CommandResult run(const Command& command) {
-    return Child{command}.wait(Deadline{command.patience});
-}
-CommandResult run(std::vector<std::string> argv) {
-    return run(Command{.argv = std::move(argv)});
-}
+CommandResult run(const Command& command) { return Child{command}.wait(Deadline{command.patience}); }
+CommandResult run(std::vector<std::string> argv) { return run(Command{.argv = std::move(argv)}); }
 
 CommandResult mustRun(const Command& command) {
     CommandResult result = run(command);
@@ -162,8 +158,6 @@ CommandResult mustRun(const Command& command) {
     for (const auto& word : command.argv) line += word + ' ';
     throw std::runtime_error(line + "\n" + result.all());
 }
-CommandResult mustRun(std::vector<std::string> argv) {
-    return mustRun(Command{.argv = std::move(argv)});
-}
+CommandResult mustRun(std::vector<std::string> argv) { return mustRun(Command{.argv = std::move(argv)}); }
 
 }  // namespace recap::test

@@ -32,9 +32,7 @@ TempDir::~TempDir() {
     if (!path_.empty()) fs::remove_all(path_, ignored);
 }
 
-fs::path TempDir::release() {
-    return std::exchange(path_, {});
-}
+fs::path TempDir::release() { return std::exchange(path_, {}); }
 
 std::string readFile(const fs::path& path) {
     UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};

@@ -114,13 +114,9 @@ void MicroContainer::waitUntilAsleep() const {
     if (!waitUntil(ready, Deadline{kPatience})) throw std::runtime_error(options_.name + " does not come to rest:\n" + log());
 }
 
-std::string MicroContainer::log() const {
-    return readFile(folder_ / "log");
-}
+std::string MicroContainer::log() const { return readFile(folder_ / "log"); }
 
-HttpAnswer MicroContainer::get(const std::string& path) const {
-    return httpGet(pid_, 8080, path);
-}
+HttpAnswer MicroContainer::get(const std::string& path) const { return httpGet(pid_, 8080, path); }
 
 CommandResult MicroContainer::exec(const std::vector<std::string>& argv) const {
     return run(
@@ -133,9 +129,7 @@ void MicroContainer::kill() {
     if (!waitForExit(pidfd.get(), Deadline{kPatience})) throw std::runtime_error("container " + options_.name + " does not end");
 }
 
-fs::path MicroContainer::detach() {
-    return std::exchange(folder_, {});
-}
+fs::path MicroContainer::detach() { return std::exchange(folder_, {}); }
 
 void MicroContainer::end(const fs::path& folder) {
     std::error_code ignored;

@@ -22,13 +22,9 @@ namespace {
 
 constexpr std::array kNamespaceKinds{"pid", "net", "ipc", "uts", "mnt", "user", "cgroup"};
 
-std::string describe(const Process& process) {
-    return "process " + std::to_string(process.pid) + " '" + process.name + "'";
-}
+std::string describe(const Process& process) { return "process " + std::to_string(process.pid) + " '" + process.name + "'"; }
 
-std::string pidText(pid_t pid) {
-    return std::to_string(pid);
-}
+std::string pidText(pid_t pid) { return std::to_string(pid); }
 
 std::uint64_t hashOf(const std::string& text) {
     std::uint64_t hash = 14695981039346656037ull;

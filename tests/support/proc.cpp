@@ -13,9 +13,7 @@
 namespace recap::test {
 namespace {
 
-std::string proc(pid_t pid, const std::string& name) {
-    return "/proc/" + std::to_string(pid) + "/" + name;
-}
+std::string proc(pid_t pid, const std::string& name) { return "/proc/" + std::to_string(pid) + "/" + name; }
 
 }  // namespace
 

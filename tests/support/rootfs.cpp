@@ -55,17 +55,11 @@ std::string databaseOf(const std::set<std::string>& names) {
 
 }  // namespace
 
-Rootfs::Rootfs(fs::path root) : root_(std::move(root)) {
-    fs::create_directories(root_);
-}
+Rootfs::Rootfs(fs::path root) : root_(std::move(root)) { fs::create_directories(root_); }
 
-fs::path Rootfs::in(const std::string& path) const {
-    return root_ / fs::path(path).relative_path();
-}
+fs::path Rootfs::in(const std::string& path) const { return root_ / fs::path(path).relative_path(); }
 
-void Rootfs::folder(const std::string& path) {
-    fs::create_directories(in(path));
-}
+void Rootfs::folder(const std::string& path) { fs::create_directories(in(path)); }
 
 void Rootfs::mountpoints() {
     for (const char* path : {"/proc", "/sys", "/dev", "/run", "/tmp"}) folder(path);

@@ -37,13 +37,9 @@ int waitAny(std::initializer_list<int> fds, const Deadline& deadline) {
     }
 }
 
-bool waitReadable(int fd, const Deadline& deadline) {
-    return waitAny({fd}, deadline) == fd;
-}
+bool waitReadable(int fd, const Deadline& deadline) { return waitAny({fd}, deadline) == fd; }
 
-bool waitForExit(int pidfd, const Deadline& deadline) {
-    return waitReadable(pidfd, deadline);
-}
+bool waitForExit(int pidfd, const Deadline& deadline) { return waitReadable(pidfd, deadline); }
 
 bool waitForPath(const std::filesystem::path& path, const Deadline& deadline) {
     UniqueFd watch{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};

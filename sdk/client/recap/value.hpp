@@ -61,8 +61,8 @@ struct Value {
 
     Value() = default;
     template <class T>
-    requires(!std::is_same_v<std::remove_cvref_t<T>, Value> && !std::is_convertible_v<T, std::string_view>) Value(T&& value)
-        : is(std::forward<T>(value)) {}
+        requires(!std::is_same_v<std::remove_cvref_t<T>, Value> && !std::is_convertible_v<T, std::string_view>)
+    Value(T&& value) : is(std::forward<T>(value)) {}
     Value(std::string_view text) : is(std::string(text)) {}
     Value(const char* text) : is(std::string(text)) {}
     Value(std::string text) : is(std::move(text)) {}

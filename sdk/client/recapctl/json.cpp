@@ -30,9 +30,7 @@ struct ToJson {
     Json operator()(const auto& is) const { return Json(is); }
 };
 
-Json verbatim(const Value& value) {
-    return std::visit(ToJson{}, value.is);
-}
+Json verbatim(const Value& value) { return std::visit(ToJson{}, value.is); }
 
 // CLOCK_MONOTONIC means nothing to who reads this: phases as microseconds since the run was received.
 Json sinceReceived(const Dict& phases) {
@@ -44,9 +42,7 @@ Json sinceReceived(const Dict& phases) {
 
 }  // namespace
 
-Json document() {
-    return {{"schema", 1}};
-}
+Json document() { return {{"schema", 1}}; }
 
 Json toJson(const Dict& row) {
     Json object = Json::object();
@@ -65,9 +61,7 @@ Json toJson(const Rows& rows) {
     return array;
 }
 
-Json toJson(const recap::Error& error) {
-    return {{"code", std::string(name(error.code))}, {"message", error.message}};
-}
+Json toJson(const recap::Error& error) { return {{"code", std::string(name(error.code))}, {"message", error.message}}; }
 
 Json errorDocument(const recap::Error& error) {
     Json json = document();
@@ -82,8 +76,6 @@ void setBytes(Json& object, const std::string& key, const std::string& data) {
         object[key + "_base64"] = base64(data);
 }
 
-std::string line(const Json& json) {
-    return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+std::string line(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
 }  // namespace recapctl

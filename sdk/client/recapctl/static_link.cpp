@@ -13,13 +13,9 @@ extern "C" {
 
 // systemd's sockets: for programs that listen.
 int sd_listen_fds(int);
-int sd_listen_fds(int) {
-    return 0;
-}
+int sd_listen_fds(int) { return 0; }
 int sd_is_socket(int, int, int, int);
-int sd_is_socket(int, int, int, int) {
-    return -ENOTSUP;
-}
+int sd_is_socket(int, int, int, int) { return -ENOTSUP; }
 
 // Users: for buses that check who may connect, and for the login with cookies in a home folder. A login with credentials,
 // the system bus's only one, sends the number.

@@ -16,9 +16,7 @@ namespace {
 
 enum class Kind { Closed, Passable, Pumped };
 
-bool isNull(const struct stat& about) {
-    return S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3);
-}
+bool isNull(const struct stat& about) { return S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3); }
 
 Kind kindOf(int fd, struct stat& about) {
     if (::fstat(fd, &about) != 0) return Kind::Closed;
@@ -35,9 +33,7 @@ recap::Result<PipeEnds> makePipe() {
     return PipeEnds{recap::UniqueFd(ends[0]), recap::UniqueFd(ends[1])};
 }
 
-void unblock(const recap::UniqueFd& fd) {
-    ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
-}
+void unblock(const recap::UniqueFd& fd) { ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK); }
 
 }  // namespace
 

@@ -100,9 +100,7 @@ std::string bytes(std::uint64_t count) {
     return shortNumber(size) + " " + kNames[step];
 }
 
-std::string milliseconds(std::uint64_t microseconds) {
-    return format("%.2f", static_cast<double>(microseconds) / 1e3);
-}
+std::string milliseconds(std::uint64_t microseconds) { return format("%.2f", static_cast<double>(microseconds) / 1e3); }
 
 std::string span(std::uint64_t microseconds) {
     const auto number = static_cast<double>(microseconds);

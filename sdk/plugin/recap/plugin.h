@@ -90,9 +90,9 @@ typedef struct recap_target {
     uint64_t start_time;  /* of pid: field 22 of proc(5) stat, read by the plugin; 0 only where pid is 0 */
     recap_text id;        /* 1..255 bytes */
     recap_text name;
-    recap_text image;     /* as the engine names it; may be empty */
-    recap_text runtime;   /* "runc", "crun", "process", … */
-    recap_text cgroup;    /* path of pid's cgroup ("/docker/3f2…") as the plugin read it; empty: not known */
+    recap_text image;   /* as the engine names it; may be empty */
+    recap_text runtime; /* "runc", "crun", "process", … */
+    recap_text cgroup;  /* path of pid's cgroup ("/docker/3f2…") as the plugin read it; empty: not known */
     const recap_pair *labels;
 } recap_target;
 
@@ -124,7 +124,7 @@ typedef struct recap_backend_sink {
 /* What the plugin may ask its host. Valid as long as the process. */
 typedef struct recap_host {
     uint32_t size;
-    uint32_t abi_minor;   /* the host's */
+    uint32_t abi_minor; /* the host's */
     void *self;
     const char *name;     /* "recap-plugin-host 0.1.0" */
     const char *instance; /* the settings' table name: what the backend is called; differs from the plugin's ("podman") */
@@ -165,7 +165,7 @@ typedef struct recap_plugin_entry {
     uint32_t size;
     uint32_t abi_major; /* RECAP_PLUGIN_ABI_MAJOR as compiled; unequal: refused before anything is called */
     uint32_t abi_minor;
-    uint32_t reserved; /* 0 */
+    uint32_t reserved;   /* 0 */
     const char *name;    /* "docker": a-z 0-9 -, as its file, NAME.so */
     const char *version; /* the plugin's own */
     /* [main] A factory by its id; null: not offered. */

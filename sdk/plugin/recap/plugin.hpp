@@ -68,12 +68,8 @@ struct Target {
 
 namespace detail {
 
-inline recap_text text(std::string_view from) {
-    return {from.data(), from.size()};
-}
-inline std::string_view view(recap_text from) {
-    return from.size == 0 ? std::string_view() : std::string_view(from.data, from.size);
-}
+inline recap_text text(std::string_view from) { return {from.data(), from.size()}; }
+inline std::string_view view(recap_text from) { return from.size == 0 ? std::string_view() : std::string_view(from.data, from.size); }
 
 // Runs `body` with a Target as the C ABI has it, borrowed for the call.
 template <class Body>

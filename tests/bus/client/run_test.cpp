@@ -36,9 +36,7 @@ TEST_F(RunVerb, MovesMoreThanAPipeHolds) {
     EXPECT_EQ(result.out.size(), 3'000'000U);
 }
 
-TEST_F(RunVerb, EndsWithTheSignalsStatus) {
-    EXPECT_EQ(recapctl({"run", "sh", "web", "--", "kill -11 $$"}).status, 128 + 11);
-}
+TEST_F(RunVerb, EndsWithTheSignalsStatus) { EXPECT_EQ(recapctl({"run", "sh", "web", "--", "kill -11 $$"}).status, 128 + 11); }
 
 TEST_F(RunVerb, TimesOutWith124) {
     const auto result = recapctl({"run", "--timeout", "50ms", "sh", "web", "--", "exec sleep 60"});

@@ -176,9 +176,7 @@ void OwnLauncher::killHard() {
     child_.reset();
 }
 
-std::string OwnLauncher::output() {
-    return readFile(folder_.path() / "output");
-}
+std::string OwnLauncher::output() { return readFile(folder_.path() / "output"); }
 
 std::vector<fs::path> OwnLauncher::cgroupRoots() const {
     std::vector<fs::path> roots;

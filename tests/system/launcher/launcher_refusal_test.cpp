@@ -163,7 +163,8 @@ TEST_F(LauncherRefusal, WhatIsMissing) {
 
 // setresuid(2) takes 4294967295 as "leave it": the payload would stay the launcher's own uid 0.
 TEST_F(LauncherRefusal, AnIdentityThatMeansTheLaunchersOwn) {
-    void (*const kCases[])(Plan&) = {[](Plan& p) { p.uid = UINT32_MAX; }, [](Plan& p) { p.gid = UINT32_MAX; }, [](Plan& p) { p.groups = {UINT32_MAX}; }};
+    void (*const kCases[])(Plan&) = {[](Plan& p) { p.uid = UINT32_MAX; }, [](Plan& p) { p.gid = UINT32_MAX; },
+                                     [](Plan& p) { p.groups = {UINT32_MAX}; }};
     for (const auto& change : kCases) {
         Plan asked = good();
         change(asked);

@@ -187,9 +187,8 @@ void inMountsOf(pid_t target, const std::function<bool()>& act) {
 
 // Taking the upper one of two mounts off would show the lower, a procfs whose links lead to the target's writable root.
 TEST_F(LauncherRun, AProcfsUnderAnotherMountIsNotLaidBare) {
-    inMountsOf(nginx_->pid(), [] {
-        return ::mount("proc", "/tmp", "proc", 0, nullptr) == 0 && ::mount("cover", "/tmp", "tmpfs", 0, nullptr) == 0;
-    });
+    inMountsOf(nginx_->pid(),
+               [] { return ::mount("proc", "/tmp", "proc", 0, nullptr) == 0 && ::mount("cover", "/tmp", "tmpfs", 0, nullptr) == 0; });
     Plan asked = plan({"ls", "/target/tmp"});
     asked.view = View::ReadOnly;
     const Finished finished = run(asked);

@@ -62,9 +62,7 @@ TEST_F(Equality, NetworkInterfacesAndAddressesAreTheSame) {
     EXPECT_EQ(capsule("e-ip", {"-s", "link"}), inside({"/usr/bin/ip", "-s", "link"})) << "a loopback that nobody uses counts nothing";
 }
 
-TEST_F(Equality, TheHostnameIsTheSame) {
-    EXPECT_EQ(capsule("e-hostname", {}), inside({"/usr/bin/hostname"}));
-}
+TEST_F(Equality, TheHostnameIsTheSame) { EXPECT_EQ(capsule("e-hostname", {}), inside({"/usr/bin/hostname"})); }
 
 TEST_F(Equality, FilesAreTheSame) {
     const std::string list = capsule("e-ls", {"-lRn", "--time-style=full-iso", "/target/etc"});

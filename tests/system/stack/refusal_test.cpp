@@ -30,9 +30,7 @@ protected:
     }
 };
 
-TEST_F(Refusal, AnUnknownCapsule) {
-    expectRefused("t-absent", target(), {"t-absent"});
-}
+TEST_F(Refusal, AnUnknownCapsule) { expectRefused("t-absent", target(), {"t-absent"}); }
 
 TEST_F(Refusal, ATargetThatIsNotThere) {
     expectRefused("t-payload", "process:999999999", {"999999999"});

@@ -36,9 +36,7 @@ TEST_F(Run, ExitStatusAndStreamsAreThePayloads) {
     EXPECT_EQ(copied.out, "through\n") << copied.all();
 }
 
-TEST_F(Run, ASignalIsAShells128AndMore) {
-    EXPECT_EQ(Stack::get().ctl({"run", "t-payload", target(), "--", "signal", "11"}).status, 139);
-}
+TEST_F(Run, ASignalIsAShells128AndMore) { EXPECT_EQ(Stack::get().ctl({"run", "t-payload", target(), "--", "signal", "11"}).status, 139); }
 
 TEST_F(Run, ReportsItsPhasesInOrderAndACleanEscape) {
     const json report = Stack::get().run("t-payload", target(), {"exit"});

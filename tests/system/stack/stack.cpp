@@ -19,9 +19,7 @@ Stack& Stack::get() {
     return stack;
 }
 
-fs::path Stack::folder(const char* name) const {
-    return variable(name, "tests/support/with-stack");
-}
+fs::path Stack::folder(const char* name) const { return variable(name, "tests/support/with-stack"); }
 
 pid_t Stack::pid(const std::string& unit) const {
     const std::filesystem::path file = folder("RECAP_PIDS") / unit;
@@ -155,8 +153,6 @@ std::string manifestOf(const std::string& name, const std::string& image, const 
            "\"\ncommand = " + command + "\n" + rest;
 }
 
-std::string targetOf(const MicroContainer& container) {
-    return "process:" + std::to_string(container.pid());
-}
+std::string targetOf(const MicroContainer& container) { return "process:" + std::to_string(container.pid()); }
 
 }  // namespace recap::test

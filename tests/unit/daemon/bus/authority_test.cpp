@@ -57,9 +57,15 @@ private:
         };
         for (int i = 0; i < count; ++i) {
             if (method == "InstallCapsule")
-                proxy->callMethodAsync(method).onInterface(kManager).withArguments(std::string("its-name"), Values()).uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
+                proxy->callMethodAsync(method)
+                    .onInterface(kManager)
+                    .withArguments(std::string("its-name"), Values())
+                    .uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
             else
-                proxy->callMethodAsync(method).onInterface(kManager).withArguments(std::string("tool"), std::string("process:1"), Names(), Values()).uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
+                proxy->callMethodAsync(method)
+                    .onInterface(kManager)
+                    .withArguments(std::string("tool"), std::string("process:1"), Names(), Values())
+                    .uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
         }
         bus->enterEventLoop();
     }
@@ -92,7 +98,8 @@ TEST_F(AuthorityTest, WhoLeavesIsNotAskedAboutAnyMore) {
     turnUntil([&] { return polkit.questions.size() == 8; });
     asking.leave();
     turnUntil([&] { return polkit.cancelled.size() == 8; });
-    for (const auto& question : polkit.questions) EXPECT_EQ(std::count(polkit.cancelled.begin(), polkit.cancelled.end(), question.cancellation), 1);
+    for (const auto& question : polkit.questions)
+        EXPECT_EQ(std::count(polkit.cancelled.begin(), polkit.cancelled.end(), question.cancellation), 1);
     Asking again(1);
     turnUntil([&] { return polkit.questions.size() == 9; });
     EXPECT_TRUE(runs.submitted.empty());

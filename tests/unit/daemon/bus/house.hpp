@@ -38,8 +38,9 @@ public:
 private:
     std::string configure() {
         const auto file = folder_.path() / "bus.conf";
-        std::ofstream(file) << R"(<busconfig><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth><policy context="default"><allow user="*"/>)"
-                            << R"(<allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>)";
+        std::ofstream(file)
+            << R"(<busconfig><listen>unix:tmpdir=/tmp</listen><auth>EXTERNAL</auth><policy context="default"><allow user="*"/>)"
+            << R"(<allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>)";
         return file.string();
     }
     TempDir folder_;
@@ -65,13 +66,17 @@ public:
     FakePolkit() {
         constexpr const char* interface = "org.freedesktop.PolicyKit1.Authority";
         object_ = sdbus::createObject(*connection, "/org/freedesktop/PolicyKit1/Authority");
-        object_->registerMethod("CheckAuthorization").onInterface(interface).implementedAs(
-            [this](sdbus::Result<Verdict>&& result, Subject, std::string action, std::map<std::string, std::string> details, std::uint32_t, std::string id) {
+        object_->registerMethod("CheckAuthorization")
+            .onInterface(interface)
+            .implementedAs([this](sdbus::Result<Verdict>&& result, Subject, std::string action, std::map<std::string, std::string> details,
+                                  std::uint32_t, std::string id) {
                 if (mood == Mood::Yes) result.returnResults(Verdict{true, false, {}});
                 if (mood == Mood::Broken) result.returnError(sdbus::Error("org.freedesktop.PolicyKit1.Error.Failed", "broken"));
                 questions.push_back({action, details, id, std::move(result)});
             });
-        object_->registerMethod("CancelCheckAuthorization").onInterface(interface).implementedAs([this](const std::string& id) { cancelled.push_back(id); });
+        object_->registerMethod("CancelCheckAuthorization").onInterface(interface).implementedAs([this](const std::string& id) {
+            cancelled.push_back(id);
+        });
         object_->finishRegistration();
         connection->requestName("org.freedesktop.PolicyKit1");
     }
@@ -104,7 +109,9 @@ struct House : testing::Test {
         const auto refresh = [this](std::function<void()> then) {
             launcher.images([then = std::move(then)](const Result<std::vector<AdmissionState>>&) { then(); });
         };
-        service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images, [] { return Result<void>(); }, refresh, "/state/folder"}).value();
+        service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images,
+                                        [] { return Result<void>(); }, refresh, "/state/folder"})
+                      .value();
         targets.listen(*service);
         EXPECT_TRUE(service->publish());
     }
@@ -135,10 +142,11 @@ struct House : testing::Test {
     std::shared_ptr<Reply<Out...>> ask(const std::string& path, const std::string& interface, const std::string& method, const In&... in) {
         auto reply = std::make_shared<Reply<Out...>>();
         auto& proxy = *proxies.emplace_back(sdbus::createProxy(*client, "org.recap1", path));
-        proxy.callMethodAsync(method).onInterface(interface).withArguments(in...).uponReplyInvoke([reply](const sdbus::Error* error, const Out&... out) {
-            reply->values = {out...};
-            reply->outcome = error == nullptr ? "ok" : error->getName() + ": " + error->getMessage();
-        });
+        proxy.callMethodAsync(method).onInterface(interface).withArguments(in...).uponReplyInvoke(
+            [reply](const sdbus::Error* error, const Out&... out) {
+                reply->values = {out...};
+                reply->outcome = error == nullptr ? "ok" : error->getName() + ": " + error->getMessage();
+            });
         return reply;
     }
     template <class... Out, class... In>

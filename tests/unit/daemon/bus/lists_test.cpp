@@ -78,7 +78,8 @@ TEST_F(ListsTest, MoreRunsThanAReplyCarriesAreAnotherPage) {
 
 TEST_F(ListsTest, TheLauncherIsAskedOnceAtATime) {
     std::vector<std::shared_ptr<Reply<Rows>>> replies;
-    for (int i = 0; i < 20; ++i) replies.push_back(ask<Rows>("/org/recap1", kManager, i % 2 == 0 ? "ListImages" : "ListCapsules", Values()));
+    for (int i = 0; i < 20; ++i)
+        replies.push_back(ask<Rows>("/org/recap1", kManager, i % 2 == 0 ? "ListImages" : "ListCapsules", Values()));
     auto marker = ask<Rows>("/org/recap1", kManager, "ListPolicies", Values());  // answered at once, after the others were heard
     turnUntil([&] { return !marker->outcome.empty(); }, false);
     EXPECT_EQ(launcher.imagesAsked.size(), 1u);
@@ -93,7 +94,8 @@ TEST_F(ListsTest, AnImportIsNamedBeforeItIsUnpacked) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     const UniqueFd reading(ends[0]), writing(ends[1]);
-    EXPECT_EQ(errorName(callManager<std::string>("ImportImage", sdbus::UnixFd(ends[0]), options).outcome), "org.recap1.Error.InvalidArgument");
+    EXPECT_EQ(errorName(callManager<std::string>("ImportImage", sdbus::UnixFd(ends[0]), options).outcome),
+              "org.recap1.Error.InvalidArgument");
     EXPECT_EQ(launcher.imports, 0);
 }
 
@@ -113,7 +115,9 @@ TEST_F(ListsTest, OneTurnTakesAFewMessages) {
     // The bus answers in order: then it has handed over all of them.
     auto driver = sdbus::createProxy(*client, "org.freedesktop.DBus", "/org/freedesktop/DBus");
     std::string id;
-    driver->callMethodAsync("GetId").onInterface("org.freedesktop.DBus").uponReplyInvoke([&](const sdbus::Error*, const std::string& got) { id = got; });
+    driver->callMethodAsync("GetId").onInterface("org.freedesktop.DBus").uponReplyInvoke([&](const sdbus::Error*, const std::string& got) {
+        id = got;
+    });
     for (const Deadline deadline(kPatience); id.empty() && !deadline.passed();) client->processPendingRequest();
     int most = 0;
     for (const Deadline deadline(kPatience); policies.listed < kMany && !deadline.passed();) {

@@ -31,7 +31,8 @@ TEST_F(RunsTest, NamesThatAreTooLongAreRefusedFirst) {
         EXPECT_EQ(errorName(run(std::string(65, 'x'), "process:1", method)), "org.recap1.Error.InvalidArgument");
     }
     for (const Names& args : {Names(513, "x"), Names{std::string(64 * 1024, 'x')}})
-        EXPECT_EQ(errorName(callManager<sdbus::ObjectPath>("Run", std::string("tool"), std::string("process:1"), args, Values()).outcome), "org.recap1.Error.InvalidArgument");
+        EXPECT_EQ(errorName(callManager<sdbus::ObjectPath>("Run", std::string("tool"), std::string("process:1"), args, Values()).outcome),
+                  "org.recap1.Error.InvalidArgument");
     EXPECT_TRUE(runs.submitted.empty());
     EXPECT_EQ(run("tool", std::string(512, 'x')), "ok");
 }
@@ -47,13 +48,17 @@ TEST_F(RunsTest, AnEndIsToldWhateverItsWordsAre) {
     std::string escape;
     int changes = 0;
     auto listener = sdbus::createProxy(*client, "org.recap1", "/org/recap1");
-    listener->uponSignal("RunFinished").onInterface(kManager).call([&](const sdbus::ObjectPath&, const std::string&, std::int32_t, const Values& details) { told = details; });
+    listener->uponSignal("RunFinished")
+        .onInterface(kManager)
+        .call([&](const sdbus::ObjectPath&, const std::string&, std::int32_t, const Values& details) { told = details; });
     listener->finishRegistration();
     auto object = sdbus::createProxy(*client, "org.recap1", kRunPath);
-    object->uponSignal("PropertiesChanged").onInterface("org.freedesktop.DBus.Properties").call([&](const std::string&, const Values& now, const Names&) {
-        ++changes;
-        if (now.contains("Escape")) escape = now.at("Escape").get<std::string>();
-    });
+    object->uponSignal("PropertiesChanged")
+        .onInterface("org.freedesktop.DBus.Properties")
+        .call([&](const std::string&, const Values& now, const Names&) {
+            ++changes;
+            if (now.contains("Escape")) escape = now.at("Escape").get<std::string>();
+        });
     object->finishRegistration();
     // Within one turn: one PropertiesChanged.
     service->started(plan());

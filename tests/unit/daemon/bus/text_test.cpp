@@ -28,7 +28,8 @@ TEST(BusText, LeavesWhatTheBusTakes) {
 }
 
 TEST(BusText, ReplacesWhatTheBusRefuses) {
-    for (const std::string text : {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xef\xb7\x90", "\xef\xb7\xaf", "\xef\xbf\xbe", "\xef\xbf\xbf", "\xf0\x9f\xbf\xbe", "\xf4\x8f\xbf\xbf"}) {
+    for (const std::string text : {"\xff", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xef\xb7\x90", "\xef\xb7\xaf",
+                                   "\xef\xbf\xbe", "\xef\xbf\xbf", "\xf0\x9f\xbf\xbe", "\xf4\x8f\xbf\xbf"}) {
         EXPECT_FALSE(taken(text));
         EXPECT_TRUE(taken(busText("a" + text + "b"))) << busText(text);
         EXPECT_NE(busText("a" + text + "b").find(kReplacement), std::string::npos);

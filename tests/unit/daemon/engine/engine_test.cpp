@@ -137,8 +137,9 @@ TEST_F(EngineTest, WhatPolkitAllowedIsWhatIsPlanned) {
     request.authorised = Authorisation{"docker", spine.planner.digest, 7, startTime};
     ASSERT_TRUE(spine.engine->submit(request));
     turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
-    for (const auto& other : {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7}, Authorisation{"docker", spine.planner.digest, 6},
-                              Authorisation{"docker", spine.planner.digest, 7, startTime + 1}}) {
+    for (const auto& other :
+         {Authorisation{"podman", spine.planner.digest, 7}, Authorisation{"docker", "", 7},
+          Authorisation{"docker", spine.planner.digest, 6}, Authorisation{"docker", spine.planner.digest, 7, startTime + 1}}) {
         request.authorised = other;
         const auto before = spine.notes.reports.size();
         ASSERT_TRUE(spine.engine->submit(request));

@@ -143,7 +143,8 @@ TEST(Estate, ArtifactsAreCollectedThenListedAndOpened) {
     UniqueFd pipe;
     spine.engine->openArtifact(id, "out/capture.pcap", [&](Result<UniqueFd> opened) { pipe = std::move(opened).value(); });
     EXPECT_EQ(readAll(spine, pipe), "packets");
-    spine.engine->openArtifact(id, "../../etc/shadow", [&](const Result<UniqueFd>& opened) { EXPECT_EQ(opened.error().code, Errc::NotFound); });
+    spine.engine->openArtifact(id, "../../etc/shadow",
+                               [&](const Result<UniqueFd>& opened) { EXPECT_EQ(opened.error().code, Errc::NotFound); });
 }
 
 TEST(Estate, ArtifactsAreIndexedOnceARun) {

@@ -159,7 +159,8 @@ struct Spine {
     void open() {
         ledger = Ledger::open(loop.get(), folder.path() + "/ledger.db").value();
         estates = Estates::open(loop.get(), launcher, folder.path(), most).value();
-        engine = Engine::create({loop.get(), launcher, planner, capsules, targets, *ledger, *estates, [this](const std::function<void()>& then) {
+        engine = Engine::create({loop.get(), launcher, planner, capsules, targets, *ledger, *estates,
+                                 [this](const std::function<void()>& then) {
                                      ++admissionsAsked;
                                      onAdmissions();
                                      then();

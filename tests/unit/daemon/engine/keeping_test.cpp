@@ -84,8 +84,9 @@ TEST(Keeping, ALedgerOfTheFirstVersionIsTakenOver) {
     const RunId id = keptRun(spine);
     spine.engine.reset();
     spine.ledger.reset();
-    execute(spine, "DROP INDEX with_files; DROP INDEX by_capsule; DROP INDEX by_target; DROP INDEX by_outcome; "
-                   "ALTER TABLE runs DROP COLUMN files_until; PRAGMA user_version = 1;");
+    execute(spine,
+            "DROP INDEX with_files; DROP INDEX by_capsule; DROP INDEX by_target; DROP INDEX by_outcome; "
+            "ALTER TABLE runs DROP COLUMN files_until; PRAGMA user_version = 1;");
     spine.within({.keptUsec = 0});
     EXPECT_GT(spine.ledger->find(id).value()->filesUntil, microseconds(CLOCK_REALTIME));
 }

@@ -123,9 +123,7 @@ TEST_F(TargetsTest, InspectsOnceALife) {
 }
 
 // Its cgroup as the kernel says it, for targets that a test moves between "not said" and this one.
-std::string ownCgroup() {
-    return pinProcess(::getpid()).value().cgroups.front();
-}
+std::string ownCgroup() { return pinProcess(::getpid()).value().cgroups.front(); }
 
 TEST_F(TargetsTest, AMovedTargetIsInspectedAnew) {
     table.added(target("docker", "a", "a"));

@@ -19,31 +19,19 @@ const recap_backend_factory kFactory{sizeof(recap_backend_factory), 0,
                                         recap_error*) -> const recap_backend* { return nullptr; }};
 const recap_backend_factory kShortFactory{8, 0, nullptr};
 
-const void* good(const recap_plugin_entry*, const char*) {
-    return &kFactory;
-}
-const void* shortFactory(const recap_plugin_entry*, const char*) {
-    return &kShortFactory;
-}
-const void* none(const recap_plugin_entry*, const char*) {
-    return nullptr;
-}
-const void* mustNotBeCalled(const recap_plugin_entry*, const char*) {
-    std::abort();
-}
+const void* good(const recap_plugin_entry*, const char*) { return &kFactory; }
+const void* shortFactory(const recap_plugin_entry*, const char*) { return &kShortFactory; }
+const void* none(const recap_plugin_entry*, const char*) { return nullptr; }
+const void* mustNotBeCalled(const recap_plugin_entry*, const char*) { std::abort(); }
 
-recap_plugin_entry entry() {
-    return {sizeof(recap_plugin_entry), RECAP_PLUGIN_ABI_MAJOR, RECAP_PLUGIN_ABI_MINOR, 0, "one", "1", good};
-}
+recap_plugin_entry entry() { return {sizeof(recap_plugin_entry), RECAP_PLUGIN_ABI_MAJOR, RECAP_PLUGIN_ABI_MINOR, 0, "one", "1", good}; }
 
 std::string refusal(const recap_plugin_entry& table) {
     const auto checked = checkEntry(&table, "one");
     return checked ? "" : checked.error().message;
 }
 
-TEST(Entry, AGoodOneIsTaken) {
-    EXPECT_EQ(refusal(entry()), "");
-}
+TEST(Entry, AGoodOneIsTaken) { EXPECT_EQ(refusal(entry()), ""); }
 
 TEST(Entry, AnotherMajorIsRefusedBeforeAnythingIsCalled) {
     auto table = entry();

@@ -81,7 +81,8 @@ TEST(Wire, AnOversizedRecordOrALengthThatLiesIsRefused) {
 }
 
 TEST(Wire, TextThatABusOrATerminalCannotTakeIsRefused) {
-    for (const char* text : {"\xff", "a\nb", "\x1b[2J", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc2\x85", "\xe2\x82", "\xef\xb7\x90", "\xef\xbf\xbe", "\xf0\x9f\xbf\xbf"}) {
+    for (const char* text : {"\xff", "a\nb", "\x1b[2J", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc2\x85", "\xe2\x82",
+                             "\xef\xb7\x90", "\xef\xbf\xbe", "\xf0\x9f\xbf\xbf"}) {
         EXPECT_FALSE(isCleanText(text));
         EXPECT_FALSE(decodeFromHost(encode(1, Removed{text})));
         EXPECT_TRUE(isCleanText(cleanText(text, 100)));

@@ -31,9 +31,7 @@ Image merged() {
     return image;
 }
 
-TEST(FindExecutable, LooksAlongTheSearchPath) {
-    EXPECT_EQ(*findExecutable(merged(), "tool", kPath), "/usr/bin/tool");
-}
+TEST(FindExecutable, LooksAlongTheSearchPath) { EXPECT_EQ(*findExecutable(merged(), "tool", kPath), "/usr/bin/tool"); }
 
 TEST(FindExecutable, FollowsLinksWithinTheImage) {
     EXPECT_EQ(*findExecutable(merged(), "/bin/tool", kPath), "/usr/bin/tool");
@@ -44,9 +42,7 @@ TEST(FindExecutable, FollowsLinksWithinTheImage) {
     EXPECT_EQ(*findExecutable(merged(), "/usr/bin/../../bin/./tool", kPath), "/usr/bin/tool");
 }
 
-TEST(FindExecutable, DoesNotClimbAboveTheImagesRoot) {
-    EXPECT_EQ(*findExecutable(merged(), "up", kPath), "/usr/bin/tool");
-}
+TEST(FindExecutable, DoesNotClimbAboveTheImagesRoot) { EXPECT_EQ(*findExecutable(merged(), "up", kPath), "/usr/bin/tool"); }
 
 TEST(FindExecutable, NamesTheCommandAndTheImageItIsNotIn) {
     for (const auto* command : {"missing", "/bin/missing", "gone", "/usr/bin/tool/x", "loop"}) {

@@ -15,9 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-std::string digest(char fill, char last) {
-    return std::string(63, fill) + last;
-}
+std::string digest(char fill, char last) { return std::string(63, fill) + last; }
 
 std::string answerFor(const std::string& hex, const std::string& reference = {}) {
     return R"({"digest":")" + hex + R"(","reference":")" + reference + R"(","architecture":"amd64","layers":[")" + digest('1', '1') +

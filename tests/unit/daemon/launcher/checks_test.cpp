@@ -72,7 +72,10 @@ TEST(CheckShape, AcceptsAGoodPlanAndNamesWhatIsWrong) {
         {"ULID", [](Plan& plan) { plan.runId = "../../../etc/passwd-------"; }},
         {"ULID", [](Plan& plan) { plan.runId = "01HZX0000000000000000000IL"; }},
         {"digest", [](Plan& plan) { plan.imageDigest = std::string(64, 'A'); }},
-        {"layer", [](Plan& plan) { plan.layers = {"..", std::string(64, 'b')}; }},
+        {"layer",
+         [](Plan& plan) {
+             plan.layers = {"..", std::string(64, 'b')};
+         }},
         {"layers", [](Plan& plan) { plan.layers.clear(); }},
         {"executable", [](Plan& plan) { plan.executable = "/bin/../ps"; }},
         {"executable", [](Plan& plan) { plan.executable = "ps"; }},
@@ -109,12 +112,13 @@ TEST(CheckShape, SaysWhichModesAreForLater) {
 }
 
 TEST(ReadFilter, LetsOnlyNarrowingReturnsPass) {
-    for (const std::uint32_t good : {SECCOMP_RET_ALLOW, SECCOMP_RET_LOG, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ERRNO | 1u, SECCOMP_RET_ERRNO | 4095u}) {
+    for (const std::uint32_t good :
+         {SECCOMP_RET_ALLOW, SECCOMP_RET_LOG, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_ERRNO | 1u, SECCOMP_RET_ERRNO | 4095u}) {
         const std::uint64_t program[] = {returning(good)};
         EXPECT_TRUE(readFilter(program)) << good;
     }
-    for (const std::uint32_t bad : {SECCOMP_RET_TRAP, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF, SECCOMP_RET_KILL_THREAD, SECCOMP_RET_ERRNO | 0u,
-                                    SECCOMP_RET_ERRNO | 4096u, 0x7ffe0000u}) {
+    for (const std::uint32_t bad : {SECCOMP_RET_TRAP, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF, SECCOMP_RET_KILL_THREAD,
+                                    SECCOMP_RET_ERRNO | 0u, SECCOMP_RET_ERRNO | 4096u, 0x7ffe0000u}) {
         const std::uint64_t program[] = {returning(SECCOMP_RET_ALLOW), returning(bad)};
         EXPECT_FALSE(readFilter(program)) << bad;
     }
@@ -134,7 +138,10 @@ TEST(CheckCeiling, RefusesEachKeyByItsName) {
         {"capabilities", [](Plan& plan) { plan.capabilities = 1ull << 63; }},
         {"root-user", [](Plan& plan) { plan.uid = 0; }},
         {"root-user", [](Plan& plan) { plan.gid = 0; }},
-        {"root-user", [](Plan& plan) { plan.groups = {5, 0}; }},
+        {"root-user",
+         [](Plan& plan) {
+             plan.groups = {5, 0};
+         }},
         {"root-user", [](Plan& plan) { plan.capabilities = 1ull << 7; }},
         {"max.memory", [](Plan& plan) { plan.limits.memory = ~0ull; }},
         {"max.timeout", [](Plan& plan) { plan.timeoutUsec = ~0ull; }},

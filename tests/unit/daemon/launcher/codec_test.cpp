@@ -40,7 +40,8 @@ TEST(Codec, APlanComesBackAsItWas) {
 
 TEST(Codec, EveryTruncationAndEveryExtraByteIsRefused) {
     const std::string whole = encode(Verb::Start, 1, somePlan());
-    for (std::size_t size = kHeaderSize; size < whole.size(); ++size) EXPECT_FALSE(decode<Plan>(std::string_view(whole).substr(0, size))) << size;
+    for (std::size_t size = kHeaderSize; size < whole.size(); ++size)
+        EXPECT_FALSE(decode<Plan>(std::string_view(whole).substr(0, size))) << size;
     EXPECT_FALSE(decode<Plan>(whole + '\0'));
 }
 

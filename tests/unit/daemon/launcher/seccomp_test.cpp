@@ -22,6 +22,7 @@ using namespace recap::launcher;
 namespace {
 
 // The list of what no payload may ever do, written down a second time.
+// clang-format off
 const std::set<std::uint32_t> kKilled{
     SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_create_module, SYS_kexec_load, SYS_kexec_file_load,
     SYS_reboot, SYS_swapon, SYS_swapoff, SYS_iopl, SYS_ioperm, SYS_acct, SYS_quotactl, SYS_quotactl_fd, SYS_nfsservctl, SYS_uselib,
@@ -29,6 +30,7 @@ const std::set<std::uint32_t> kKilled{
     SYS_mount_setattr, 467 /* open_tree_attr */, SYS_setns, SYS_unshare, SYS_open_by_handle_at, SYS_bpf, SYS_userfaultfd,
     SYS_io_uring_setup, SYS_io_uring_enter, SYS_io_uring_register, SYS_add_key, SYS_request_key, SYS_keyctl, SYS_lookup_dcookie,
     SYS_vhangup};
+// clang-format on
 
 std::uint32_t answer(std::uint32_t number, std::array<std::uint64_t, 3> args = {}, std::uint32_t arch = AUDIT_ARCH_X86_64) {
     static const std::vector<std::uint64_t> wire = [] {
@@ -50,7 +52,7 @@ std::uint32_t answer(std::uint32_t number, std::array<std::uint64_t, 3> args = {
 TEST(CeilingFilter, KillsWhatNoPayloadMayDoAndLeavesTheRestToThePlan) {
     for (std::uint32_t number = 0; number < 1024; ++number) {
         if (number == std::uint32_t{SYS_setrlimit}) continue;  // below
-        const std::uint32_t expected = kKilled.contains(number)                 ? SECCOMP_RET_KILL_PROCESS
+        const std::uint32_t expected = kKilled.contains(number)              ? SECCOMP_RET_KILL_PROCESS
                                        : number == std::uint32_t{SYS_clone3} ? SECCOMP_RET_ERRNO | ENOSYS
                                                                              : SECCOMP_RET_ALLOW;
         EXPECT_EQ(answer(number), expected) << number;

@@ -26,28 +26,14 @@ std::optional<std::uint32_t> runFilter(const std::vector<std::uint64_t>& filter,
                 if (i.k % 4 != 0 || i.k + 4 > sizeof call) return std::nullopt;
                 std::memcpy(&accumulator, reinterpret_cast<const char*>(&call) + i.k, 4);
                 break;
-            case BPF_ALU | BPF_AND | BPF_K:
-                accumulator &= i.k;
-                break;
-            case BPF_JMP | BPF_JA:
-                pc += i.k;
-                break;
-            case BPF_JMP | BPF_JEQ | BPF_K:
-                jump(accumulator == i.k);
-                break;
-            case BPF_JMP | BPF_JGT | BPF_K:
-                jump(accumulator > i.k);
-                break;
-            case BPF_JMP | BPF_JGE | BPF_K:
-                jump(accumulator >= i.k);
-                break;
-            case BPF_JMP | BPF_JSET | BPF_K:
-                jump(accumulator & i.k);
-                break;
-            case BPF_RET | BPF_K:
-                return i.k;
-            default:
-                return std::nullopt;
+            case BPF_ALU | BPF_AND | BPF_K: accumulator &= i.k; break;
+            case BPF_JMP | BPF_JA: pc += i.k; break;
+            case BPF_JMP | BPF_JEQ | BPF_K: jump(accumulator == i.k); break;
+            case BPF_JMP | BPF_JGT | BPF_K: jump(accumulator > i.k); break;
+            case BPF_JMP | BPF_JGE | BPF_K: jump(accumulator >= i.k); break;
+            case BPF_JMP | BPF_JSET | BPF_K: jump(accumulator & i.k); break;
+            case BPF_RET | BPF_K: return i.k;
+            default: return std::nullopt;
         }
     }
     return std::nullopt;

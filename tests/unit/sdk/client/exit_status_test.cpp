@@ -8,9 +8,7 @@
 namespace recapctl {
 namespace {
 
-int statusOf(std::string outcome, int code) {
-    return exitStatus({std::move(outcome), code, {}});
-}
+int statusOf(std::string outcome, int code) { return exitStatus({std::move(outcome), code, {}}); }
 
 TEST(ExitStatus, IsTheCapsulesOwn) {
     EXPECT_EQ(statusOf("succeeded", 0), 0);

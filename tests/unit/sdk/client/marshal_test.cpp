@@ -15,9 +15,7 @@ using testing::HasSubstr;
 
 constexpr Method kCall{"/org/recap1", "org.recap1.Manager", "Run"};
 
-MessagePtr message() {
-    return MessagePtr(dbus_message_new_method_call("org.recap1", "/org/recap1", "org.recap1.Manager", "Run"));
-}
+MessagePtr message() { return MessagePtr(dbus_message_new_method_call("org.recap1", "/org/recap1", "org.recap1.Manager", "Run")); }
 
 template <class... Args>
 Error refusal(const Args&... args) {
@@ -141,9 +139,7 @@ TEST(Marshal, RefusesByNameWhatTheBusCannotCarry) {
     EXPECT_THAT(refusal(Dict{{"key", Value{}}}).message, HasSubstr("option 'key'"));
 }
 
-TEST(Marshal, RepeatsOnlyTheBeginningOfALongValue) {
-    EXPECT_LT(refusal(std::string(100'000, 'x') + "\xff").message.size(), 200U);
-}
+TEST(Marshal, RepeatsOnlyTheBeginningOfALongValue) { EXPECT_LT(refusal(std::string(100'000, 'x') + "\xff").message.size(), 200U); }
 
 TEST(Marshal, RefusesWhatIsTooLargeOrTooDeep) {
     const std::string half(kMaxArguments / 2, 'x');

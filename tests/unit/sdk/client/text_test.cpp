@@ -38,9 +38,7 @@ TEST(Escaped, ShowsBytesThatAreNoUtf8) {
     EXPECT_EQ(escaped("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
 }
 
-TEST(Escaped, CannotBeFaked) {
-    EXPECT_NE(escaped("\\x1b"), escaped("\033"));
-}
+TEST(Escaped, CannotBeFaked) { EXPECT_NE(escaped("\\x1b"), escaped("\033")); }
 
 TEST(Width, CountsCharactersNotBytes) {
     EXPECT_EQ(width("grüße"), 5U);

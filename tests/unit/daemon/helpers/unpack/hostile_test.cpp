@@ -24,9 +24,7 @@ struct Layer {
     bool ended = true;
 };
 
-void PrintTo(const Layer& layer, std::ostream* out) {
-    *out << layer.name;
-}
+void PrintTo(const Layer& layer, std::ostream* out) { *out << layer.name; }
 
 class HostileLayer : public testing::TestWithParam<Layer> {};
 

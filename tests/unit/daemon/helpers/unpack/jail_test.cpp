@@ -122,9 +122,7 @@ protected:
     int endedBy_ = 0;
 };
 
-TEST_F(JailedCall, FindsNoFileOfTheHost) {
-    EXPECT_EQ(call(SYS_openat, AT_FDCWD, 0, O_RDONLY, "/etc/passwd"), -ENOENT);
-}
+TEST_F(JailedCall, FindsNoFileOfTheHost) { EXPECT_EQ(call(SYS_openat, AT_FDCWD, 0, O_RDONLY, "/etc/passwd"), -ENOENT); }
 
 TEST_F(JailedCall, CannotClimbOutOfItsRoot) {
     EXPECT_EQ(call(SYS_openat, 3, 0, O_RDONLY, "../../../../../../../../../../etc/passwd"), -ENOENT);

@@ -13,9 +13,7 @@ namespace recap::test {
 namespace fs = std::filesystem;
 namespace {
 
-Outside neighbours(const fs::path& folder) {
-    return Outside({.contents = {folder / "host", folder / "store/layers"}});
-}
+Outside neighbours(const fs::path& folder) { return Outside({.contents = {folder / "host", folder / "store/layers"}}); }
 
 }  // namespace
 
@@ -68,8 +66,6 @@ Unpacked UnpackRun::layout(const RawImage& image) {
     return archive(rawArchive(folder() / "layout"));
 }
 
-std::vector<std::string> UnpackRun::outsideChanges() const {
-    return differences(before_, neighbours(folder()).look());
-}
+std::vector<std::string> UnpackRun::outsideChanges() const { return differences(before_, neighbours(folder()).look()); }
 
 }  // namespace recap::test
