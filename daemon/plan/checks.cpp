@@ -98,6 +98,8 @@ Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpe
     if (const auto later = sandbox.namespaces & (kUser | kCgroup | kTime))
         return unsupported("namespaces = " + join(namespaceWords(later)));
     if (sandbox.freeze) return unsupported("freeze = true");
+    if (manifest.output.storage == manifest::Storage::Disk) return unsupported("storage = \"disk\"");
+    if (manifest.output.verdict == manifest::Verdict::Report) return unsupported("verdict = \"report\"");
     return {};
 }
 

@@ -392,5 +392,25 @@ TEST_F(LauncherRefusal, CallsThatNoPayloadMayMake) {
     }
 }
 
+// A launcher of its own: its ceiling has room for one.
+TEST(LauncherCeiling, AsManyCapsulesAsItSaysAndAnotherWhenOneHasEnded) {
+    const MicroContainer target{{.kind = "busybox"}};
+    Ceiling one;
+    one.maxRuns = 1;
+    OwnLauncher launcher{one};
+    LauncherClient client{launcher.socket()};
+    ASSERT_TRUE(client.ask<Hello>(Verb::Hello, Hello{}));
+    const Plan resting = planFor(client, launcher, target.pid(), {"rest"}), next = planFor(client, launcher, target.pid(), {"exit", "3"});
+    auto log = startPlan(client, resting, target.pid());
+    ASSERT_TRUE(log) << log.error().message;
+    const auto refused = startPlan(client, next, target.pid());
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(name(refused.error().code), "LimitExceeded");
+    EXPECT_THAT(refused.error().message, HasSubstr("max.runs: 1 of 1"));
+    EXPECT_TRUE(client.ask<Empty>(Verb::Stop, StopRequest{resting.runId, 0}));
+    EXPECT_THAT(finish(client, resting.runId, log->get()).report.left, IsEmpty());
+    EXPECT_EQ(runPlan(client, next, target.pid()).report.value, 3);
+}
+
 }  // namespace
 }  // namespace recap::test
