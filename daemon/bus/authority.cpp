@@ -51,7 +51,7 @@ Authority::Authority(sdbus::IConnection& bus)
     : driver_(sdbus::createProxy(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus")),
       polkit_(sdbus::createProxy(bus, "org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority")) {}
 
-void Authority::ask(const Asker& asker, Right right, Allowed allowed, Refused refused) {
+void Authority::ask(const Asker& asker, Right right, Allowed allowed, const Refused& refused) {
     const auto decide = [this, asker, right = std::move(right), allowed = std::move(allowed), refused](std::uint32_t uid) {
         if (uid == 0 || right.owner == uid) return allowed(uid);
         askPolkit(asker, right, uid, allowed, refused);
@@ -78,11 +78,11 @@ void Authority::identified(const std::string& busName, const sdbus::Error* error
     const auto waiting = waiting_.extract(busName);
     if (waiting.empty()) return;  // left meanwhile
     if (error == nullptr) remember(busName, uid);
-    for (const auto& [then, refused] : waiting.mapped()) {
-        refusing(refused, [&] {
+    for (const auto& one : waiting.mapped()) {
+        refusing(one.refused, [&] {
             if (error != nullptr)
-                return refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
-            then(uid);
+                return one.refused(toBus({Errc::AccessDenied, "the bus does not say who " + busName + " is: " + error->getMessage()}));
+            one.then(uid);
         });
     }
 }

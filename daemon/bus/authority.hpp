@@ -43,7 +43,7 @@ public:
     // Somebody is about to be asked about: the bus looks up who that is while the question is being put together.
     void expect(const std::string& busName);
     // Exactly one of the two is called, at once or on a later turn; none where the asker leaves the bus before.
-    void ask(const Asker& asker, Right right, Allowed allowed, Refused refused);
+    void ask(const Asker& asker, Right right, Allowed allowed, const Refused& refused);
     // That connection is gone: whoever polkit is asking about it, is not asked any more.
     void left(const std::string& busName);
 

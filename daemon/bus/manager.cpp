@@ -41,7 +41,7 @@ Manager::Manager(sdbus::IConnection& bus, Context& context) : AdaptorInterfaces(
 Manager::~Manager() { unregisterAdaptor(); }
 
 template <class... Replies>
-void Manager::manage(const Answer<Replies...>& answer, Right right, bool interactive, std::function<void()> then) {
+void Manager::manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then) {
     context_.authority.ask(Asker::current(getObject(), interactive), std::move(right),
                            answer.later([then = std::move(then)](std::uint32_t) { then(); }),
                            [answer](const sdbus::Error& error) { answer.refuse(error); });

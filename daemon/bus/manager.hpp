@@ -59,7 +59,7 @@ private:
     };
     Result<Asked> readRun(const std::string& capsule, const std::string& target, Names args, Options& options, const char* verb);
     template <class... Replies>
-    void manage(const Answer<Replies...>& answer, Right right, bool interactive, std::function<void()> then);
+    void manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then);
     void importNow(const Answer<std::string>& answer, UniqueFd archive, const std::string& reference);
     void removeNow(const Answer<>& answer, const std::string& image);
 

@@ -205,6 +205,7 @@ Row details(const RunRecord& run) {
 Row details(const RunPlan& plan) {
     const SandboxSpec& sandbox = plan.sandbox;
     std::vector<std::string> narrowed;
+    narrowed.reserve(plan.narrowed.size());
     for (const auto& taken : plan.narrowed) narrowed.push_back(taken.policy + ": " + taken.what);
     return {{"capsule", plan.request.capsule},
             {"target", plan.target.id.text()},

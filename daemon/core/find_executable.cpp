@@ -33,7 +33,9 @@ const ImageFile* follow(const Image& image, std::string_view path, std::string& 
             real.resize(real.empty() ? 0 : real.rfind('/'));
             continue;
         }
-        const auto found = image.files.find(real + "/" + part);
+        std::string next = real;
+        next.append("/").append(part);
+        const auto found = image.files.find(next);
         if (found == image.files.end()) return nullptr;
         at = &found->second;
         if (at->kind == ImageFile::Kind::Symlink) {

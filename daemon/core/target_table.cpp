@@ -225,16 +225,18 @@ void TargetTable::ready(const TargetId& id, Ready ready) {
 
 std::vector<const Target*> TargetTable::list() const {
     std::vector<const Target*> all;
+    all.reserve(entries_.size());
     for (const auto& [id, entry] : entries_) all.push_back(&entry.target);
     return all;
 }
 
 std::vector<BackendStatus> TargetTable::backends() const {
     std::vector<BackendStatus> all;
-    for (const auto& [name, status] : backends_) {
-        all.push_back(status);
-        all.back().targets = static_cast<std::size_t>(
-            std::count_if(entries_.begin(), entries_.end(), [&](const auto& entry) { return entry.first.backend == name; }));
+    all.reserve(backends_.size());
+    for (const auto& backend : backends_) {
+        const auto isIts = [&](const auto& entry) { return entry.first.backend == backend.first; };
+        all.push_back(backend.second);
+        all.back().targets = static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), isIts));
     }
     return all;
 }

@@ -70,9 +70,10 @@ void Engine::listed(const std::vector<LaunchedRun>& runs, const std::set<RunId>&
 void Engine::adopt(const LaunchedRun& launched) {
     if (Run* run = known(launched.id)) return resume(*run, launched);
     auto row = parts_.ledger.find(launched.id);
+    std::optional<RunRecord> written = row ? std::move(*row) : std::nullopt;
     RunRecord record;
-    if (row && *row) {
-        record = std::move(**row);
+    if (written) {
+        record = std::move(*written);
     } else {
         record.id = launched.id;
         record.request.capsule = launched.capsule;

@@ -184,8 +184,9 @@ std::optional<Result<std::vector<RunId>>> Ledger::sweepSome(const LedgerLimits& 
 }
 
 void Ledger::tellSwept(Result<std::vector<RunId>> ids) {
-    done_.emplace_back([tell = std::move(sweep_->wanted), ids = std::move(ids)] { tell(ids); });
-    sweep_.reset();
+    const auto sweep = std::exchange(sweep_, std::nullopt);
+    if (!sweep) return;
+    done_.emplace_back([tell = sweep->wanted, ids = std::move(ids)] { tell(ids); });
     ::eventfd_write(wake_.get(), 1);
 }
 

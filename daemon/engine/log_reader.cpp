@@ -73,7 +73,8 @@ Result<OutputChunk> LogReader::read(Stream stream, std::uint64_t offset, std::ui
         exhausted = header->second < kFrameHeader;
         if (exhausted) break;
         const std::uint8_t* bytes = header->first;
-        const std::uint64_t length = bytes[1] | bytes[2] << 8 | bytes[3] << 16 | std::uint64_t{bytes[4]} << 24;
+        const std::uint64_t length =
+            std::uint64_t{bytes[1]} | std::uint64_t{bytes[2]} << 8 | std::uint64_t{bytes[3]} << 16 | std::uint64_t{bytes[4]} << 24;
         const std::size_t index = bytes[0] == static_cast<std::uint8_t>(Stream::Stdout) ? 0 : 1;
         const std::uint64_t begin = at.file + kFrameHeader;
         exhausted = begin + length > size;

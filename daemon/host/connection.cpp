@@ -185,7 +185,7 @@ Result<void> HostConnection::accept(std::string_view bytes) {
     if (!greeted_ && !std::holds_alternative<Hello>(numbered->record)) return fail(Errc::InvalidArgument, "no greeting");
     if (!next) gap("records are missing before " + std::to_string(numbered->number));
     if (!fd_) return {};
-    return std::visit([this](auto&& record) { return handle(std::move(record)); }, std::move(numbered->record));
+    return std::visit([this](auto&& record) { return handle(std::forward<decltype(record)>(record)); }, std::move(numbered->record));
 }
 
 // Something was missed: nothing counts until a whole snapshot.

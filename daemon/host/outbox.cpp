@@ -20,7 +20,9 @@ std::string_view view(recap_text text) {
 
 // The plugin's record as ours. Reads only what the plugin's own size covers; none: it has no usable id.
 std::optional<TargetRecord> fromPlugin(const recap_target* from) {
-    if (from == nullptr || from->size < offsetof(recap_target, labels) + sizeof(from->labels)) return std::nullopt;
+    constexpr std::size_t kKnown =
+        offsetof(recap_target, labels) + sizeof(from->labels);  // NOLINT(bugprone-sizeof-expression): the pointer's
+    if (from == nullptr || from->size < kKnown) return std::nullopt;
     if (from->id.size == 0 || from->id.size > kMaxId || from->pid < 0 || from->state > RECAP_TARGET_STOPPED) return std::nullopt;
     TargetRecord target;
     target.id = view(from->id);

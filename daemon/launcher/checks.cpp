@@ -145,8 +145,8 @@ bool isDigest(std::string_view text) { return text.size() == 64 && text.find_fir
 bool isPlainPath(std::string_view path) {
     if (path == "/") return true;
     if (path.empty() || path.front() != '/' || path.size() > 4096 || path.back() == '/') return false;
-    for (unsigned char byte : path)
-        if (byte < 0x20 || byte == 0x7f) return false;
+    for (const char byte : path)
+        if (static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f) return false;
     for (auto rest = path.substr(1);;) {
         const auto slash = rest.find('/');
         const auto part = rest.substr(0, slash);

@@ -36,7 +36,7 @@ bool sendTo(int socket, const std::string& path, const std::string& record) {
 // For people at a terminal: what came from outside must not steer it.
 std::string printable(std::string_view text) {
     std::string plain;
-    for (unsigned char byte : text) plain.push_back(byte < 0x20 || byte == 0x7f ? '?' : static_cast<char>(byte));
+    for (const char byte : text) plain.push_back(static_cast<unsigned char>(byte) < 0x20 || byte == 0x7f ? '?' : byte);
     return plain;
 }
 

@@ -177,7 +177,8 @@ void Supervisor::listRuns(Request request) {
         list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid});
         Writer row;
         row(list.runs.back());
-        if ((bytes += row.bytes().size()) > kListPageBytes) break;
+        bytes += row.bytes().size();
+        if (bytes > kListPageBytes) break;
     }
     reply(request, list);
 }

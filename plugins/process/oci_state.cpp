@@ -88,7 +88,8 @@ std::map<std::string, std::string> annotations(const json& config) {
 
 std::optional<OciContainer> runcContainer(int dir) {
     const auto text = readIn(dir, "state.json");
-    const json state = text ? parse(text->text) : json();
+    if (!text) return std::nullopt;
+    const json state = parse(text->text);
     if (!state.is_object()) return std::nullopt;
     return OciContainer{
         textAt(state, "id"), "runc", pidAt(state, "init_process_pid"), numberAt(state, "init_process_start"), runcLabels(state),
@@ -97,7 +98,8 @@ std::optional<OciContainer> runcContainer(int dir) {
 
 std::optional<OciContainer> crunContainer(int dir, const std::string& id) {
     const auto text = readIn(dir, "status");
-    const json status = text ? parse(text->text) : json();
+    if (!text) return std::nullopt;
+    const json status = parse(text->text);
     if (!status.is_object()) return std::nullopt;
     OciContainer container{id, "crun", pidAt(status, "pid"), numberAt(status, "process-start-time"), {}, text->owner, true};
     auto config = readIn(dir, "config.json");

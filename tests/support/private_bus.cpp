@@ -4,11 +4,11 @@
 #include <csignal>
 #include <stdexcept>
 
-#include "tests/support/files.hpp"
-
 namespace recap::test {
 
-PrivateBus::PrivateBus() : daemon_(Command{.argv = {"dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1"}}) {
+PrivateBus::PrivateBus()
+    : daemon_(Command{.argv = {"dbus-daemon", "--session", "--nofork", "--nopidfile", "--print-address=1",
+                               "--address=unix:path=" + (folder_.path() / "bus").string()}}) {
     if (!daemon_.waitForOutput("\n", Deadline(kPatience)))
         throw std::runtime_error("dbus-daemon did not start: " + daemon_.wait(Deadline(kPatience)).all());
     address_ = trimmed(daemon_.out());

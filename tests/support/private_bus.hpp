@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/support/command.hpp"
+#include "tests/support/files.hpp"
 
 namespace recap::test {
 
@@ -18,6 +19,7 @@ public:
     void stop();  // all connections end
 
 private:
+    TempDir folder_{"recap-bus"};  // its socket's
     Child daemon_;
     std::string address_;
 };

@@ -41,10 +41,10 @@ public:
     Strings strings(std::string_view key) const;
     Dict dict(std::string_view key) const;
 
-    auto begin() const { return entries_.begin(); }
-    auto end() const { return entries_.end(); }
-    bool empty() const { return entries_.empty(); }
-    std::size_t size() const { return entries_.size(); }
+    std::vector<Entry>::const_iterator begin() const;
+    std::vector<Entry>::const_iterator end() const;
+    bool empty() const;
+    std::size_t size() const;
 
 private:
     std::vector<Entry> entries_;
@@ -62,10 +62,15 @@ struct Value {
     Value() = default;
     template <class T>
         requires(!std::is_same_v<std::remove_cvref_t<T>, Value> && !std::is_convertible_v<T, std::string_view>)
-    Value(T&& value) : is(std::forward<T>(value)) {}
+    Value(T&& value) : is(std::forward<T>(value)) {}  // NOLINT(bugprone-forwarding-reference-overload): excluded by the constraint
     Value(std::string_view text) : is(std::string(text)) {}
     Value(const char* text) : is(std::string(text)) {}
     Value(std::string text) : is(std::move(text)) {}
 };
+
+inline std::vector<Dict::Entry>::const_iterator Dict::begin() const { return entries_.begin(); }
+inline std::vector<Dict::Entry>::const_iterator Dict::end() const { return entries_.end(); }
+inline bool Dict::empty() const { return entries_.empty(); }
+inline std::size_t Dict::size() const { return entries_.size(); }
 
 }  // namespace recap::client
