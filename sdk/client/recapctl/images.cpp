@@ -82,7 +82,9 @@ Result<std::string> import(client::Client& client, const std::string& source) {
     if (::fstat(archive.get(), &about) != 0) return failErrno(source);
     if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
         return fail(Errc::InvalidArgument, source + ": neither an archive nor a folder with an OCI layout");
-    return client.importImage(archive.get());
+    auto digest = client.importImage(archive.get());
+    if (!digest && digest.error().code == Errc::InvalidArgument) return forward(std::move(digest), source);  // its own fault
+    return digest;
 }
 
 int importAndAdmit(const Style& style, const Options& options) {

@@ -31,9 +31,15 @@ struct Options {
     bool now = false;
 };
 
+// What never ran has no exit status.
+std::string exitStatus(const Dict& run) {
+    const std::string_view outcome = run.text("outcome");
+    const bool ran = run.text("state") == "finished" && outcome != "not-started" && outcome != "denied" && outcome != "skipped";
+    return ran ? std::to_string(run.number("exit-code")) : std::string();
+}
+
 std::vector<Column> runColumns() {
-    const Column status{
-        "EXIT", [](const Dict& row) { return row.text("state") == "finished" ? std::to_string(row.number("exit-code")) : std::string(); }};
+    const Column status{"EXIT", exitStatus};
     const Column state{"STATE",
                        [](const Dict& row) { return std::string(row.text("outcome").empty() ? row.text("state") : row.text("outcome")); }};
     const Column started{"STARTED", [](const Dict& row) {
@@ -88,7 +94,7 @@ std::string inWords(const Dict& run) {
     say("started       ", run.number("started") > 0 ? localTime(static_cast<std::uint64_t>(run.number("started"))) : "");
     say("state         ", word("state"));
     say("outcome       ", word("outcome"));
-    say("exit          ", word("state") == "finished" ? std::to_string(run.number("exit-code")) : "");
+    say("exit          ", exitStatus(run));
     say("detail        ", word("detail"));
     say("error         ", word("error"));
     if (run.has("phases")) say("phases (ms)   ", phasesInWords(run.dict("phases")));
