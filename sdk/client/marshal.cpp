@@ -21,8 +21,8 @@ bool appendContainer(DBusMessageIter* at, int type, const char* contents, const 
 
 bool appendLabels(DBusMessageIter* at, const Labels& labels) {
     return appendContainer(at, DBUS_TYPE_ARRAY, "{ss}", [&](DBusMessageIter* array) {
-        for (const auto& [key, text] : labels) {
-            const auto fill = [&](DBusMessageIter* entry) { return append(entry, key) && append(entry, text); };
+        for (const auto& label : labels) {
+            const auto fill = [&](DBusMessageIter* entry) { return append(entry, label.first) && append(entry, label.second); };
             if (!appendContainer(array, DBUS_TYPE_DICT_ENTRY, nullptr, fill)) return false;
         }
         return true;
@@ -152,8 +152,10 @@ void readValue(DBusMessageIter* at, Value& value, int depth) {
 
 bool append(DBusMessageIter* at, const Dict& dict) {
     return appendContainer(at, DBUS_TYPE_ARRAY, "{sv}", [&](DBusMessageIter* array) {
-        for (const auto& [key, value] : dict) {
-            const auto fill = [&](DBusMessageIter* entry) { return append(entry, key) && std::visit(VariantAppender{entry}, value.is); };
+        for (const auto& one : dict) {
+            const auto fill = [&](DBusMessageIter* entry) {
+                return append(entry, one.first) && std::visit(VariantAppender{entry}, one.second.is);
+            };
             if (!appendContainer(array, DBUS_TYPE_DICT_ENTRY, nullptr, fill)) return false;
         }
         return true;

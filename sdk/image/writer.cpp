@@ -198,7 +198,7 @@ Result<WrittenImage> writeOciArchive(const ImageSpec& spec, const std::string& p
     std::string folder = path + ".layout-XXXXXX";
     if (!::mkdtemp(folder.data())) return failErrno("mkdtemp " + folder);
     auto written = LayoutWriter(spec, folder).run();
-    auto packed = written ? createFile(partial) : forward(std::move(written));
+    auto packed = written ? createFile(partial) : tl::unexpected(written.error());
     Result<void> done = packed ? packFolder(folder, packed->get()) : Result<void>(forward(std::move(packed)));
     std::error_code ignored;
     fs::remove_all(folder, ignored);

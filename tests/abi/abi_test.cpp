@@ -13,7 +13,6 @@ extern "C" const recap_plugin_entry recap_test_entry;
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
 namespace plugin = recap::plugin;
 
 std::vector<std::string> exportedSymbols(const std::filesystem::path& file) {

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+// NOLINTBEGIN(readability-identifier-naming): other libraries' names
 #pragma GCC visibility push(hidden)
 extern "C" {
 
@@ -40,3 +41,4 @@ int getaddrinfo(const char*, const char*, const struct addrinfo*, struct addrinf
 void freeaddrinfo(struct addrinfo*) {}
 }
 #pragma GCC visibility pop
+// NOLINTEND(readability-identifier-naming)
