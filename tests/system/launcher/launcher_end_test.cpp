@@ -8,8 +8,6 @@ namespace recap::test {
 namespace {
 
 using namespace launcher;
-using ::testing::Contains;
-using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 class LauncherEnd : public LauncherTest {

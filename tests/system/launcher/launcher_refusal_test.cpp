@@ -359,7 +359,8 @@ TEST_F(LauncherRefusal, BytesThatAreNoMessage) {
 // A whole HELLO, so that only who says it can be why it is not answered.
 std::string helloAs(const std::filesystem::path& socket, std::uint32_t uid) {
     std::string hex;
-    for (const unsigned char byte : encode(Verb::Hello, 1, Hello{})) {
+    for (const char one : encode(Verb::Hello, 1, Hello{})) {
+        const auto byte = static_cast<unsigned char>(one);
         hex += "0123456789abcdef"[byte >> 4];
         hex += "0123456789abcdef"[byte & 15];
     }

@@ -192,7 +192,7 @@ TEST_F(LauncherRun, AProcfsUnderAnotherMountIsNotLaidBare) {
     Plan asked = plan({"ls", "/target/tmp"});
     asked.view = View::ReadOnly;
     const Finished finished = run(asked);
-    inMountsOf(nginx_->pid(), [] { return ::umount2("/tmp", MNT_DETACH) == 0 && ::umount2("/tmp", MNT_DETACH) == 0; });
+    for (int i = 0; i < 2; ++i) inMountsOf(nginx_->pid(), [] { return ::umount2("/tmp", MNT_DETACH) == 0; });
     EXPECT_EQ(finished.report.end, End::NotStarted) << finished.out;
     EXPECT_EQ(finished.report.step, "foreign mounts");
     EXPECT_EQ(finished.report.error, EBUSY);

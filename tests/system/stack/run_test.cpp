@@ -6,10 +6,8 @@ namespace recap::test {
 namespace {
 
 using nlohmann::json;
-using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 class Run : public StackTest {
 protected:

@@ -68,7 +68,8 @@ TEST(CeilingFilter, KillsX32AndOtherArchitectures) {
 }
 
 TEST(CeilingFilter, RefusesACloneIntoNewNamespaces) {
-    for (const std::uint64_t flag : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET}) {
+    for (const int bit : {CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET}) {
+        const auto flag = static_cast<std::uint64_t>(bit);
         EXPECT_EQ(answer(SYS_clone, {flag}), SECCOMP_RET_ERRNO | EPERM) << flag;
         EXPECT_EQ(answer(SYS_clone, {flag | CLONE_VM | 17}), SECCOMP_RET_ERRNO | EPERM) << flag;
     }

@@ -12,7 +12,6 @@
 using namespace recap;
 using namespace recap::plan;
 using namespace std::chrono_literals;
-using testing::Contains;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
