@@ -25,6 +25,14 @@ struct TargetId {
     std::string text() const { return backend + ":" + id; }
 };
 
+// A range of ids in a user namespace: `inside` there is `outside` on the host (user_namespaces(7), uid_map).
+struct IdRange {
+    std::uint32_t inside = 0;
+    std::uint32_t outside = 0;
+    std::uint32_t count = 0;
+    bool operator==(const IdRange&) const = default;
+};
+
 // What recap-launcher's INSPECT found through its own procfs, once per target life; for planning, and the plan's expected
 // values. Index of `namespaces` = number of the bit (pid net ipc uts user cgroup time mnt).
 struct TargetFacts {
@@ -38,6 +46,8 @@ struct TargetFacts {
     std::uint64_t capBounding = 0;
     std::uint64_t capEffective = 0;
     std::vector<std::string> foreignMounts;
+    std::vector<IdRange> uidMap;  // of a target with a user namespace of its own; else empty
+    std::vector<IdRange> gidMap;
     bool operator==(const TargetFacts&) const = default;
 };
 

@@ -23,24 +23,34 @@ inline constexpr std::size_t kMostNoted = 64;
 // What every attach of this launcher uses, made once at start.
 struct Prepared {
     const Procfs* procfs = nullptr;
-    UniqueFd seed;       // mount namespace with nothing but an empty, read-only tmpfs
-    UniqueFd ownMounts;  // the launcher's own mount namespace
-    UniqueFd device;     // O_PATH of the /dev template in the launcher's mount namespace
+    UniqueFd seed;                // mount namespace with nothing but an empty, read-only tmpfs
+    UniqueFd ownMounts;           // the launcher's own mount namespace
+    UniqueFd ownPids;             // and its pid namespace
+    std::uint64_t hostUsers = 0;  // inode of the host's user namespace
+    UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
+};
+
+// The payload's ids as setresuid(2) takes them: in the user namespace that it is in by then.
+struct Identity {
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
 };
 
 // What one attach needs, opened by the worker.
 struct Attach {
     const Prepared* prepared = nullptr;
     Plan plan;
-    UniqueFd target;      // pidfd
-    UniqueFd targetRoot;  // O_PATH of the target's root
-    UniqueFd proc;        // observe: the target's procfs, detached
-    UniqueFd root;        // the capsule's root: overlay, detached, later "/"
-    UniqueFd report;      // to the supervisor
+    UniqueFd target;         // pidfd
+    UniqueFd targetRoot;     // O_PATH of the target's root
+    UniqueFd proc;           // observe and join: the target's procfs, detached
+    UniqueFd payloadCgroup;  // join: below the capsule's cgroup, for all of it but its init
+    UniqueFd root;           // the capsule's root: overlay, detached, later "/"
+    UniqueFd report;         // to the supervisor
     std::array<UniqueFd, 3> stdio;
     std::vector<UniqueFd> v1Procs;
+    Identity identity;
     std::vector<sock_filter> filter;
     std::vector<char*> argv;  // into plan
     std::vector<char*> envp;
@@ -52,6 +62,7 @@ struct Attach {
     UniqueFd workdir;
     std::vector<std::string> omitted;  // FUSE and network mounts taken out of the view
     cap_t capabilities = nullptr;      // built before the vfork
+    int payloadNews = -1;              // join, in the payload: where it says which step failed
 };
 
 struct Step {
@@ -77,11 +88,18 @@ std::uint64_t monotonicUsec();
 // namespaces.cpp
 Result<UniqueFd> makeSeed(const Procfs& procfs);
 int enterSeed(Attach& attach);       // into a copy of the seed, with the capsule's root over it
-int joinNamespaces(Attach& attach);  // the target's net, ipc, uts; then an own cgroup namespace
+int joinNamespaces(Attach& attach);  // the target's net, ipc, uts, time and user; before them an own cgroup namespace
 int verifyNamespaces(Attach& attach);
+int joinCgroupNamespace(Attach& attach);  // in the payload, verified too; allocates nothing
+
+// tracers.cpp: processes that could take over what joins their pid namespace (threat T3)
+// 0: none; -1 with EPERM: there is one. `procfs` shows the target's pid namespace, and with it perhaps others' (`only`: an inode,
+// or 0). The calling process does not count.
+int refuseTracers(int procfs, std::uint64_t hostUsers, std::uint64_t only);
 
 // view.cpp
 int cloneTarget(Attach& attach);
+int mountProcesses(Attach& attach);  // join: the procfs of the pid namespace that this process was born in
 int mountArtifacts(Attach& attach);
 int populateRoot(Attach& attach);  // dev, proc, target, artifacts
 int omitForeign(Attach& attach);

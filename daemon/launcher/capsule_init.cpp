@@ -46,10 +46,19 @@ int buildCapabilities(Attach& attach) {
 constexpr std::array kInitSteps{
     // order is the design: no file of the target is ever looked up by path, and all mounts are made before any of the target's
     // namespaces is joined, so that the target has no right over them
-    Step{"cgroup", enterV1Cgroups},      Step{"target's files", cloneTarget},       Step{"devices", cloneDevices},
-    Step{"artifacts", mountArtifacts},   Step{"mount namespace", enterSeed},        Step{"mounts", populateRoot},
-    Step{"foreign mounts", omitForeign}, Step{"executable", openExecutable},        Step{"workdir", openWorkdir},
-    Step{"namespaces", joinNamespaces},  Step{"namespace check", verifyNamespaces}, Step{"capability sets", buildCapabilities},
+    Step{"cgroup", enterV1Cgroups},
+    Step{"target's files", cloneTarget},
+    Step{"devices", cloneDevices},
+    Step{"processes", mountProcesses},
+    Step{"artifacts", mountArtifacts},
+    Step{"mount namespace", enterSeed},
+    Step{"mounts", populateRoot},
+    Step{"foreign mounts", omitForeign},
+    Step{"executable", openExecutable},
+    Step{"workdir", openWorkdir},
+    Step{"namespaces", joinNamespaces},
+    Step{"namespace check", verifyNamespaces},
+    Step{"capability sets", buildCapabilities},
 };
 
 void tell(const Attach& attach, InitNews news, int value, std::string_view text = {}, int fd = -1) {
@@ -61,6 +70,8 @@ void tell(const Attach& attach, InitNews news, int value, std::string_view text 
 }
 
 [[noreturn]] void failStep(const Attach& attach, const char* step, int error) {
+    if (attach.plan.processes == Processes::Join)
+        while (::wait4(-1, nullptr, 0, nullptr) > 0 || errno == EINTR) continue;
     tell(attach, InitNews::Failed, error, step);
     ::_exit(1);
 }
@@ -75,6 +86,7 @@ void giveUpRights(const Attach& attach) {
     ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0);
     ::cap_set_proc(none);
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // what it was loses it with its capabilities
     const sock_filter filter[] = {
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
         {BPF_JMP | BPF_JEQ | BPF_K, 6, 0, SYS_wait4},
@@ -89,17 +101,26 @@ void giveUpRights(const Attach& attach) {
     loadFilter({std::begin(filter), std::end(filter)});
 }
 
-[[noreturn]] void reapUntilDone(pid_t payload) {
+// Where the target's processes are joined this lives until the last process of the capsule is reaped, killed by its cgroup if need be.
+[[noreturn]] void reapUntilDone(pid_t payload, bool joined) {
     for (;;) {
         int status = 0;
         const pid_t pid = ::wait4(-1, &status, 0, nullptr);
         if (pid < 0 && errno == EINTR) continue;
+        if (pid < 0 && joined) ::_exit(0);
         if (pid != payload && pid > 0) continue;
         const InitMessage message{InitNews::Exited, status, monotonicUsec()};
         const std::string_view bytes(reinterpret_cast<const char*>(&message), sizeof(message));
         static_cast<void>(sendMessage(3, bytes));
-        ::_exit(0);
+        if (!joined) ::_exit(0);
     }
+}
+
+// In a pid namespace of the target's: orphans of the capsule come to this process, and signals that can be ignored are.
+void liveAmongOthers() {
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    for (int number = 1; number <= 64; ++number)
+        if (number != SIGCHLD) ::signal(number, SIG_IGN);
 }
 
 }  // namespace
@@ -113,6 +134,7 @@ std::uint64_t monotonicUsec() {
 void runCapsuleInit(Attach& attach) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::prctl(PR_SET_NAME, "capsule-init", 0, 0, 0);
+    if (attach.plan.processes == Processes::Join) liveAmongOthers();
     for (const auto& step : kInitSteps)
         if (step.apply(attach) != 0) failStep(attach, step.name, errno);
     std::string omitted;
@@ -125,7 +147,7 @@ void runCapsuleInit(Attach& attach) {
     if (outcome.failedStep != nullptr) failStep(attach, outcome.failedStep, outcome.error);
     tell(attach, InitNews::Executing, 0, {}, pidfd);
     giveUpRights(attach);
-    reapUntilDone(payload);
+    reapUntilDone(payload, attach.plan.processes == Processes::Join);
 }
 
 }  // namespace recap::launcher

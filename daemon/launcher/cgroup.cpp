@@ -113,6 +113,8 @@ bool Cgroup::populated() const { return keyed(readFile(unified_.get(), "cgroup.e
 
 void Cgroup::kill() const { writeFile(unified_.get(), "cgroup.kill", "1"); }
 
+void Cgroup::killPayload() const { writeFile(unified_.get(), kPayloadCgroupKill, "1"); }
+
 CgroupUsage Cgroup::usage() const {
     CgroupUsage usage;
     const int dir = unified_.get();
@@ -240,6 +242,7 @@ Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits) c
 }
 
 Result<void> CgroupTree::remove(const Cgroup& cgroup) const {
+    ::unlinkat(cgroup.unified_.get(), kPayloadCgroup, AT_REMOVEDIR);  // mostly there is none
     const auto gone = [&](int dir) { return ::unlinkat(dir, cgroup.id_.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT; };
     if (!gone(capsules_.get())) return fail(Errc::Busy, "cgroup " + path_ + "/c/" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
     for (const auto& root : v1_)
@@ -257,7 +260,10 @@ bool CgroupTree::exists(const std::string& id) const {
 
 bool CgroupTree::removeLate(const std::string& id) const {
     UniqueFd dir(openDir(capsules_.get(), id.c_str()));
-    if (dir) writeFile(dir.get(), "cgroup.kill", "1");
+    if (dir) {
+        writeFile(dir.get(), "cgroup.kill", "1");
+        ::unlinkat(dir.get(), kPayloadCgroup, AT_REMOVEDIR);
+    }
     ::unlinkat(capsules_.get(), id.c_str(), AT_REMOVEDIR);
     for (const auto& root : v1_) ::unlinkat(root.dir.get(), id.c_str(), AT_REMOVEDIR);
     return !exists(id);

@@ -20,6 +20,10 @@ struct CgroupUsage {
     bool outOfMemory = false;
 };
 
+// Below a capsule's cgroup, where it joins the target's processes: all of it but its init.
+inline constexpr const char* kPayloadCgroup = "payload";
+inline constexpr const char* kPayloadCgroupKill = "payload/cgroup.kill";
+
 class CgroupTree;
 
 // One capsule's. Removed by remove(); the destructor only closes.
@@ -30,7 +34,8 @@ public:
     const std::vector<std::string>& unenforced() const { return unenforced_; }
     int eventsFd() const { return events_.get(); }  // EPOLLPRI when populated changes
     bool populated() const;
-    void kill() const;  // every process in it; the cgroup is of no further use
+    void kill() const;         // every process in it; the cgroup is of no further use
+    void killPayload() const;  // every process in it but the init
     CgroupUsage usage() const;
 
 private:

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "daemon/launcher/seccomp.hpp"
 
@@ -14,18 +15,22 @@ namespace recap::launcher {
 
 namespace {
 
-tl::unexpected<Error> malformed(std::string what) { return fail(Errc::InvalidArgument, "plan: " + std::move(what)); }
-tl::unexpected<Error> later(std::string what) { return fail(Errc::NotSupported, std::move(what) + " is not supported by this version"); }
+tl::unexpected<Error> malformed(std::string_view what) {
+    std::string text = "plan: ";
+    return fail(Errc::InvalidArgument, std::move(text.append(what)));
+}
+tl::unexpected<Error> later(std::string_view what) {
+    std::string text(what);
+    return fail(Errc::NotSupported, std::move(text.append(" is not supported by this version")));
+}
 
 bool clean(const std::vector<std::string>& list) {
     return std::ranges::none_of(list, [](const std::string& text) { return text.find('\0') != std::string::npos; });
 }
 
 Result<void> checkSupported(const Plan& plan) {
-    if (plan.processes == Processes::Join || (plan.namespaces & kNsPid) != 0) return later("processes = \"join\"");
     if (plan.view == View::Merged) return later("view = \"merged\"");
     if (plan.view == View::Write || !plan.writes.empty()) return later("view = \"write\"");
-    if ((plan.namespaces & ~(kNsNet | kNsIpc | kNsUts)) != 0) return later("joining another namespace than net, ipc or uts");
     if (plan.artifactsStorage == Storage::Disk) return later("storage = \"disk\"");
     return {};
 }
@@ -55,6 +60,9 @@ Result<void> checkStrings(const Plan& plan) {
 }
 
 Result<void> checkNumbers(const Plan& plan) {
+    if ((plan.processes == Processes::Join) != ((plan.namespaces & kNsPid) != 0))
+        return malformed("processes = \"join\" and the pid namespace go together");
+    if ((plan.namespaces & kNsMnt) != 0) return malformed("a mount namespace is never joined");
     if (plan.timeoutUsec == 0) return malformed("no deadline");
     if (plan.limits.memory == 0 || plan.limits.cpuMilli == 0 || plan.limits.pids == 0 || plan.limits.scratch == 0)
         return malformed("a limit is missing");
@@ -97,9 +105,26 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
     return {};
 }
 
+// The host's number of 0 in the target's own user namespace, where the plan joins that.
+std::optional<std::uint32_t> zeroOf(const std::vector<IdRange>& map) {
+    for (const auto& range : map)
+        if (range.inside == 0 && range.count != 0) return range.outside;
+    return std::nullopt;
+}
+
+Result<void> checkInsideIdentity(const Plan& plan, const TargetFacts& facts) {
+    if ((plan.namespaces & kNsUser) == 0) return {};
+    if (plan.uid == zeroOf(facts.uidMap) && facts.uid != plan.uid)
+        return denied("root-user", "uid 0 of the target's user namespace where the target runs as another");
+    if (plan.gid == zeroOf(facts.gidMap) && facts.gid != plan.gid)
+        return denied("root-user", "gid 0 of the target's user namespace where the target runs as another");
+    return {};
+}
+
 // uid 0 and what can make it, where the target's own process has another identity.
 Result<void> checkIdentity(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts) {
     if (ceiling.rootUser) return {};
+    if (auto inside = checkInsideIdentity(plan, facts); !inside) return inside;
     const bool zeroGroup =
         std::ranges::find(plan.groups, 0u) != plan.groups.end() && std::ranges::find(facts.groups, 0u) == facts.groups.end();
     if (plan.uid == 0 && facts.uid != 0) return denied("root-user", "uid 0 where the target runs as uid " + std::to_string(facts.uid));
@@ -179,6 +204,28 @@ Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const Target
     return checkMaxima(plan, ceiling);
 }
 
+namespace {
+
+tl::unexpected<Error> unmapped(std::string what, std::uint32_t id, const Plan& plan) {
+    what += std::to_string(id) + " is not mapped in the user namespace of target " + plan.target;
+    return fail(Errc::InvalidArgument, std::move(what));
+}
+
+// Threat T3. The worker looks at every process of the target's; this one is known already, and says it before anything is done.
+Result<void> checkJoined(const Plan& plan, const TargetFacts& facts) {
+    const bool mapped = (facts.hostNamespaces & kNsUser) == 0;
+    const bool traces = (facts.capBounding >> CAP_SYS_PTRACE & 1) != 0 && !mapped;
+    if (plan.processes == Processes::Join && traces)
+        return fail(Errc::Denied, "target " + plan.target +
+                                      " may have CAP_SYS_PTRACE in the host's user namespace and could take over what " +
+                                      "joins its pid namespace; processes = \"observe\" shows its processes all the same");
+    if ((plan.namespaces & kNsUser) == 0) return {};
+    if (!insideOf(facts.uidMap, plan.uid)) return unmapped("uid ", plan.uid, plan);
+    return insideOf(facts.gidMap, plan.gid) ? Result<void>{} : unmapped("gid ", plan.gid, plan);
+}
+
+}  // namespace
+
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host) {
     const auto changed = [](std::string what) {
         return fail(Errc::TargetGone, "the target is no longer what was planned for: " + std::move(what));
@@ -196,6 +243,7 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
             return fail(Errc::Denied, "would join the host's " + name + " namespace: target " + plan.target + " shares it with the host");
         if (facts.namespaces[i] != plan.expected[i]) return changed("its " + name + " namespace differs");
     }
+    if (auto joined = checkJoined(plan, facts); !joined) return joined;
     if (plan.view != View::None && facts.rootDevice == host.rootDevice && facts.rootInode == host.rootInode)
         return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
     return {};

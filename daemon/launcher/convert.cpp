@@ -129,6 +129,8 @@ TargetFacts fromProtocol(const launcher::TargetFacts& wire) {
     facts.capBounding = wire.capBounding;
     facts.capEffective = wire.capEffective;
     facts.foreignMounts = wire.foreignMounts;
+    for (const auto& range : wire.uidMap) facts.uidMap.push_back({range.inside, range.outside, range.count});
+    for (const auto& range : wire.gidMap) facts.gidMap.push_back({range.inside, range.outside, range.count});
     return facts;
 }
 

@@ -73,6 +73,15 @@ Result<void> readMounts(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
     return {};
 }
 
+Result<void> readMaps(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
+    if (!facts.userNamespaceMapped) return {};
+    const auto uids = procfs.read(pid, "uid_map"), gids = procfs.read(pid, "gid_map");
+    if (!uids || !gids) return failErrno("read the target's id maps");
+    facts.uidMap = parseIdMap(*uids);
+    facts.gidMap = parseIdMap(*gids);
+    return {};
+}
+
 Result<void> readAll(const Procfs& procfs, const HostIds& host, pid_t pid, bool withMounts, TargetFacts& facts) {
     auto stat = procfs.stat(pid);
     if (!stat) return forward(std::move(stat));
@@ -91,6 +100,7 @@ Result<void> readAll(const Procfs& procfs, const HostIds& host, pid_t pid, bool 
     auto status = procfs.read(pid, "status", 65536);
     if (!status) return forward(std::move(status));
     readStatus(*status, facts);
+    if (auto maps = readMaps(procfs, pid, facts); !maps) return maps;
     auto root = readRoot(procfs, pid, facts);
     if (!root) return root;
     return withMounts ? readMounts(procfs, pid, facts) : Result<void>{};

@@ -210,6 +210,8 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.device = std::move(*device);
     prepared.seed = std::move(*seed);
     prepared.ownMounts.reset(::openat(procfs->fd(), "self/ns/mnt", O_RDONLY | O_CLOEXEC));
+    prepared.ownPids.reset(::openat(procfs->fd(), "self/ns/pid", O_RDONLY | O_CLOEXEC));
+    prepared.hostUsers = host->first[4];
     prepared.ceilingFilter = ceilingFilter();
     return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),  std::move(*store), std::move(*ceiling),
                            std::move(prepared), *peer, options.helpers, options.journalSocket};

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <grp.h>
 #include <sched.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "daemon/launcher/attach.hpp"
@@ -56,19 +59,46 @@ int enterSeed(Attach& attach) {
     return ::chroot(".");
 }
 
+namespace {
+
+// Who enters a user namespace has every capability there, in the bounding set too.
+int emptyBoundingSet() {
+    for (cap_value_t value = 0; value < 64; ++value)
+        if (::cap_get_bound(value) == 1 && ::cap_drop_bound(value) != 0) return -1;
+    return ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+}  // namespace
+
 int joinNamespaces(Attach& attach) {
     int flags = 0;
     if ((attach.plan.namespaces & kNsNet) != 0) flags |= CLONE_NEWNET;
     if ((attach.plan.namespaces & kNsIpc) != 0) flags |= CLONE_NEWIPC;
     if ((attach.plan.namespaces & kNsUts) != 0) flags |= CLONE_NEWUTS;
-    if (flags != 0 && ::setns(attach.target.get(), flags) != 0) return -1;
+    if ((attach.plan.namespaces & kNsTime) != 0) flags |= CLONE_NEWTIME;
+    if ((attach.plan.namespaces & kNsUser) != 0) flags |= CLONE_NEWUSER;
+    // Last comes what a joined user namespace would give no right for: names and groups are the host's.
     if ((attach.plan.namespaces & kNsUts) == 0 && ::sethostname("capsule", 7) != 0) return -1;
-    return ::unshare(CLONE_NEWCGROUP);
+    if (::unshare(CLONE_NEWCGROUP) != 0) return -1;
+    const bool joinsUsers = (flags & CLONE_NEWUSER) != 0;
+    if (joinsUsers && ::setgroups(attach.plan.groups.size(), attach.plan.groups.data()) != 0) return -1;
+    if (flags != 0 && ::setns(attach.target.get(), flags) != 0) return -1;
+    return joinsUsers ? emptyBoundingSet() : 0;
+}
+
+int joinCgroupNamespace(Attach& attach) {
+    constexpr std::size_t kCgroup = 5;
+    if ((attach.plan.namespaces & kNsCgroup) == 0) return 0;
+    struct stat info {};
+    if (::setns(attach.target.get(), CLONE_NEWCGROUP) != 0) return -1;
+    if (::fstatat(attach.prepared->procfs->fd(), "self/ns/cgroup", &info, 0) != 0) return -1;
+    errno = ESTALE;
+    return info.st_ino == attach.plan.expected[kCgroup] ? 0 : -1;
 }
 
 int verifyNamespaces(Attach& attach) {
     for (std::size_t i = 0; i < kNamespaces; ++i) {
-        if ((attach.plan.namespaces >> i & 1) == 0) continue;
+        if ((attach.plan.namespaces >> i & 1) == 0 || (kNsCgroup >> i & 1) != 0) continue;  // the payload itself joins that one
         auto inode = attach.prepared->procfs->ownNamespaceInode(kNamespaceNames[i]);
         if (!inode || *inode != attach.plan.expected[i]) {
             errno = ESTALE;  // the target went elsewhere between the check and the join

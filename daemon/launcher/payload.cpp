@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 
 #include "daemon/launcher/attach.hpp"
@@ -17,7 +18,8 @@ namespace recap::launcher {
 
 namespace {
 
-int newSession(Attach&) {
+int newSession(Attach& attach) {
+    if (attach.plan.processes == Processes::Join) kernel::resetSignals();  // the init's own way of living there
     if (::setsid() < 0) return -1;
     constexpr int kJoinSessionKeyring = 1;
     // An own keyring, or none where the kernel has no keys; never the launcher's.
@@ -42,10 +44,14 @@ int setStdio(Attach& attach) {
 int setIdentity(Attach& attach) {
     constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP;
     if (::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) != 0) return -1;
-    if (::syscall(SYS_setgroups, attach.plan.groups.size(), attach.plan.groups.data()) != 0) return -1;
-    if (::syscall(SYS_setresgid, attach.plan.gid, attach.plan.gid, attach.plan.gid) != 0) return -1;
-    if (::syscall(SYS_setresuid, attach.plan.uid, attach.plan.uid, attach.plan.uid) != 0) return -1;
-    return kernel::hasIdentity(attach.plan.uid, attach.plan.gid) ? 0 : -1;
+    const auto [uid, gid] = attach.identity;
+    const bool joinsUsers = (attach.plan.namespaces & kNsUser) != 0;  // then the groups were set before, by the host's numbers
+    if (!joinsUsers && ::syscall(SYS_setgroups, attach.plan.groups.size(), attach.plan.groups.data()) != 0) return -1;
+    if (::syscall(SYS_setresgid, gid, gid, gid) != 0) return -1;
+    if (::syscall(SYS_setresuid, uid, uid, uid) != 0) return -1;
+    // A new identity is dumpable where fs.suid_dumpable says so; until it executes, this process is still the launcher's (threat T1).
+    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return -1;
+    return kernel::hasIdentity(uid, gid) ? 0 : -1;
 }
 
 // Inheritable, permitted, effective and ambient are exactly the plan's; the bounding set was emptied at the launcher's start.
@@ -78,6 +84,7 @@ int execute(Attach& attach) {
 
 constexpr std::array kPayloadSteps{
     Step{"session", newSession},
+    Step{"cgroup namespace", joinCgroupNamespace},
     Step{"rlimits", setLimits},
     Step{"stdio", setStdio},
     Step{"identity", setIdentity},
@@ -87,6 +94,12 @@ constexpr std::array kPayloadSteps{
     Step{"exec", execute},
 };
 
+// What a payload that shares no memory with its init says of a step that failed.
+struct Failure {
+    std::size_t step;
+    int error;
+};
+
 struct Birth {
     Attach* attach;
     PayloadOutcome* outcome;
@@ -94,10 +107,12 @@ struct Birth {
 
 int becomePayload(void* argument) {
     auto& birth = *static_cast<Birth*>(argument);
-    for (const auto& step : kPayloadSteps) {
-        if (step.apply(*birth.attach) == 0) continue;
-        birth.outcome->error = errno;
-        birth.outcome->failedStep = step.name;
+    for (std::size_t i = 0; i < kPayloadSteps.size(); ++i) {
+        if (kPayloadSteps[i].apply(*birth.attach) == 0) continue;
+        const Failure failure{i, errno};
+        birth.outcome->error = failure.error;
+        birth.outcome->failedStep = kPayloadSteps[i].name;
+        if (birth.attach->payloadNews >= 0) static_cast<void>(::write(birth.attach->payloadNews, &failure, sizeof(failure)) + 1);
         break;
     }
     ::_exit(127);
@@ -105,7 +120,39 @@ int becomePayload(void* argument) {
 
 }  // namespace
 
+namespace {
+
+// The target can stop or kill what lives in its pid namespace: the init shares nothing with the payload there, and does not wait
+// for it in the kernel (threat T15). The pipe closes as it executes.
+pid_t startJoined(Attach& attach, int& pidfd, PayloadOutcome& outcome) {
+    int ends[2];
+    if (::pipe2(ends, O_CLOEXEC) != 0) return -1;
+    UniqueFd read(ends[0]), write(ends[1]);
+    clone_args args{};
+    args.flags = CLONE_PIDFD | CLONE_INTO_CGROUP;
+    args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+    args.exit_signal = SIGCHLD;
+    args.cgroup = static_cast<std::uint64_t>(attach.payloadCgroup.get());
+    const pid_t payload = kernel::clone3(args);
+    if (payload < 0) return payload;
+    if (payload == 0) {
+        PayloadOutcome own;
+        attach.payloadNews = write.get();
+        Birth birth{&attach, &own};
+        becomePayload(&birth);
+    }
+    write.reset();
+    Failure failure{};
+    if (::read(read.get(), &failure, sizeof(failure)) != sizeof(failure)) return payload;
+    outcome.error = failure.error;
+    outcome.failedStep = kPayloadSteps[std::min(failure.step, kPayloadSteps.size() - 1)].name;
+    return payload;
+}
+
+}  // namespace
+
 pid_t startPayload(Attach& attach, int& pidfd, PayloadOutcome& outcome) {
+    if (attach.plan.processes == Processes::Join) return startJoined(attach, pidfd, outcome);
     alignas(16) static char stack[64 * 1024];
     Birth birth{&attach, &outcome};
     return ::clone(becomePayload, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &birth, &pidfd);

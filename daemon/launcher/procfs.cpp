@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -89,6 +90,26 @@ std::vector<MountLine> parseMountinfo(std::string_view text) {
         mounts.push_back({unescape(cut(head, ' ')), std::string(cut(tail, ' '))});
     }
     return mounts;
+}
+
+std::vector<IdRange> parseIdMap(std::string_view text) {
+    std::vector<IdRange> map;
+    while (!text.empty()) {
+        auto line = cut(text, '\n');
+        const auto next = [&line](std::uint32_t& value) {
+            line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+            return number(cut(line, ' '), value);
+        };
+        IdRange range;
+        if (next(range.inside) && next(range.outside) && next(range.count)) map.push_back(range);
+    }
+    return map;
+}
+
+std::optional<std::uint32_t> insideOf(const std::vector<IdRange>& map, std::uint32_t outside) {
+    for (const auto& range : map)
+        if (outside >= range.outside && outside - range.outside < range.count) return range.inside + (outside - range.outside);
+    return std::nullopt;
 }
 
 bool isForeign(std::string_view filesystem) {

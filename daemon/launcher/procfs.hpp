@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,7 @@ struct ProcessStat {
     std::uint64_t flags = 0;
     std::uint64_t startTime = 0;
     bool kernelThread() const { return (flags & 0x00200000) != 0; }  // PF_KTHREAD
+    bool exiting() const { return (flags & 0x00000004) != 0; }       // PF_EXITING
 };
 
 // One line of mountinfo, what is needed of it.
@@ -39,6 +41,9 @@ Result<ProcessStat> parseStat(std::string_view text);
 // The unified hierarchy's path; where that is the root, v1's pids or name=systemd path, which then tells more.
 std::string parseCgroup(std::string_view text);
 std::vector<MountLine> parseMountinfo(std::string_view text);
+std::vector<IdRange> parseIdMap(std::string_view text);  // uid_map, gid_map
+// The number in the namespace of what is `outside` on the host; none where it is not mapped.
+std::optional<std::uint32_t> insideOf(const std::vector<IdRange>& map, std::uint32_t outside);
 bool isForeign(std::string_view filesystem);  // FUSE, autofs and network file systems: a server answers, or does not
 // The line "Key:\t…" of a status file, without the key; empty when absent.
 std::string_view statusLine(std::string_view status, std::string_view key);

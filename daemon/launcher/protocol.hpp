@@ -89,7 +89,15 @@ struct Hello {
     std::string launcher;  // the program's own version
 };
 
-// What the launcher found out about a process through its own procfs.
+// A range of ids in a user namespace, as user_namespaces(7) has them in uid_map and gid_map: `inside` there is `outside` on the host.
+struct IdRange {
+    std::uint32_t inside = 0;
+    std::uint32_t outside = 0;
+    std::uint32_t count = 0;
+    bool operator==(const IdRange&) const = default;
+};
+
+// What the launcher found out about a process through its own procfs. Ids are the host's.
 struct TargetFacts {
     std::uint32_t pid = 0;
     std::uint64_t startTime = 0;  // clock ticks since boot, field 22 of proc(5) stat
@@ -104,7 +112,9 @@ struct TargetFacts {
     std::uint64_t rootDevice = 0;
     std::uint64_t rootInode = 0;
     std::vector<std::string> foreignMounts;  // FUSE and network submounts, "TYPE PATH"; left out of a view
-    bool userNamespaceMapped = false;        // the target has a user namespace of its own
+    bool userNamespaceMapped = false;        // the target has a user namespace of its own; then these are its maps
+    std::vector<IdRange> uidMap;
+    std::vector<IdRange> gidMap;
 };
 
 struct Limits {                  // all mandatory, never 0
@@ -136,7 +146,7 @@ struct Plan {
     std::vector<std::string> argv;
     std::vector<std::string> env;
     std::string workdir;
-    std::uint32_t uid = 0;
+    std::uint32_t uid = 0;  // the host's numbers, in a joined user namespace too
     std::uint32_t gid = 0;
     std::vector<std::uint32_t> groups;
     std::uint64_t capabilities = 0;

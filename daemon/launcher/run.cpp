@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kSettleUsec = 2000000;  // how long a killed capsule may take to be gone before the report says what is left
 constexpr std::uint64_t kSettleRetryUsec = 2000;
+constexpr std::uint64_t kJoinedRetryUsec = 20000;
 
 // "Exited with" as a shell would say it.
 int shellStatus(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
@@ -137,12 +138,26 @@ void Run::take(Message message) {
             report_.error = news.value;
             exited_ = true;
             return;
-        case InitNews::Exited: report_.finished = news.time; return recordExit(news.value);
+        case InitNews::Exited:
+            report_.finished = news.time;
+            recordExit(news.value);
+            if (!joins() || settleUntil_ != 0) return;
+            settleUntil_ = monotonicUsec() + kSettleUsec;
+            return endJoined();
     }
+}
+
+// Where the first process of a pid namespace ends, the kernel first ends all others in it, the capsule too, and then says so.
+void Run::noticeTarget() {
+    if (why_ || !joins()) return;
+    const auto pid = host_.procfs.pidOf(target_.get());
+    const auto stat = pid ? host_.procfs.stat(*pid) : Result<ProcessStat>(fail(Errc::TargetGone, {}));
+    if (!stat || stat->exiting()) why_ = End::TargetGone;
 }
 
 void Run::recordExit(int status) {
     exited_ = true;
+    noticeTarget();
     if (why_) {
         report_.end = *why_;
         report_.value = shellStatus(status);
@@ -176,9 +191,22 @@ void Run::kill(End why) {
     if (!why_) why_ = why;
     if (!init_) return;  // the worker has not answered yet: spawned() comes back here
     settleUntil_ = monotonicUsec() + kSettleUsec;
+    if (joins()) return endJoined();
     kernel::signalPidfd(init_.get(), SIGKILL);  // PID 1: the kernel kills and reaps the rest of its namespace
     cgroup_.kill();
     // A process that waits for a server of the target's in the kernel does not end by a signal: its end is not waited for.
+    setTimer(settleUntil_, [this] { finish(); });
+}
+
+// In the target's pid namespace what dies after its init is a zombie of the target's: all but the init is killed, which then reaps
+// and ends by itself. Again and again, as a target may stop it, and may have kept its payload from being started yet.
+void Run::endJoined() {
+    cgroup_.killPayload();
+    kernel::signalPidfd(init_.get(), SIGCONT);
+    if (monotonicUsec() < settleUntil_) return setTimer(monotonicUsec() + kJoinedRetryUsec, [this] { endJoined(); });
+    kernel::signalPidfd(init_.get(), SIGKILL);
+    cgroup_.kill();
+    settleUntil_ = monotonicUsec() + kSettleUsec;
     setTimer(settleUntil_, [this] { finish(); });
 }
 
@@ -196,6 +224,7 @@ void Run::onInitGone() {
 void Run::recordLoss() {
     if (exited_) return;
     exited_ = true;
+    noticeTarget();
     report_.end = why_.value_or(report_.executing != 0 ? End::Signalled : End::NotStarted);
     report_.value = report_.end == End::Signalled ? SIGKILL : 128 + SIGKILL;
     if (report_.end != End::NotStarted) return;

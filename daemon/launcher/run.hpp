@@ -59,8 +59,11 @@ private:
     void onNews(std::uint32_t events);
     void take(Message message);
     void recordExit(int status);
+    void noticeTarget();
     void onInitGone();
     void recordLoss();
+    void endJoined();
+    bool joins() const { return plan_.processes == Processes::Join; }
     void settle();
     void setTimer(std::uint64_t at, std::function<void()> then);  // in place of the one that is set
     void finish();

@@ -25,10 +25,10 @@ int attachAt(Attach& attach, int mount, const std::string& path) {
     return ::move_mount(mount, "", point.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
-// The capsule's own procfs: with processes = "none" only what belongs to processes.
-int ownProc() {
+// A procfs of this process's pid namespace; where that is the capsule's own, only what belongs to processes.
+int ownProc(bool whole = false) {
     UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
-    if (!context || kernel::setKey(context.get(), "subset", "pid") != 0) return -1;
+    if (!context || (!whole && kernel::setKey(context.get(), "subset", "pid") != 0)) return -1;
     return kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
@@ -68,6 +68,13 @@ int cloneTarget(Attach& attach) {
     return ::mount_setattr(attach.tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
 }
 
+// Looked at once more: what came since the worker looked can see this process by now.
+int mountProcesses(Attach& attach) {
+    if (attach.plan.processes != Processes::Join) return 0;
+    attach.proc.reset(ownProc(true));
+    return attach.proc ? refuseTracers(attach.proc.get(), attach.prepared->hostUsers, 0) : -1;
+}
+
 int mountArtifacts(Attach& attach) {
     if (attach.plan.artifacts.empty()) return 0;
     attach.artifacts.reset(makeTmpfs(attach.plan.artifactsMax, "700", attach.plan.uid, attach.plan.gid));
@@ -75,8 +82,8 @@ int mountArtifacts(Attach& attach) {
 }
 
 int populateRoot(Attach& attach) {
-    const bool observing = static_cast<bool>(attach.proc);
-    UniqueFd proc(observing ? attach.proc.release() : ownProc());
+    const bool observing = attach.plan.processes == Processes::Observe;
+    UniqueFd proc(attach.proc ? attach.proc.release() : ownProc());
     if (!proc || attachAt(attach, proc.get(), "/proc") != 0) return -1;
     if (observing && showSelf(attach, proc.get()) != 0) return -1;
     if (attachAt(attach, attach.devices.get(), "/dev") != 0) return -1;

@@ -2,11 +2,14 @@
 #include "daemon/launcher/worker.hpp"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "daemon/launcher/cgroup.hpp"
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
@@ -21,16 +24,40 @@ namespace {
 // What was just started comes first: so long, in ms, until the worker makes the next root.
 constexpr int kPause = 3;
 
+constexpr const char* kTracersStep = "check for processes of the target that may trace any other";
+
 // The target's procfs, read-only, seen from outside its pid namespace (observe). Its links can be read and not followed: with the
 // target's own uid /proc/1/root would otherwise lead out of the capsule into the target's files, writable.
-int mountTargetProc(Attach& attach, pid_t pid) {
+int mountTargetProc(Attach& attach, pid_t pid, unsigned further = MOUNT_ATTR_NOSYMFOLLOW) {
     auto pidNamespace = attach.prepared->procfs->open(pid, "ns/pid", O_RDONLY);
     UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
     if (!pidNamespace || !context) return -1;
     if (kernel::setFd(context.get(), "pidns", pidNamespace->get()) != 0) return -1;
-    attach.proc.reset(kernel::createMount(
-        context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW));
+    attach.proc.reset(
+        kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | further));
     return attach.proc ? 0 : -1;
+}
+
+// Every process that shares the target's pid namespace, or one below it.
+int checkTracers(Attach& attach, pid_t pid) {
+    const Procfs& procfs = *attach.prepared->procfs;
+    if (mountTargetProc(attach, pid, 0) == 0) return refuseTracers(UniqueFd(attach.proc.release()).get(), attach.prepared->hostUsers, 0);
+    const auto joined = procfs.namespaceInode(pid, "pid");
+    return joined ? refuseTracers(procfs.fd(), attach.prepared->hostUsers, *joined) : -1;
+}
+
+// The plan's ids are the host's; setresuid(2) takes the user namespace's own.
+bool findIdentity(Attach& attach, pid_t pid) {
+    attach.identity = {attach.plan.uid, attach.plan.gid};
+    if ((attach.plan.namespaces & kNsUser) == 0) return true;
+    const Procfs& procfs = *attach.prepared->procfs;
+    const auto uids = procfs.read(pid, "uid_map"), gids = procfs.read(pid, "gid_map");
+    const auto uid = uids ? insideOf(parseIdMap(*uids), attach.plan.uid) : std::nullopt;
+    const auto gid = gids ? insideOf(parseIdMap(*gids), attach.plan.gid) : std::nullopt;
+    errno = EINVAL;
+    if (!uid || !gid) return false;
+    attach.identity = {*uid, *gid};
+    return true;
 }
 
 // What must be opened by pid; the caller then looks once more that the pid was still the target's.
@@ -46,6 +73,8 @@ const char* openTarget(Attach& attach) {
         attach.targetRoot = std::move(*root);
     }
     if (attach.plan.processes == Processes::Observe && mountTargetProc(attach, *pid) != 0) return "target's processes";
+    if (attach.plan.processes == Processes::Join && checkTracers(attach, *pid) != 0) return kTracersStep;
+    if (!findIdentity(attach, *pid)) return "identity in the user namespace";
     if (alive(attach.target.get())) return nullptr;
     errno = ESRCH;
     return "target";
@@ -71,11 +100,18 @@ void fillVectors(Attach& attach) {
 
 // A namespace that the plan does not join is the capsule's own.
 std::uint64_t ownNamespaces(const Plan& plan) {
-    std::uint64_t flags = CLONE_NEWPID;
+    std::uint64_t flags = plan.processes == Processes::Join ? 0 : CLONE_NEWPID;
     if ((plan.namespaces & kNsNet) == 0) flags |= CLONE_NEWNET;
     if ((plan.namespaces & kNsIpc) == 0) flags |= CLONE_NEWIPC;
     if ((plan.namespaces & kNsUts) == 0) flags |= CLONE_NEWUTS;
     return flags;
+}
+
+// Killed by itself: the init, outside it, reaps what would otherwise be zombies under the target's PID 1.
+int makePayloadCgroup(Attach& attach, int cgroup) {
+    if (::mkdirat(cgroup, kPayloadCgroup, 0755) != 0) return -1;
+    attach.payloadCgroup.reset(::openat(cgroup, kPayloadCgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    return attach.payloadCgroup ? 0 : -1;
 }
 
 pid_t cloneInit(Attach& attach, int cgroup, int& pidfd) {
@@ -83,8 +119,14 @@ pid_t cloneInit(Attach& attach, int cgroup, int& pidfd) {
     args.flags = ownNamespaces(attach.plan) | CLONE_PIDFD | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP;
     args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
     args.cgroup = static_cast<std::uint64_t>(cgroup);
+    const bool joins = attach.plan.processes == Processes::Join;
+    if (joins && (makePayloadCgroup(attach, cgroup) != 0 || ::setns(attach.target.get(), CLONE_NEWPID) != 0)) return -1;
     const pid_t pid = kernel::clone3(args);
     if (pid == 0) runCapsuleInit(attach);
+    const int error = errno;
+    // A worker whose children went on into a target's pid namespace would be of no use to anybody.
+    if (joins && ::setns(attach.prepared->ownPids.get(), CLONE_NEWPID) != 0) ::_exit(1);
+    errno = error;
     return pid;
 }
 
@@ -135,7 +177,12 @@ void answer(int socket, const std::string& runId, const Spawned& spawned) {
 }  // namespace
 
 void keepOnly(int socket, const Prepared& prepared, const Store& store) {
-    std::vector<int> kept{socket,          prepared.procfs->fd(), prepared.seed.get(), prepared.ownMounts.get(), prepared.device.get(),
+    std::vector<int> kept{socket,
+                          prepared.procfs->fd(),
+                          prepared.seed.get(),
+                          prepared.ownMounts.get(),
+                          prepared.ownPids.get(),
+                          prepared.device.get(),
                           store.layersFd()};
     std::ranges::sort(kept);
     unsigned from = 3;

@@ -14,7 +14,7 @@ constexpr std::string_view kArchitecture = "amd64";
 #error "seccomp programs and images are for x86_64 so far"
 #endif
 
-constexpr std::uint32_t kPid = 1, kUser = 16, kCgroup = 32, kTime = 64, kMnt = 128;
+constexpr std::uint32_t kPid = 1, kMnt = 128;
 
 std::string label(const Target& target, const std::string& key) {
     const auto found = target.labels.find(key);
@@ -92,11 +92,8 @@ Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpe
         return fail(Errc::NotSupported, "capsule '" + manifest.name + "' asks for " + what + ", which this version can't do");
     };
     if (manifest.tty) return unsupported("tty = true");
-    if (sandbox.processes == Processes::Join) return unsupported("processes = \"join\"");
     if (sandbox.view == View::Merged || sandbox.view == View::Write)
         return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
-    if (const auto later = sandbox.namespaces & (kUser | kCgroup | kTime))
-        return unsupported("namespaces = " + join(namespaceWords(later)));
     if (sandbox.freeze) return unsupported("freeze = true");
     if (manifest.output.storage == manifest::Storage::Disk) return unsupported("storage = \"disk\"");
     if (manifest.output.verdict == manifest::Verdict::Report) return unsupported("verdict = \"report\"");

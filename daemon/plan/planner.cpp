@@ -20,15 +20,32 @@ std::uint64_t monotonicUsec() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
-void resolveUser(const SandboxSpec& sandbox, const TargetFacts& facts, RunPlan& plan) {
+constexpr std::uint32_t kUser = 16;
+
+// A manifest's ids are those of the user namespace that the capsule will be in; a plan's are the host's.
+Result<std::uint32_t> onHost(const char* kind, std::uint32_t id, const std::vector<IdRange>& map) {
+    for (const auto& range : map)
+        if (id >= range.inside && id - range.inside < range.count) return range.outside + (id - range.inside);
+    return fail(Errc::InvalidArgument, std::string(kind) + " " + std::to_string(id) + " does not exist in the target's user namespace");
+}
+
+Result<void> resolveUser(const SandboxSpec& sandbox, const TargetFacts& facts, RunPlan& plan) {
     if (sandbox.user == UserKind::Target) {
         plan.uid = facts.uid;
         plan.gid = facts.gid;
         plan.groups = facts.groups;
-    } else if (sandbox.user == UserKind::Ids) {
-        plan.uid = sandbox.uid;
-        plan.gid = sandbox.gid;
+        return {};
     }
+    plan.uid = sandbox.user == UserKind::Ids ? sandbox.uid : 0;
+    plan.gid = sandbox.user == UserKind::Ids ? sandbox.gid : 0;
+    if ((sandbox.namespaces & kUser) == 0) return {};
+    auto uid = onHost("uid", plan.uid, facts.uidMap);
+    if (!uid) return forward(std::move(uid));
+    auto gid = onHost("gid", plan.gid, facts.gidMap);
+    if (!gid) return forward(std::move(gid));
+    plan.uid = *uid;
+    plan.gid = *gid;
+    return {};
 }
 
 // A caller can only shorten.
@@ -112,7 +129,7 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     plan.artifactsOnDisk = manifest->output.storage == manifest::Storage::Disk;
     plan.artifactsKeep = manifest->output.keep;
     plan.grace = settings_.grace;
-    resolveUser(sandbox, *target.facts, plan);
+    if (auto user = resolveUser(sandbox, *target.facts, plan); !user) return forward(std::move(user));
     limitTime(request, plan);
     if (auto command = planCommand(*manifest, **image, plan); !command) return forward(std::move(command));
     plan.planned = monotonicUsec();

@@ -55,7 +55,9 @@ json process(const ContainerOptions& options) {
 std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) {
     json namespaces = json::array();
     for (const char* type : {"pid", "network", "ipc", "uts", "mount"}) namespaces.push_back({{"type", type}});
-    const json spec = {
+    if (options.cgroupNamespace) namespaces.push_back({{"type", "cgroup"}});
+    if (options.userNamespace != 0) namespaces.push_back({{"type", "user"}});
+    json spec = {
         {"ociVersion", "1.0.2"},
         {"process", process(options)},
         {"root", {{"path", "rootfs"}, {"readonly", options.readOnlyRoot}}},
@@ -68,6 +70,9 @@ std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) 
           {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
           {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}},
     };
+    if (options.userNamespace != 0)
+        for (const char* map : {"uidMappings", "gidMappings"})
+            spec["linux"][map] = json::array({{{"containerID", 0}, {"hostID", options.userNamespace}, {"size", 65536}}});
     return spec.dump(2);
 }
 

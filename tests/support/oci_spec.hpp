@@ -28,6 +28,8 @@ struct ContainerOptions {
     std::map<std::string, std::string> labels = {};  // OCI annotations
     std::string hostname = "micro";
     bool readOnlyRoot = true;
+    bool cgroupNamespace = false;
+    std::uint32_t userNamespace = 0;  // the host's number of its uid and gid 0, 65536 of them; 0: the host's user namespace
     std::string runtime = "runc";            // runc | crun
     std::filesystem::path runtimeRoot = {};  // the runtime's state; empty: in the container's own folder
 };

@@ -261,15 +261,12 @@ TEST_F(LauncherRefusal, WhatThisVersionDoesNotDoYet) {
         const char* words;
         void (*ask)(Plan&);
     } kCases[] = {
-        {"join", [](Plan& p) { p.processes = Processes::Join; }},
-        {"join", [](Plan& p) { p.namespaces |= kNsPid; }},
         {"merged", [](Plan& p) { p.view = View::Merged; }},
         {"write",
          [](Plan& p) {
              p.view = View::Write;
              p.writes = {"/tmp"};
          }},
-        {"namespace", [](Plan& p) { p.namespaces |= kNsUser; }},
         {"disk",
          [](Plan& p) {
              p.artifacts = "/out";

@@ -100,15 +100,59 @@ TEST(CheckShape, AcceptsAGoodPlanAndNamesWhatIsWrong) {
     }
 }
 
-TEST(CheckShape, SaysWhichModesAreForLater) {
-    for (const std::uint32_t bit : {kNsPid, kNsUser, kNsCgroup, kNsTime}) {
+TEST(CheckShape, KnowsEveryNamespaceButTheMounts) {
+    for (const std::uint32_t bit : {kNsNet, kNsIpc, kNsUts, kNsUser, kNsCgroup, kNsTime}) {
         Plan plan = goodPlan();
         plan.namespaces = bit;
-        EXPECT_EQ(checkShape(plan).error().code, Errc::NotSupported) << bit;
+        EXPECT_TRUE(checkShape(plan)) << bit;
     }
+    Plan joining = goodPlan();
+    joining.namespaces = kNsPid;
+    EXPECT_FALSE(checkShape(joining)) << "without processes = join";
+    joining.processes = Processes::Join;
+    EXPECT_TRUE(checkShape(joining));
+    joining.namespaces = 0;
+    EXPECT_FALSE(checkShape(joining)) << "without the namespace";
     Plan unknown = goodPlan();
     unknown.namespaces = kNsMnt;  // is never joined as such
     EXPECT_FALSE(checkShape(unknown));
+}
+
+// Threat T3, as far as one process tells it.
+TEST(CheckTarget, JoinsNoProcessThatMayTraceAnyOther) {
+    Plan plan = goodPlan();
+    plan.namespaces = kNsPid;
+    plan.processes = Processes::Join;
+    TargetFacts facts = someFacts();
+    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    facts.capBounding = 1ull << 19;  // CAP_SYS_PTRACE
+    facts.hostNamespaces = kNsUser;
+    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::Denied);
+    facts.hostNamespaces = 0;
+    EXPECT_TRUE(checkTarget(plan, facts, someHost())) << "in a user namespace of its own it reaches no process of the host's";
+}
+
+TEST(CheckTarget, KnowsTheIdsOfAJoinedUserNamespace) {
+    Plan plan = goodPlan();
+    plan.namespaces = kNsUser;
+    TargetFacts facts = someFacts();
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("uid 101 is not mapped"));
+    facts.uidMap = facts.gidMap = {{0, 100, 10}};
+    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    plan.gid = 110;
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 110 is not mapped"));
+    plan.gid = 101;
+    plan.uid = 100;  // 0 there
+    EXPECT_THAT(checkCeiling(plan, Ceiling{}, facts).error().message, HasSubstr("root-user"));
+}
+
+TEST(IdMap, FindsTheNumberInside) {
+    const auto map = parseIdMap("         0     100000      1000\n      1000       1000          1\nrubbish\n");
+    EXPECT_EQ(map, (std::vector<IdRange>{{0, 100000, 1000}, {1000, 1000, 1}}));
+    EXPECT_EQ(insideOf(map, 100101), 101u);
+    EXPECT_EQ(insideOf(map, 1000), 1000u);
+    EXPECT_EQ(insideOf(map, 101000), std::nullopt);
+    EXPECT_EQ(insideOf(map, 0), std::nullopt);
 }
 
 TEST(ReadFilter, LetsOnlyNarrowingReturnsPass) {

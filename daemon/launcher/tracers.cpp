@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who holds CAP_SYS_PTRACE in the host's user namespace can trace any process that it can name, a non-dumpable one too: a process
+// that joins such a target's pid namespace would hand it the launcher's rights (threat T3). The bounding set counts, as a setuid
+// program can turn it into permitted capabilities at any time.
+#include <dirent.h>
+#include <sys/capability.h>
+#include <sys/stat.h>
+
+#include <charconv>
+#include <memory>
+
+#include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/kernel.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+std::uint64_t namespaceAt(int procfs, const std::string& pid, const char* name) {
+    struct stat info {};
+    return ::fstatat(procfs, (pid + "/ns/" + name).c_str(), &info, 0) == 0 ? info.st_ino : 0;
+}
+
+std::string statusAt(int procfs, const std::string& pid) {
+    UniqueFd file(::openat(procfs, (pid + "/status").c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text(8192, '\0');
+    const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : 0;
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return text;
+}
+
+std::uint64_t mask(std::string_view status, std::string_view key) {
+    const auto line = statusLine(status, key);
+    std::uint64_t value = 0;
+    std::from_chars(line.data(), line.data() + line.size(), value, 16);
+    return value;
+}
+
+bool mayTrace(int procfs, const std::string& pid, std::uint64_t hostUsers) {
+    const std::string status = statusAt(procfs, pid);
+    const std::uint64_t held = mask(status, "CapBnd") | mask(status, "CapPrm");
+    return (held >> CAP_SYS_PTRACE & 1) != 0 && namespaceAt(procfs, pid, "user") == hostUsers;
+}
+
+}  // namespace
+
+int refuseTracers(int procfs, std::uint64_t hostUsers, std::uint64_t only) {
+    std::unique_ptr<DIR, int (*)(DIR*)> processes(::fdopendir(::openat(procfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), ::closedir);
+    if (!processes) return -1;
+    char self[16] = {};
+    static_cast<void>(::readlinkat(procfs, "self", self, sizeof(self) - 1) + 1);
+    while (dirent* entry = ::readdir(processes.get())) {
+        const std::string pid = entry->d_name;
+        if (pid.find_first_not_of("0123456789") != std::string::npos || pid == self) continue;
+        if (only != 0 && namespaceAt(procfs, pid, "pid") != only) continue;
+        if (!mayTrace(procfs, pid, hostUsers)) continue;
+        errno = EPERM;
+        return -1;
+    }
+    return 0;
+}
+
+}  // namespace recap::launcher
