@@ -208,13 +208,28 @@ TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
 }
 
 TEST_F(PlannerTest, NamesWhatThisVersionCannotDo) {
-    for (const std::string sandbox : {"processes = \"join\"", "view = \"merged\"", "view = \"write\"\nwrites = [\"/a\"]",
-                                      "namespaces = [\"user\"]", "namespaces = [\"cgroup\"]", "namespaces = [\"time\"]", "freeze = true"}) {
+    for (const std::string sandbox : {"view = \"merged\"", "view = \"write\"\nwrites = [\"/a\"]", "freeze = true"}) {
         const auto error = refusal("[sandbox]\npolicy = \"trusted\"\n" + sandbox);
         EXPECT_EQ(error.code, Errc::NotSupported) << sandbox;
         EXPECT_THAT(error.message, HasSubstr(sandbox.substr(0, sandbox.find(' ')))) << sandbox;
     }
     EXPECT_EQ(refusal("", "tty = true").code, Errc::NotSupported);
+}
+
+TEST_F(PlannerTest, TakesAManifestsIdsForThoseOfAJoinedUserNamespace) {
+    const std::string asked = "[sandbox]\nnamespaces = [\"user\"]\npolicy = \"trusted\"\nuser = ";
+    target_.facts->uidMap = {{0, 100'000, 1000}};
+    target_.facts->gidMap = {{0, 200'000, 1000}};
+    const auto root = plan(asked + "\"root\"");
+    ASSERT_TRUE(root) << root.error().message;
+    EXPECT_EQ(root->uid, 100'000u);
+    EXPECT_EQ(root->gid, 200'000u);
+    const auto ids = plan(asked + "\"5:7\"");
+    ASSERT_TRUE(ids) << ids.error().message;
+    EXPECT_EQ(ids->uid, 100'005u);
+    EXPECT_EQ(ids->gid, 200'007u);
+    EXPECT_THAT(refusal(asked + "\"5:1000\"").message, HasSubstr("gid 1000 does not exist in the target's user namespace"));
+    EXPECT_EQ(plan(asked + "\"target\"")->uid, 101u) << "the host's number already";
 }
 
 TEST_F(PlannerTest, ResolvesUsersToNumbers) {
