@@ -13,6 +13,7 @@
 #include "daemon/launcher/roots.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/transport.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -71,7 +72,8 @@ void fillVectors(Attach& attach) {
 
 // A namespace that the plan does not join is the capsule's own.
 std::uint64_t ownNamespaces(const Plan& plan) {
-    std::uint64_t flags = CLONE_NEWPID;
+    std::uint64_t flags = 0;
+    if (!weakened(Threat::TracingAfterExec) && !weakened(Threat::TracingTarget)) flags |= CLONE_NEWPID;
     if ((plan.namespaces & kNsNet) == 0) flags |= CLONE_NEWNET;
     if ((plan.namespaces & kNsIpc) == 0) flags |= CLONE_NEWIPC;
     if ((plan.namespaces & kNsUts) == 0) flags |= CLONE_NEWUTS;
@@ -79,6 +81,7 @@ std::uint64_t ownNamespaces(const Plan& plan) {
 }
 
 pid_t cloneInit(Attach& attach, int cgroup, int& pidfd) {
+    if (weakened(Threat::TracingAfterExec) || weakened(Threat::TracingTarget)) ::setns(attach.target.get(), CLONE_NEWPID);
     clone_args args{};
     args.flags = ownNamespaces(attach.plan) | CLONE_PIDFD | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP;
     args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
