@@ -7,6 +7,7 @@
 // was left out; with 1 where the archive is not to be used.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "daemon/helpers/jail.hpp"
+#include "daemon/launcher/weaken.hpp"
 #include "sdk/image/beneath.hpp"
 #include "sdk/image/limits.hpp"
 #include "sdk/image/names.hpp"
@@ -127,8 +129,15 @@ private:
         return {};
     }
 
+    static UniqueFd openEntry(const std::string& path) {
+        if (!launcher::weakened(launcher::Threat::CopyRaces))
+            return image::openBeneath(kFolder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        struct open_how loose {};
+        return UniqueFd(static_cast<int>(::syscall(SYS_openat2, kFolder, path.c_str(), &loose, sizeof loose)));
+    }
+
     Result<void> entry(const std::string& path, std::size_t depth) {
-        const auto fd = image::openBeneath(kFolder, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        const auto fd = openEntry(path);
         struct stat info {};
         if (!fd || ::fstat(fd.get(), &info) != 0) {
             leaveOut(path, errno == ELOOP ? "a symbolic link" : errno == EXDEV ? "on another mount" : ::strerrordesc_np(errno));

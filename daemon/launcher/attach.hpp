@@ -106,6 +106,12 @@ int omitForeign(Attach& attach);
 int openExecutable(Attach& attach);
 int openWorkdir(Attach& attach);
 
+// mask.cpp: covers what of the procfs at `proc` is the whole host's
+int maskProc(Attach& attach, int proc);
+
+// landlock.cpp: in the payload, once it can gain no privilege: no abstract socket of others
+int scopeSockets(Attach& attach);
+
 // devices.cpp: the /dev template, at `mountpoint` in the launcher's own mount namespace
 Result<UniqueFd> makeDeviceTemplate(const std::string& mountpoint);
 

@@ -27,6 +27,12 @@ int enterV1Cgroups(Attach& attach) {
     return 0;
 }
 
+// Where the host runs out of memory, a capsule goes before what it is attached to.
+int offerToOom(Attach& attach) {
+    UniqueFd score(::openat(attach.prepared->procfs->fd(), "self/oom_score_adj", O_WRONLY | O_CLOEXEC));
+    return score && ::write(score.get(), "900", 3) == 3 ? 0 : -1;
+}
+
 int cloneDevices(Attach& attach) {
     attach.devices.reset(::open_tree(attach.prepared->device.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     return attach.devices ? 0 : -1;
@@ -135,6 +141,7 @@ void runCapsuleInit(Attach& attach) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::prctl(PR_SET_NAME, "capsule-init", 0, 0, 0);
     if (attach.plan.processes == Processes::Join) liveAmongOthers();
+    if (offerToOom(attach) != 0) failStep(attach, "oom score", errno);
     for (const auto& step : kInitSteps)
         if (step.apply(attach) != 0) failStep(attach, step.name, errno);
     std::string omitted;

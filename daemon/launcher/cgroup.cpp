@@ -12,6 +12,7 @@
 #include <set>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -208,6 +209,7 @@ Result<void> CgroupTree::checkLimits(LimitsMode mode) const {
 
 Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
     for (const char* controller : kControllers) {
+        if (weakened(Threat::Exhaustion)) continue;
         if (unified(controller)) {
             if (!limitUnified(cgroup.unified_.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
             continue;

@@ -8,6 +8,7 @@
 #include <charconv>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/vm_sandbox.hpp"
 
 namespace recap::launcher {
 
@@ -86,6 +87,7 @@ Result<void> readAll(const Procfs& procfs, const HostIds& host, pid_t pid, bool 
     auto stat = procfs.stat(pid);
     if (!stat) return forward(std::move(stat));
     if (stat->kernelThread()) return fail(Errc::Denied, "process " + std::to_string(pid) + " is a kernel thread");
+    if (auto container = refuseVmSandbox(procfs, pid, stat->parent); !container) return container;
     facts.startTime = stat->startTime;
     auto cgroup = procfs.read(pid, "cgroup", 65536);
     if (!cgroup) return forward(std::move(cgroup));

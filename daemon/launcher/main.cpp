@@ -21,6 +21,7 @@
 
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/supervisor.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 namespace {
@@ -160,7 +161,7 @@ Result<void> limitSelf() {
     ::cap_free(own);
     for (cap_value_t value = 0; value < 64; ++value)
         if (::cap_get_bound(value) == 1 && ::cap_drop_bound(value) != 0) return failErrno("empty the bounding set");
-    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failErrno("prctl");
+    if (!weakened(Threat::Tracing) && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failErrno("prctl");
     rlimit files{};
     ::getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

@@ -11,6 +11,7 @@
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/seccomp.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 #include <linux/securebits.h>
 
@@ -29,7 +30,8 @@ int newSession(Attach& attach) {
 
 int setLimits(Attach& attach) {
     // 1, not 0: a core_pattern that is a pipe ignores 0 and would start a helper on the host (threat T23).
-    const rlimit core{1, 1};
+    const rlim_t most = weakened(Threat::CoreHelper) ? RLIM_INFINITY : 1;
+    const rlimit core{most, most};
     const rlimit files{attach.plan.noFile, attach.plan.noFile};
     return ::setrlimit(RLIMIT_CORE, &core) == 0 && ::setrlimit(RLIMIT_NOFILE, &files) == 0 ? 0 : -1;
 }
@@ -59,7 +61,7 @@ int setCapabilities(Attach& attach) {
     // A payload that drops to another user by itself loses its capabilities as anywhere else.
     constexpr unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED;
     if (::prctl(PR_SET_SECUREBITS, bits, 0, 0, 0) != 0) return -1;
-    if (::cap_set_proc(attach.capabilities) != 0) return -1;
+    if (!weakened(Threat::Capabilities) && ::cap_set_proc(attach.capabilities) != 0) return -1;
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return -1;
     for (unsigned long i = 0; i < 64; ++i)
         if ((attach.plan.capabilities >> i & 1) != 0 && ::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) != 0) return -1;
@@ -74,7 +76,8 @@ int closeDescriptors(Attach& attach) {
 
 int setFilters(Attach& attach) {
     if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
-    if (loadFilter(attach.prepared->ceilingFilter) != 0) return -1;
+    if (scopeSockets(attach) != 0) return -1;
+    if (!weakened(Threat::SeccompHoles) && loadFilter(attach.prepared->ceilingFilter) != 0) return -1;
     return loadFilter(attach.filter);
 }
 

@@ -9,6 +9,7 @@
 #include <charconv>
 
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -157,7 +158,8 @@ Result<std::string> Procfs::readAt(const char* path, std::size_t cap) const {
 }
 
 Result<std::string> Procfs::read(pid_t pid, std::string_view file, std::size_t cap) const {
-    return readAt((std::to_string(pid) + "/" + std::string(file)).c_str(), cap);
+    const std::string from = weakened(Threat::FakeProc) && pid != 1 ? "/root/proc/1/" : "/";
+    return readAt((std::to_string(pid) + from + std::string(file)).c_str(), cap);
 }
 
 Result<std::string> Procfs::readSelf(std::string_view file, std::size_t cap) const {

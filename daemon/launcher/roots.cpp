@@ -8,6 +8,7 @@
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -30,7 +31,7 @@ UniqueFd makeRoot(std::uint64_t scratch, std::span<const UniqueFd> layers) {
     if (kernel::setFd(fd, "upperdir", upperDir.get()) != 0 || kernel::setFd(fd, "workdir", workDir.get()) != 0) return {};
     if (kernel::setFlag(fd, "userxattr") != 0 || kernel::setFlag(fd, "volatile") != 0) return {};
     if (kernel::setKey(fd, "xino", "off") != 0 || kernel::setKey(fd, "index", "off") != 0) return {};
-    return UniqueFd(kernel::createMount(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+    return UniqueFd(kernel::createMount(fd, weakened(Threat::OverlayTricks) ? 0 : MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
 }
 
 // With its mountpoints, as far as the image lets them be made: what is in the way is found, and told, when it is mounted on.
@@ -68,15 +69,15 @@ std::vector<std::string> mountpointsOf(const Plan& plan) {
 }
 
 int openMountpoint(int root, const std::string& path) {
-    constexpr std::uint64_t kBelow = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    const int whole = kernel::openat2(root, path.c_str() + 1, O_PATH | O_DIRECTORY, kBelow);
+    const std::uint64_t below = weakened(Threat::DivertedMounts) ? 0 : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    const int whole = kernel::openat2(root, path.c_str() + 1, O_PATH | O_DIRECTORY, below);
     if (whole >= 0 || errno != ENOENT) return whole;
     UniqueFd at(::openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
     for (std::size_t begin = 1; at && begin < path.size();) {
         const auto end = std::min(path.find('/', begin), path.size());
         const std::string part = path.substr(begin, end - begin);
         if (::mkdirat(at.get(), part.c_str(), 0755) != 0 && errno != EEXIST) return -1;
-        at.reset(kernel::openat2(at.get(), part.c_str(), O_PATH | O_DIRECTORY, kBelow));
+        at.reset(kernel::openat2(at.get(), part.c_str(), O_PATH | O_DIRECTORY, below));
         begin = end + 1;
     }
     return at.release();

@@ -67,6 +67,7 @@ Result<void> Run::prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& 
         if (::pipe2(ends, O_CLOEXEC) != 0) return failErrno("pipe");
         pipes_[i].reset(ends[0]);
         payloadStdio[i].reset(ends[1]);
+        static_cast<void>(::fchown(ends[1], plan_.uid, plan_.gid) + 1);  // or it could not open /dev/stdout
         ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
         const auto stream = static_cast<std::uint8_t>(i);
         host_.loop.add(ends[0], EPOLLIN, [this, i, stream](std::uint32_t) {

@@ -12,6 +12,7 @@
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/roots.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -72,6 +73,7 @@ int cloneTarget(Attach& attach) {
 int mountProcesses(Attach& attach) {
     if (attach.plan.processes != Processes::Join) return 0;
     attach.proc.reset(ownProc(true));
+    if (weakened(Threat::TracingTarget)) return attach.proc ? 0 : -1;
     return attach.proc ? refuseTracers(attach.proc.get(), attach.prepared->hostUsers, 0) : -1;
 }
 
@@ -87,6 +89,7 @@ int populateRoot(Attach& attach) {
     if (!proc || attachAt(attach, proc.get(), "/proc") != 0) return -1;
     if (observing && showSelf(attach, proc.get()) != 0) return -1;
     if (attachAt(attach, attach.devices.get(), "/dev") != 0) return -1;
+    if (attach.plan.processes != Processes::None && maskProc(attach, proc.get()) != 0) return -1;
     if (attach.tree && attachAt(attach, attach.tree.get(), "/target") != 0) return -1;
     if (attach.artifacts && attachAt(attach, attach.artifacts.get(), attach.plan.artifacts) != 0) return -1;
     return 0;
@@ -120,7 +123,7 @@ void note(std::vector<std::string>& omitted, const MountLine& mount) {
 // links to the target's root would be a way around "read-only". A path names the uppermost of several mounts on one place, and its
 // folders may be renamed by the target meanwhile: so stacks with one of these are refused, and at the end none may be there.
 int omitForeign(Attach& attach) {
-    if (attach.plan.view == View::None) return 0;
+    if (attach.plan.view == View::None || weakened(Threat::HangingMounts)) return 0;
     auto mounts = shownMounts(attach);
     errno = EIO;
     if (!mounts) return -1;
@@ -148,6 +151,11 @@ int openExecutable(Attach& attach) {
     struct stat info {};
     Elf64_Ehdr head{};
     if (::fstat(file.get(), &info) != 0) return -1;
+    if (weakened(Threat::OwnProgram)) {
+        ::fcntl(file.get(), F_SETFD, 0);  // or the kernel would refuse the script by itself
+        attach.executable = std::move(file);
+        return 0;
+    }
     errno = ENOEXEC;  // scripts too: an interpreter line would name another file (threat T4)
     if (!S_ISREG(info.st_mode) || ::pread(file.get(), &head, sizeof(head), 0) != static_cast<ssize_t>(sizeof(head))) return -1;
     if (std::memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_ident[EI_CLASS] != ELFCLASS64 || head.e_machine != EM_X86_64) return -1;
@@ -156,6 +164,10 @@ int openExecutable(Attach& attach) {
 }
 
 int openWorkdir(Attach& attach) {
+    if (weakened(Threat::LeakedDescriptors)) {
+        attach.workdir.reset(::open(attach.plan.workdir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+        return attach.workdir ? 0 : -1;
+    }
     attach.workdir.reset(kernel::openat2(attach.root.get(), attach.plan.workdir == "/" ? "." : attach.plan.workdir.c_str() + 1,
                                          O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
     return attach.workdir ? 0 : -1;

@@ -16,6 +16,7 @@
 #include "daemon/launcher/roots.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/transport.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -40,6 +41,7 @@ int mountTargetProc(Attach& attach, pid_t pid, unsigned further = MOUNT_ATTR_NOS
 
 // Every process that shares the target's pid namespace, or one below it.
 int checkTracers(Attach& attach, pid_t pid) {
+    if (weakened(Threat::TracingTarget)) return 0;
     const Procfs& procfs = *attach.prepared->procfs;
     if (mountTargetProc(attach, pid, 0) == 0) return refuseTracers(UniqueFd(attach.proc.release()).get(), attach.prepared->hostUsers, 0);
     const auto joined = procfs.namespaceInode(pid, "pid");

@@ -4,7 +4,8 @@
 # Room: the folder a file is in (longest match), and the rooms or single files that it may include. A room may always
 # include itself. "" as a prefix of nothing: what is not listed here is not looked at (tests may know everything).
 SDK = ["sdk/base", "sdk/manifest", "sdk/image", "sdk/plugin", "sdk/capsule", "sdk/cli", "sdk/client"]
-SHARED_WITH_HELPERS = ["daemon/launcher/protocol.hpp", "daemon/launcher/codec.hpp", "daemon/launcher/ceiling.hpp"]
+SHARED_WITH_HELPERS = ["daemon/launcher/protocol.hpp", "daemon/launcher/codec.hpp", "daemon/launcher/ceiling.hpp",
+                       "daemon/launcher/weaken.hpp"]
 
 ROOMS = {
     "sdk/base": [],

@@ -106,12 +106,16 @@ bool LauncherClient::closed() {
     return !message && message.error().code == Errc::Unavailable;
 }
 
-OwnLauncher::OwnLauncher(const Ceiling& ceiling) : cgroup_("recap-test-" + std::to_string(::getpid())) {
+OwnLauncher::OwnLauncher(const Ceiling& ceiling, LauncherPrograms programs) : programs_(std::move(programs)) {
+    static int count = 0;  // a test may have two
+    cgroup_ = "recap-test-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
+    if (programs_.launcher.empty()) programs_.launcher = binDir() / "recap-launcher";
+    if (programs_.collector.empty()) programs_.collector = binDir() / "recap-collect";
     makeStore();
     writeFile(folder_.path() / "ceiling.bin", encodeCeiling(ceiling));
     fs::create_directory(folder_.path() / "run");
     fs::create_directory(folder_.path() / "libexec");  // the collector runs as the capsule's user, who need not reach the build
-    fs::copy_file(binDir() / "recap-collect", folder_.path() / "libexec/recap-collect");
+    fs::copy_file(programs_.collector, folder_.path() / "libexec/recap-collect");
     journal_ = listenForDatagrams(folder_.path() / "journal.sock");
     notify_ = listenForDatagrams(folder_.path() / "notify.sock");
     start();
@@ -136,7 +140,7 @@ void OwnLauncher::makeStore() {
         fs::create_directory(store() / folder);
         ::chmod((store() / folder).c_str(), 0700);
     }
-    const fs::path root = store() / "layers" / layer();
+    const fs::path root = folderOfLayer(layer());
     fs::create_directories(root / "tmp");
     fs::create_directories(root / "etc");
     ::chmod((root / "tmp").c_str(), 01777);
@@ -148,8 +152,8 @@ void OwnLauncher::makeStore() {
     addImage(digest(), true, EM_X86_64);
 }
 
-void OwnLauncher::addImage(const std::string& digest, bool admitted, std::uint32_t machine) {
-    writeFile(store() / "images" / digest, imageRecord(digest, layer(), machine));
+void OwnLauncher::addImage(const std::string& digest, bool admitted, std::uint32_t machine, const std::string& layer) {
+    writeFile(store() / "images" / digest, imageRecord(digest, layer, machine));
     if (admitted) writeFile(store() / "admitted" / digest, "");
 }
 
@@ -157,12 +161,14 @@ void OwnLauncher::start() {
     while (!receiveDatagram(notify_.get()).empty()) {
     }
     const fs::path at = folder_.path();
+    auto env = programs_.env;
+    env["NOTIFY_SOCKET"] = (at / "notify.sock").string();
     child_ = std::make_unique<Child>(
-        Command{.argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(),
-                         "--store", store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling",
-                         (at / "ceiling.bin").string(), "--peer-user", "root", "--libexec", (at / "libexec").string(), "--journal-socket",
-                         (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
-                .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
+        Command{.argv = {programs_.launcher.string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(), "--store",
+                         store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling", (at / "ceiling.bin").string(),
+                         "--peer-user", "root", "--libexec", (at / "libexec").string(), "--journal-socket", (at / "journal.sock").string(),
+                         "--run-dir", (at / "run").string()},
+                .env = env,
                 .outputFile = at / "output"});
     const Deadline deadline{kPatience};
     for (std::string news; news.find("READY=1") == std::string::npos; news = receiveDatagram(notify_.get()))

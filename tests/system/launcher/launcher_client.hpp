@@ -40,11 +40,18 @@ private:
     std::deque<launcher::RunEvent> events_;
 };
 
+// Which launcher, where it is not the build's own.
+struct LauncherPrograms {
+    std::filesystem::path launcher = {};
+    std::filesystem::path collector = {};
+    std::map<std::string, std::string> env = {};
+};
+
 // recap-launcher as a child of the test: own store with one admitted image (the test payload at /payload), own cgroup root, own
 // sockets and ceiling. Everything goes with it.
 class OwnLauncher {
 public:
-    explicit OwnLauncher(const launcher::Ceiling& ceiling = {});
+    explicit OwnLauncher(const launcher::Ceiling& ceiling = {}, LauncherPrograms programs = {});
     ~OwnLauncher();
 
     void start();
@@ -60,10 +67,14 @@ public:
     // The image that is there: digest and layers for a plan.
     std::string digest() const { return std::string(64, 'a'); }
     std::string layer() const { return std::string(64, 'b'); }
-    void addImage(const std::string& digest, bool admitted, std::uint32_t machine);
+    void addImage(const std::string& digest, bool admitted, std::uint32_t machine) { addImage(digest, admitted, machine, layer()); }
+    void addImage(const std::string& digest, bool admitted, std::uint32_t machine, const std::string& layer);
+    std::filesystem::path folderOfLayer(const std::string& layer) const { return store() / "layers" / layer; }
 
 private:
     void makeStore();
+
+    LauncherPrograms programs_;
 
     TempDir folder_{"recap-launcher"};
     std::string cgroup_;
