@@ -28,6 +28,7 @@ struct Prepared {
     UniqueFd device;     // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
+    std::uint64_t features = 0;  // bits of Feature; what lacks is done by a fallback_*.cpp
 };
 
 // What one attach needs, opened by the worker.

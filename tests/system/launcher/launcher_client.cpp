@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "tests/support/environment.hpp"
+#include "tests/support/proc.hpp"
 
 namespace recap::test {
 
@@ -159,7 +160,7 @@ void OwnLauncher::start() {
     const fs::path at = folder_.path();
     child_ = std::make_unique<Child>(
         Command{.argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(),
-                         "--store", store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling",
+                         "--store", store().string(), "--cgroup-root", (unifiedCgroups() / cgroup_).string(), "--ceiling",
                          (at / "ceiling.bin").string(), "--peer-user", "root", "--libexec", (at / "libexec").string(), "--journal-socket",
                          (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
                 .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
@@ -180,8 +181,9 @@ std::string OwnLauncher::output() { return readFile(folder_.path() / "output"); 
 
 std::vector<fs::path> OwnLauncher::cgroupRoots() const {
     std::vector<fs::path> roots;
+    if (fs::exists(unifiedCgroups() / cgroup_)) roots.push_back(unifiedCgroups() / cgroup_);
     for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup"))
-        if (fs::exists(hierarchy.path() / cgroup_)) roots.push_back(hierarchy.path() / cgroup_);
+        if (hierarchy.path() != unifiedCgroups() && fs::exists(hierarchy.path() / cgroup_)) roots.push_back(hierarchy.path() / cgroup_);
     return roots;
 }
 
