@@ -51,11 +51,13 @@ std::string fromHex(const std::string& hex) {
 }
 
 // protocol.hpp, "ImageRecord"
-std::string imageRecord(const std::string& digest, const std::string& layer, std::uint32_t machine) {
+std::string imageRecord(const std::string& digest, const std::vector<std::string>& layers, std::uint32_t machine) {
     std::string bytes = "RIMG";
-    for (const std::uint32_t number : {kImageRecordVersion, machine, std::uint32_t{1}})
+    for (const std::uint32_t number : {kImageRecordVersion, machine, static_cast<std::uint32_t>(layers.size())})
         for (int i = 0; i < 4; ++i) bytes.push_back(static_cast<char>(number >> (8 * i)));
-    return bytes + fromHex(digest) + fromHex(layer);
+    bytes += fromHex(digest);
+    for (const std::string& layer : layers) bytes += fromHex(layer);
+    return bytes;
 }
 
 }  // namespace
@@ -107,7 +109,8 @@ bool LauncherClient::closed() {
     return !message && message.error().code == Errc::Unavailable;
 }
 
-OwnLauncher::OwnLauncher(const Ceiling& ceiling) : cgroup_("recap-test-" + std::to_string(::getpid())) {
+OwnLauncher::OwnLauncher(const Ceiling& ceiling, std::vector<std::string> options)
+    : options_(std::move(options)), cgroup_("recap-test-" + std::to_string(::getpid())) {
     makeStore();
     writeFile(folder_.path() / "ceiling.bin", encodeCeiling(ceiling));
     fs::create_directory(folder_.path() / "run");
@@ -149,8 +152,8 @@ void OwnLauncher::makeStore() {
     addImage(digest(), true, EM_X86_64);
 }
 
-void OwnLauncher::addImage(const std::string& digest, bool admitted, std::uint32_t machine) {
-    writeFile(store() / "images" / digest, imageRecord(digest, layer(), machine));
+void OwnLauncher::addImage(const std::string& digest, const std::vector<std::string>& layers, bool admitted, std::uint32_t machine) {
+    writeFile(store() / "images" / digest, imageRecord(digest, layers, machine));
     if (admitted) writeFile(store() / "admitted" / digest, "");
 }
 
@@ -158,13 +161,28 @@ void OwnLauncher::start() {
     while (!receiveDatagram(notify_.get()).empty()) {
     }
     const fs::path at = folder_.path();
+    std::vector<std::string> argv = {(binDir() / "recap-launcher").string(),
+                                     "--socket",
+                                     socket().string(),
+                                     "--admit-socket",
+                                     admitSocket().string(),
+                                     "--store",
+                                     store().string(),
+                                     "--cgroup-root",
+                                     (unifiedCgroups() / cgroup_).string(),
+                                     "--ceiling",
+                                     (at / "ceiling.bin").string(),
+                                     "--peer-user",
+                                     "root",
+                                     "--libexec",
+                                     (at / "libexec").string(),
+                                     "--journal-socket",
+                                     (at / "journal.sock").string(),
+                                     "--run-dir",
+                                     (at / "run").string()};
+    argv.insert(argv.end(), options_.begin(), options_.end());
     child_ = std::make_unique<Child>(
-        Command{.argv = {(binDir() / "recap-launcher").string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(),
-                         "--store", store().string(), "--cgroup-root", (unifiedCgroups() / cgroup_).string(), "--ceiling",
-                         (at / "ceiling.bin").string(), "--peer-user", "root", "--libexec", (at / "libexec").string(), "--journal-socket",
-                         (at / "journal.sock").string(), "--run-dir", (at / "run").string()},
-                .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}},
-                .outputFile = at / "output"});
+        Command{.argv = argv, .env = {{"NOTIFY_SOCKET", (at / "notify.sock").string()}}, .outputFile = at / "output"});
     const Deadline deadline{kPatience};
     for (std::string news; news.find("READY=1") == std::string::npos; news = receiveDatagram(notify_.get()))
         if (waitAny({notify_.get(), child_->pidfd()}, deadline) != notify_.get())

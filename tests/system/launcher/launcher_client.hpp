@@ -44,7 +44,7 @@ private:
 // sockets and ceiling. Everything goes with it.
 class OwnLauncher {
 public:
-    explicit OwnLauncher(const launcher::Ceiling& ceiling = {});
+    explicit OwnLauncher(const launcher::Ceiling& ceiling = {}, std::vector<std::string> options = {});
     ~OwnLauncher();
 
     void start();
@@ -60,12 +60,14 @@ public:
     // The image that is there: digest and layers for a plan.
     std::string digest() const { return std::string(64, 'a'); }
     std::string layer() const { return std::string(64, 'b'); }
-    void addImage(const std::string& digest, bool admitted, std::uint32_t machine);
+    void addImage(const std::string& digest, bool admitted, std::uint32_t machine) { addImage(digest, {layer()}, admitted, machine); }
+    void addImage(const std::string& digest, const std::vector<std::string>& layers, bool admitted, std::uint32_t machine);
 
 private:
     void makeStore();
 
     TempDir folder_{"recap-launcher"};
+    std::vector<std::string> options_;  // beside where its things are
     std::string cgroup_;
     UniqueFd journal_, notify_;
     std::unique_ptr<Child> child_;

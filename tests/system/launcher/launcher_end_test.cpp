@@ -10,33 +10,7 @@ namespace {
 using namespace launcher;
 using ::testing::IsEmpty;
 
-class LauncherEnd : public LauncherTest {
-protected:
-    // Starts, and waits until the payload has said its word: from then on it does what it is there to do.
-    std::string startAndHear(const Plan& asked, pid_t target, const std::string& word) {
-        auto log = startPlan(*client_, asked, target);
-        if (!log) throw std::runtime_error("START: " + log.error().message);
-        log_ = std::move(*log);
-        std::string out, err;
-        const auto heard = [&] {
-            char bytes[4096];
-            const ssize_t got = ::pread(log_.get(), bytes, sizeof bytes, 0);
-            out.clear();
-            demultiplex(std::string(bytes, got > 0 ? static_cast<std::size_t>(got) : 0), out, err);
-            return out.find(word) != std::string::npos;
-        };
-        EXPECT_TRUE(waitUntil(heard, Deadline{kPatience})) << "payload said '" << out << "', not '" << word << "'";
-        client_->waitFor(asked.runId, RunPhase::Executing);  // the launcher may hear of it after us
-        return asked.runId;
-    }
-    Report endOf(const std::string& runId) {
-        const Report report = finish(*client_, runId, log_.get()).report;
-        EXPECT_THAT(report.left, IsEmpty());
-        EXPECT_TRUE(client_->ask<Empty>(Verb::Ack, RunRef{runId}));
-        return report;
-    }
-    UniqueFd log_;
-};
+class LauncherEnd : public LauncherTest {};
 
 TEST_F(LauncherEnd, ADeadlineEndsWhatIgnoresEverySignal) {
     Plan asked = plan({"ignore"});

@@ -132,17 +132,6 @@ TEST_F(LauncherRun, PassesArgumentsAndEnvironmentAsTheyAre) {
     EXPECT_EQ(run(asked).out, "arg: two words\narg: \narg: ü\nenv: A=1\nenv: B=x y\n");
 }
 
-// The processes of the container as its own /proc numbers them, from outside.
-std::vector<std::string> ownNumbers(pid_t target) {
-    std::vector<std::string> numbers;
-    for (const Process& process : allProcesses()) {
-        if (namespaceOf(process.pid, "pid") != namespaceOf(target, "pid")) continue;
-        const std::string all = statusOf(process.pid).at("NSpid");
-        numbers.push_back(all.substr(all.rfind('\t') + 1));
-    }
-    return numbers;
-}
-
 TEST_F(LauncherRun, ObserveShowsTheTargetsProcessesExactly) {
     std::vector<std::string> seen;
     for (const std::string& line : lines(payload({"ls", "/proc"}).out))
