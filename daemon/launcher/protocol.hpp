@@ -187,7 +187,7 @@ struct Report {
     std::uint64_t escaped = 0;
     std::vector<std::string> left;  // empty: escape is clean
     std::uint64_t cpuUsec = 0;
-    std::uint64_t memoryPeak = 0;
+    std::uint64_t memoryPeak = 0;  // 0 here: this kernel does not count it, or nothing was started
     std::uint64_t pidsPeak = 0;
     bool outOfMemory = false;
     bool logTruncated = false;

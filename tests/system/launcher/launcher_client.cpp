@@ -109,8 +109,8 @@ bool LauncherClient::closed() {
     return !message && message.error().code == Errc::Unavailable;
 }
 
-OwnLauncher::OwnLauncher(const Ceiling& ceiling, std::vector<std::string> options)
-    : options_(std::move(options)), cgroup_("recap-test-" + std::to_string(::getpid())) {
+OwnLauncher::OwnLauncher(const Ceiling& ceiling, std::vector<std::string> options, const std::string& name)
+    : options_(std::move(options)), cgroup_("recap-test-" + std::to_string(::getpid()) + name) {
     makeStore();
     writeFile(folder_.path() / "ceiling.bin", encodeCeiling(ceiling));
     fs::create_directory(folder_.path() / "run");

@@ -44,7 +44,8 @@ private:
 // sockets and ceiling. Everything goes with it.
 class OwnLauncher {
 public:
-    explicit OwnLauncher(const launcher::Ceiling& ceiling = {}, std::vector<std::string> options = {});
+    // `options`: of its command line, beside where its things are; `name`: tells one of a program's several from the next.
+    explicit OwnLauncher(const launcher::Ceiling& ceiling = {}, std::vector<std::string> options = {}, const std::string& name = {});
     ~OwnLauncher();
 
     void start();
@@ -67,7 +68,7 @@ private:
     void makeStore();
 
     TempDir folder_{"recap-launcher"};
-    std::vector<std::string> options_;  // beside where its things are
+    std::vector<std::string> options_;
     std::string cgroup_;
     UniqueFd journal_, notify_;
     std::unique_ptr<Child> child_;
