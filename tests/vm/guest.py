@@ -10,7 +10,8 @@ import tempfile
 
 RELEASE = "bookworm"
 KERNEL = "linux-image-cloud-amd64"  # the release's own kernel without drivers for real hardware
-PACKAGES = ["systemd", "systemd-sysv", "kmod", "runc", "crun", "busybox-static", "nginx-light", "iproute2", "procps", "libstdc++6"]
+PACKAGES = ["systemd", "systemd-sysv", "kmod", "runc", "crun", "busybox-static", "nginx-light", "iproute2", "procps", "libstdc++6",
+            "python3-minimal"]
 # What the initial file system loads to see its disks, in this order.
 DISK_MODULES = ["virtio_ring", "virtio", "virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_blk"]
 DISK_SIZE = "1536M"

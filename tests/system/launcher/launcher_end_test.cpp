@@ -14,7 +14,7 @@ class LauncherEnd : public LauncherTest {};
 
 TEST_F(LauncherEnd, ADeadlineEndsWhatIgnoresEverySignal) {
     Plan asked = plan({"ignore"});
-    asked.timeoutUsec = 300'000;
+    asked.timeoutUsec = shortly();
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "ignoring"));
     EXPECT_EQ(report.end, End::TimedOut);
     EXPECT_EQ(report.value, 128 + SIGKILL);
@@ -28,13 +28,13 @@ TEST_F(LauncherEnd, OrphansOfAPayloadThatEndedGoWithIt) {
 
 TEST_F(LauncherEnd, ADeadlineEndsOrphansInSessionsOfTheirOwn) {
     Plan asked = plan({"double-fork", "stay"});
-    asked.timeoutUsec = 300'000;
+    asked.timeoutUsec = shortly();
     EXPECT_EQ(endOf(startAndHear(asked, nginx_->pid(), "forked")).end, End::TimedOut);
 }
 
 TEST_F(LauncherEnd, ADeadlineEndsAForkBombThatStaysWithinItsLimit) {
     Plan asked = plan({"fork-bomb"});
-    asked.timeoutUsec = 500'000;
+    asked.timeoutUsec = shortly();
     asked.limits.pids = 40;
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "forking"));
     EXPECT_EQ(report.end, End::TimedOut);
@@ -43,7 +43,7 @@ TEST_F(LauncherEnd, ADeadlineEndsAForkBombThatStaysWithinItsLimit) {
 
 TEST_F(LauncherEnd, ADeadlineEndsAPayloadThatOnlyBurnsTime) {
     Plan asked = plan({"spin"});
-    asked.timeoutUsec = 300'000;
+    asked.timeoutUsec = shortly();
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "spinning"));
     EXPECT_EQ(report.end, End::TimedOut);
     EXPECT_EQ(report.value, 128 + SIGTERM) << "it does not ignore TERM";
@@ -70,7 +70,7 @@ TEST_F(LauncherEnd, StopSendsTermAndThenKills) {
 // A stop with a long grace must not give a payload more time than its deadline and grace do.
 TEST_F(LauncherEnd, StopDoesNotPutTheDeadlineOff) {
     Plan asked = plan({"ignore"});
-    asked.timeoutUsec = 1'000'000;
+    asked.timeoutUsec = 3 * shortly();
     asked.graceUsec = 100'000;
     const std::string run = startAndHear(asked, nginx_->pid(), "ignoring");
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 60'000'000}));

@@ -93,7 +93,7 @@ TEST_F(LauncherFallback, MountsAsManyLayersAsAnImageMayHave) {
 
 TEST_F(LauncherFallback, ADeadlineEndsAForkBombThatStaysWithinItsLimit) {
     Plan asked = plan({"fork-bomb"});
-    asked.timeoutUsec = 500'000;
+    asked.timeoutUsec = shortly();
     asked.limits.pids = 40;
     EXPECT_EQ(endOf(startAndHear(asked, nginx_->pid(), "forking")).end, End::TimedOut);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 
@@ -103,6 +104,9 @@ protected:
 
 inline std::unique_ptr<MicroContainer> LauncherTest::nginx_;
 inline std::unique_ptr<OwnLauncher> LauncherTest::launcher_;
+
+// A timeout that a payload's first words come before; where the machine is emulated they take longer.
+inline std::uint64_t shortly() { return std::getenv("RECAP_TEST_EMULATED") != nullptr ? 5'000'000 : 300'000; }
 
 // The payload's own "name: value" lines.
 inline std::map<std::string, std::string> values(const std::string& text) {

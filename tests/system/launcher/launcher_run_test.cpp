@@ -50,6 +50,13 @@ TEST_F(LauncherRun, EndsWithThePayloadsExitStatusAndIsClean) {
     EXPECT_THAT(finished.report.left, IsEmpty());
 }
 
+TEST_F(LauncherRun, ThisKernelsWayOrTheOlderOneServes) {
+    const std::uint64_t features = client_->ask<Hello>(Verb::Hello, Hello{}).value().features;
+    EXPECT_NE((features & kFeatureObserve) != 0, (features & kFeatureObserveByVisit) != 0);
+    EXPECT_NE((features & kFeatureLayers) != 0, (features & kFeatureLayersByName) != 0);
+    for (const Feature feature : {kFeatureIntoCgroup, kFeatureCgroupKill, kFeatureLimits}) EXPECT_NE(features & feature, 0u) << feature;
+}
+
 TEST_F(LauncherRun, OrdersItsPhases) {
     const Report report = payload({"exit"}).report;
     EXPECT_GT(report.received, 0u);
