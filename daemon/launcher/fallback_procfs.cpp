@@ -52,11 +52,14 @@ int keepSysAdmin() {
 int confine() {
     const sock_filter filter[] = {
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, arch)},
-        {BPF_JMP | BPF_JEQ | BPF_K, 0, 7, AUDIT_ARCH_X86_64},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 10, AUDIT_ARCH_X86_64},
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
-        {BPF_JMP | BPF_JEQ | BPF_K, 6, 0, SYS_fsopen},
-        {BPF_JMP | BPF_JEQ | BPF_K, 5, 0, SYS_sendmsg},
-        {BPF_JMP | BPF_JEQ | BPF_K, 4, 0, SYS_exit_group},
+        {BPF_JMP | BPF_JEQ | BPF_K, 9, 0, SYS_fsopen},
+        {BPF_JMP | BPF_JEQ | BPF_K, 8, 0, SYS_sendmsg},
+        {BPF_JMP | BPF_JEQ | BPF_K, 7, 0, SYS_exit_group},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 2, SYS_prctl},
+        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, args)},
+        {BPF_JMP | BPF_JEQ | BPF_K, 4, 3, PR_SET_PDEATHSIG},
         {BPF_JMP | BPF_JEQ | BPF_K, 0, 2, SYS_clone},
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, args)},
         {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, static_cast<std::uint32_t>(kEmissaryFlags)},
@@ -70,12 +73,14 @@ int confine() {
 // Makes itself what the emissary is to be, still in the launcher's pid namespace, and then that one, which is the worker's own
 // child: its end leaves nothing to the target's PID 1.
 [[noreturn]] void prepareAndSend(const Prepared& prepared, int pidNamespace, int socket) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (::setns(prepared.seed.get(), CLONE_NEWNS) != 0 || ::setns(pidNamespace, CLONE_NEWPID) != 0) ::_exit(1);
     if (::dup2(socket, kSocket) < 0 || ::close_range(0, kSocket - 1, 0) != 0 || ::close_range(kSocket + 1, ~0u, 0) != 0) ::_exit(1);
     if (keepSysAdmin() != 0 || confine() != 0) ::_exit(1);
     int pidfd = -1;
     const long emissary = ::syscall(SYS_clone, kEmissaryFlags, nullptr, &pidfd, nullptr, 0);
     if (emissary == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);  // should the target stop it, and the worker die meanwhile
         const int context = ::fsopen("proc", FSOPEN_CLOEXEC);
         if (context >= 0) pass(kContext, context);
         ::_exit(context >= 0 ? 0 : 1);
