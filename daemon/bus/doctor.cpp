@@ -15,10 +15,6 @@ namespace {
 
 constexpr long kCgroup2Magic = 0x63677270;
 
-void add(Rows& rows, const std::string& check, const char* status, const std::string& detail, const std::string& advice = {}) {
-    rows.push_back(Row{{"check", check}, {"status", std::string(status)}, {"detail", busSentence(detail)}, {"advice", advice}}.values());
-}
-
 std::string readFile(const char* path) {
     std::ifstream file(path);
     std::stringstream text;
@@ -34,7 +30,7 @@ bool isCgroup2(const char* path) {
 void examineKernel(Rows& rows) {
     const bool pins = pinProcess(::getpid()).has_value();
     add(rows, "pidfd", pins ? "ok" : "failed", pins ? "processes can be pinned" : "pidfd_open or /proc does not work for recapd",
-        pins ? "" : "recapd needs Linux 5.10 and an unrestricted /proc");
+        pins ? "" : "recapd needs Linux 5.14 and an unrestricted /proc");
     if (isCgroup2("/sys/fs/cgroup"))
         add(rows, "cgroups", "ok", "unified, controllers: " + readFile("/sys/fs/cgroup/cgroup.controllers"));
     else if (isCgroup2("/sys/fs/cgroup/unified"))
@@ -44,38 +40,6 @@ void examineKernel(Rows& rows) {
         add(rows, "cgroups", "failed", "no unified hierarchy is mounted", "mount cgroup2, or boot with systemd.unified_cgroup_hierarchy=1");
     const bool filters = readFile("/proc/sys/kernel/seccomp/actions_avail").find("errno") != std::string::npos;
     add(rows, "seccomp", filters ? "ok" : "failed", filters ? "filters work" : "the kernel has no seccomp filters");
-}
-
-// What the launcher found by trying it, when it started.
-void examineAttach(const Rooms& rooms, Rows& rows) {
-    struct Try {
-        LauncherFeature feature;
-        const char* check;
-        const char* works;
-        const char* lacks;
-        const char* advice;
-    };
-    constexpr Try kTries[] = {{kCanLayer, "overlayfs", "layers are mounted by descriptor",
-                               "no capsule can run: overlayfs takes no layers by descriptor", "Linux 6.13 or newer, with overlayfs"},
-                              {kCanClonePlaced, "placement", "capsules are born in their cgroup",
-                               "no capsule can run: clone3 does not place processes into cgroups",
-                               "a cgroup v2 hierarchy that recap-launcher may use (Delegate=yes)"},
-                              {kCanKillCgroup, "cgroup.kill", "a capsule's processes can be killed as one",
-                               "what does not end can't be killed as one", "Linux 5.14 or newer"},
-                              {kCanObserve, "observe", "a target's processes can be shown",
-                               "processes = \"observe\" does not work: no procfs of another pid namespace", "Linux 6.17 or newer"},
-                              {kCanLimit, "limits", "memory, cpu and pids are enforced",
-                               "a controller is missing: runs are refused unless limits = \"best-effort\"",
-                               "enable memory, cpu and pids for recap-launcher's cgroup, or set limits in /etc/recap/ceiling.toml"}};
-    if (!rooms.launcher.available()) return;
-    for (const Try& one : kTries) {
-        const bool can = (rooms.launcher.features() & one.feature) != 0;
-        add(rows, one.check,
-            can                                                          ? "ok"
-            : one.feature == kCanLayer || one.feature == kCanClonePlaced ? "failed"
-                                                                         : "warning",
-            can ? one.works : one.lacks, can ? "" : one.advice);
-    }
 }
 
 void examineBackends(const Rooms& rooms, Rows& rows) {
@@ -105,13 +69,17 @@ void examineFiles(const Rooms& rooms, Rows& rows) {
 
 }  // namespace
 
+void add(Rows& rows, const std::string& check, const char* status, const std::string& detail, const std::string& advice) {
+    rows.push_back(Row{{"check", check}, {"status", std::string(status)}, {"detail", busSentence(detail)}, {"advice", advice}}.values());
+}
+
 Rows examine(const Rooms& rooms) {
     Rows rows;
     const bool launcher = rooms.launcher.available();
     add(rows, "launcher", launcher ? "ok" : "failed", launcher ? "connected" : "recap-launcher is away",
         launcher ? "" : "systemctl status recap-launcher");
     examineKernel(rows);
-    examineAttach(rooms, rows);
+    if (launcher) examineFeatures(rooms.launcher.features(), rows);
     examineBackends(rooms, rows);
     examineFiles(rooms, rows);
     return rows;

@@ -191,14 +191,15 @@ Row details(const RunRecord& run) {
     if (report.error != Errc::None) values.set("error", "org.recap1.Error." + std::string(name(report.error)));
     values.set({{"left", report.left},
                 {"cpu-usec", report.cpuUsec},
-                {"memory-peak", report.memoryPeak},
-                {"pids-peak", report.pidsPeak},
                 {"log-bytes", report.logBytes},
                 {"oom", report.outOfMemory},
                 {"log-truncated", report.logTruncated},
                 {"artifacts", report.hasArtifacts},
                 {"unenforced-limits", report.unenforcedLimits},
                 {"omitted-mounts", report.omittedMounts}});
+    // No process is without memory: 0 is what this kernel does not count, and is not to be shown as counted.
+    if (report.memoryPeak != 0) values.set("memory-peak", report.memoryPeak);
+    if (report.pidsPeak != 0) values.set("pids-peak", report.pidsPeak);
     return values;
 }
 

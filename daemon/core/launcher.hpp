@@ -45,7 +45,17 @@ struct LaunchedRun {  // of LIST
 };
 
 // As launcher::Feature of its protocol.
-enum LauncherFeature : std::uint64_t { kCanObserve = 1, kCanLayer = 2, kCanClonePlaced = 4, kCanKillCgroup = 8, kCanLimit = 16 };
+enum LauncherFeature : std::uint64_t {
+    kCanObserve = 1,
+    kCanLayer = 2,
+    kCanClonePlaced = 4,
+    kCanKillCgroup = 8,
+    kCanLimit = 16,
+    kCanObserveByVisit = 32,
+    kCanLayerByName = 64,
+    kCanTellMemoryPeak = 128,
+    kCanTellPidsPeak = 256
+};
 
 class Launcher {
 public:

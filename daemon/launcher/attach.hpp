@@ -30,6 +30,7 @@ struct Prepared {
     UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
+    std::uint64_t features = 0;  // bits of Feature; what lacks is done by a fallback_*.cpp
 };
 
 // The payload's ids as setresuid(2) takes them: in the user namespace that it is in by then.

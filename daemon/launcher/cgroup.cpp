@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -59,6 +60,24 @@ bool waitUntilEmpty(int dir, int timeoutMs) {
     return true;
 }
 
+// Frozen, none of them starts another meanwhile, and no number becomes another process's; SIGKILL ends a frozen one too.
+void killEach(int dir) {
+    writeFile(dir, "cgroup.freeze", "1");
+    UniqueFd list(::openat(dir, "cgroup.procs", O_RDONLY | O_CLOEXEC));
+    std::string text;
+    char part[4096];
+    for (ssize_t size = 0; list && (size = ::read(list.get(), part, sizeof(part))) > 0;) text.append(part, static_cast<std::size_t>(size));
+    for (std::size_t at = 0, end = 0; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+        if (const auto pid = static_cast<pid_t>(toNumber(std::string_view(text).substr(at, end - at))); pid > 1) ::kill(pid, SIGKILL);
+    writeFile(dir, "cgroup.freeze", "0");
+}
+
+void killAll(int dir, bool withoutKill) {
+    if (!withoutKill && writeFile(dir, "cgroup.kill", "1")) return;
+    killEach(dir);
+    if (const UniqueFd payload(openDir(dir, kPayloadCgroup)); payload) killEach(payload.get());
+}
+
 // Creates every component of a relative path below `dir` and opens the last.
 Result<UniqueFd> makePath(int dir, std::string_view relative, const std::string& shown) {
     UniqueFd at(::openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -112,9 +131,13 @@ std::vector<int> Cgroup::v1Procs() const {
 
 bool Cgroup::populated() const { return keyed(readFile(unified_.get(), "cgroup.events"), "populated") != 0; }
 
-void Cgroup::kill() const { writeFile(unified_.get(), "cgroup.kill", "1"); }
+bool Cgroup::killsWhole() const { return !withoutKill_ && ::faccessat(unified_.get(), "cgroup.kill", W_OK, 0) == 0; }
 
-void Cgroup::killPayload() const { writeFile(unified_.get(), kPayloadCgroupKill, "1"); }
+void Cgroup::kill() const { killAll(unified_.get(), withoutKill_); }
+
+void Cgroup::killPayload() const {
+    if (const UniqueFd payload(openDir(unified_.get(), kPayloadCgroup)); payload) killAll(payload.get(), withoutKill_);
+}
 
 CgroupUsage Cgroup::usage() const {
     CgroupUsage usage;
@@ -124,11 +147,20 @@ CgroupUsage Cgroup::usage() const {
     usage.pidsPeak = toNumber(readFile(dir, "pids.peak"));
     usage.outOfMemory = keyed(readFile(dir, "memory.events"), "oom_kill") != 0;
     for (const auto& one : v1_) {
+        if (one.controller == "pids") usage.pidsPeak = toNumber(readFile(one.dir.get(), "pids.peak"));
         if (one.controller != "memory") continue;
         usage.memoryPeak = toNumber(readFile(one.dir.get(), "memory.max_usage_in_bytes"));
         usage.outOfMemory = keyed(readFile(one.dir.get(), "memory.oom_control"), "oom_kill") != 0;
     }
     return usage;
+}
+
+bool Cgroup::counts(const char* controller) const {
+    const std::string_view name = controller;
+    for (const auto& one : v1_)
+        if (one.controller == name)
+            return ::faccessat(one.dir.get(), name == "memory" ? "memory.max_usage_in_bytes" : "pids.peak", R_OK, 0) == 0;
+    return ::faccessat(unified_.get(), name == "memory" ? "memory.peak" : "pids.peak", R_OK, 0) == 0;
 }
 
 bool CgroupTree::unified(std::string_view controller) const { return std::ranges::find(controllers_, controller) != controllers_.end(); }
@@ -232,6 +264,7 @@ Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
 Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits) const {
     Cgroup cgroup;
     cgroup.id_ = id;
+    cgroup.withoutKill_ = withoutKill_;
     if (::mkdirat(capsules_.get(), id.c_str(), 0755) != 0) return failErrno("create cgroup " + path_ + "/c/" + id);
     cgroup.unified_.reset(openDir(capsules_.get(), id.c_str()));
     auto limited = limit(cgroup, limits);
@@ -263,7 +296,7 @@ bool CgroupTree::exists(const std::string& id) const {
 bool CgroupTree::removeLate(const std::string& id) const {
     UniqueFd dir(openDir(capsules_.get(), id.c_str()));
     if (dir) {
-        writeFile(dir.get(), "cgroup.kill", "1");
+        killAll(dir.get(), withoutKill_);
         ::unlinkat(dir.get(), kPayloadCgroup, AT_REMOVEDIR);
     }
     ::unlinkat(capsules_.get(), id.c_str(), AT_REMOVEDIR);
@@ -277,7 +310,7 @@ CgroupTree::Swept CgroupTree::sweep() const {
     ids.merge(subfolders(capsules_.get()));
     for (const auto& root : v1_) ids.merge(subfolders(root.dir.get()));
     for (const auto& id : ids)
-        if (UniqueFd dir(openDir(capsules_.get(), id.c_str())); dir) writeFile(dir.get(), "cgroup.kill", "1");
+        if (UniqueFd dir(openDir(capsules_.get(), id.c_str())); dir) killAll(dir.get(), withoutKill_);
     Swept swept;
     const std::uint64_t until = monotonicUsec() + kPatienceUsec;
     for (const auto& id : ids) {

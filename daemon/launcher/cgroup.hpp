@@ -22,7 +22,6 @@ struct CgroupUsage {
 
 // Below a capsule's cgroup, where it joins the target's processes: all of it but its init.
 inline constexpr const char* kPayloadCgroup = "payload";
-inline constexpr const char* kPayloadCgroupKill = "payload/cgroup.kill";
 
 class CgroupTree;
 
@@ -36,7 +35,9 @@ public:
     bool populated() const;
     void kill() const;         // every process in it; the cgroup is of no further use
     void killPayload() const;  // every process in it but the init
+    bool killsWhole() const;   // by one write (Linux 5.14); else it is frozen and its processes killed one by one
     CgroupUsage usage() const;
+    bool counts(const char* controller) const;  // the most of it that was used, for usage(): "memory" or "pids"
 
 private:
     friend class CgroupTree;
@@ -50,6 +51,7 @@ private:
     UniqueFd events_;
     std::vector<V1> v1_;
     std::vector<std::string> unenforced_;
+    bool withoutKill_ = false;
 };
 
 class CgroupTree {
@@ -72,6 +74,7 @@ public:
     Swept sweep() const;
     // What an earlier remove() could not: kills what is still in it and tries again. Whether nothing is left.
     bool removeLate(const std::string& id) const;
+    void doWithoutKill() { withoutKill_ = true; }  // as if the kernel had no cgroup.kill
     const std::string& path() const { return path_; }
     // As /proc/PID/cgroup shows a capsule's: starts with this.
     std::string capsulesPrefix() const { return "/" + relative_ + "/c/"; }
@@ -93,6 +96,7 @@ private:
     UniqueFd capsules_;  // <root>/c
     std::vector<std::string> controllers_;
     std::vector<V1Root> v1_;
+    bool withoutKill_ = false;
 };
 
 }  // namespace recap::launcher

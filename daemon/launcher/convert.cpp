@@ -11,7 +11,9 @@ namespace {
 constexpr bool same(std::uint64_t ours, std::uint64_t theirs) { return ours == theirs; }
 static_assert(same(kCanObserve, launcher::kFeatureObserve) && same(kCanLayer, launcher::kFeatureLayers) &&
               same(kCanClonePlaced, launcher::kFeatureIntoCgroup) && same(kCanKillCgroup, launcher::kFeatureCgroupKill) &&
-              same(kCanLimit, launcher::kFeatureLimits));
+              same(kCanLimit, launcher::kFeatureLimits) && same(kCanObserveByVisit, launcher::kFeatureObserveByVisit) &&
+              same(kCanLayerByName, launcher::kFeatureLayersByName) && same(kCanTellMemoryPeak, launcher::kFeatureMemoryPeak) &&
+              same(kCanTellPidsPeak, launcher::kFeaturePidsPeak));
 
 std::uint64_t usec(std::chrono::microseconds time) { return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)); }
 

@@ -3,12 +3,17 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
+#include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/cgroup.hpp"
-#include "daemon/launcher/procfs.hpp"
 
 namespace recap::launcher {
 
-std::uint64_t probeFeatures(const Procfs& procfs, const CgroupTree& cgroups);
+// A feature that can be done without by a fallback, by the name that --without knows it by; 0: there is none of that name.
+std::uint64_t fallbackFeature(std::string_view name);
+
+// Bits of Feature; what `without` has is taken to be missing. `layers`: the store's folder of them.
+std::uint64_t probeFeatures(const Prepared& prepared, int layers, CgroupTree& cgroups, std::uint64_t without);
 
 }  // namespace recap::launcher

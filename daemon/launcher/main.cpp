@@ -19,6 +19,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "daemon/launcher/features.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/supervisor.hpp"
 #include "daemon/launcher/weaken.hpp"
@@ -37,6 +38,7 @@ struct Options {
     std::string helpers = "/usr/libexec/recap";
     std::string journalSocket = "/run/systemd/journal/socket";
     std::string runDir = "/run/recap/launcher";
+    std::uint64_t without = 0;
 };
 
 constexpr const char* kHelp =
@@ -53,6 +55,8 @@ constexpr const char* kHelp =
     "  --libexec DIR          recap-unpack and recap-collect           [/usr/libexec/recap]\n"
     "  --journal-socket PATH  journald's native socket                 [/run/systemd/journal/socket]\n"
     "  --run-dir DIR          lock and mountpoint                      [/run/recap/launcher]\n"
+    "  --without FEATURE      take proc-pidns, overlay-fd or cgroup-kill to be missing: for tests,\n"
+    "                         and where a kernel has it and it does not work; may be repeated\n"
     "  --version, --help\n"
     "Signals: HUP reads the ceiling again; TERM kills every capsule and ends.\n";
 
@@ -60,19 +64,13 @@ void say(const std::string& line) { static_cast<void>(::write(2, (line + "\n").d
 
 Result<Options> parse(int argc, char** argv) {
     Options options;
-    const option known[] = {{"socket", 1, nullptr, 's'},
-                            {"admit-socket", 1, nullptr, 'a'},
-                            {"store", 1, nullptr, 'S'},
-                            {"cgroup-root", 1, nullptr, 'g'},
-                            {"cgroup-v1", 1, nullptr, '1'},
-                            {"ceiling", 1, nullptr, 'c'},
-                            {"peer-user", 1, nullptr, 'u'},
-                            {"libexec", 1, nullptr, 'l'},
-                            {"journal-socket", 1, nullptr, 'j'},
-                            {"run-dir", 1, nullptr, 'r'},
-                            {"version", 0, nullptr, 'V'},
-                            {"help", 0, nullptr, 'h'},
-                            {}};
+    const option known[] = {{"socket", 1, nullptr, 's'},         {"admit-socket", 1, nullptr, 'a'},
+                            {"store", 1, nullptr, 'S'},          {"cgroup-root", 1, nullptr, 'g'},
+                            {"cgroup-v1", 1, nullptr, '1'},      {"ceiling", 1, nullptr, 'c'},
+                            {"peer-user", 1, nullptr, 'u'},      {"libexec", 1, nullptr, 'l'},
+                            {"journal-socket", 1, nullptr, 'j'}, {"run-dir", 1, nullptr, 'r'},
+                            {"without", 1, nullptr, 'w'},        {"version", 0, nullptr, 'V'},
+                            {"help", 0, nullptr, 'h'},           {}};
     for (int c = 0; (c = ::getopt_long(argc, argv, "", known, nullptr)) != -1;) {
         switch (c) {
             case 's': options.socket = optarg; break;
@@ -91,6 +89,12 @@ Result<Options> parse(int argc, char** argv) {
             case 'l': options.helpers = optarg; break;
             case 'j': options.journalSocket = optarg; break;
             case 'r': options.runDir = optarg; break;
+            case 'w':
+                if (fallbackFeature(optarg) == 0)
+                    return fail(Errc::InvalidArgument,
+                                "--without is proc-pidns, overlay-fd or cgroup-kill, not '" + std::string(optarg) + "'");
+                options.without |= fallbackFeature(optarg);
+                break;
             case 'V': static_cast<void>(::write(1, RECAP_VERSION "\n", sizeof(RECAP_VERSION)) + 1); ::_exit(0);
             case 'h': static_cast<void>(::write(1, kHelp, std::strlen(kHelp)) + 1); ::_exit(0);
             default: return fail(Errc::InvalidArgument, "see recap-launcher --help");
@@ -214,8 +218,8 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.ownPids.reset(::openat(procfs->fd(), "self/ns/pid", O_RDONLY | O_CLOEXEC));
     prepared.hostUsers = host->first[4];
     prepared.ceilingFilter = ceilingFilter();
-    return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),  std::move(*store), std::move(*ceiling),
-                           std::move(prepared), *peer, options.helpers, options.journalSocket};
+    return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),   std::move(*store), std::move(*ceiling),
+                           std::move(prepared), *peer, options.helpers, options.journalSocket, options.without};
 }
 
 Result<UniqueFd> bindSocket(const std::string& path, std::uint32_t owner) {

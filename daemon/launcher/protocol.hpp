@@ -81,6 +81,12 @@ enum Feature : std::uint64_t {
     kFeatureIntoCgroup = 1u << 2,  // clone3 into a cgroup (Linux 5.7): every capsule
     kFeatureCgroupKill = 1u << 3,  // cgroup.kill (Linux 5.14): the end of what does not end
     kFeatureLimits = 1u << 4,      // memory, cpu and pids controllers, of either version: limits are enforced
+    // Tried only where the one of the same purpose above is missing.
+    kFeatureObserveByVisit = 1u << 5,  // a procfs from within the other pid namespace
+    kFeatureLayersByName = 1u << 6,    // overlay layers by name
+    // What a report tells; 0 there where the kernel counts no such thing.
+    kFeatureMemoryPeak = 1u << 7,  // memory.peak (Linux 5.19), or version 1's
+    kFeaturePidsPeak = 1u << 8,    // pids.peak (Linux 6.11, and stable ones)
 };
 
 struct Hello {
@@ -191,7 +197,7 @@ struct Report {
     std::uint64_t escaped = 0;
     std::vector<std::string> left;  // empty: escape is clean
     std::uint64_t cpuUsec = 0;
-    std::uint64_t memoryPeak = 0;
+    std::uint64_t memoryPeak = 0;  // 0 here: this kernel does not count it, or nothing was started
     std::uint64_t pidsPeak = 0;
     bool outOfMemory = false;
     bool logTruncated = false;

@@ -17,10 +17,13 @@ namespace {
 constexpr const char* kAside = "/.recap";
 constexpr unsigned kNodesPerMegabyte = 256;
 
-UniqueFd makeRoot(std::uint64_t scratch, std::span<const UniqueFd> layers) {
+UniqueFd makeUpper(std::uint64_t scratch) {
     UniqueFd upper(makeTmpfs(scratch, "755", 0, 0));
-    if (!upper) return {};
-    if (::mkdirat(upper.get(), "upper", 0755) != 0 || ::mkdirat(upper.get(), "work", 0700) != 0) return {};
+    if (upper && (::mkdirat(upper.get(), "upper", 0755) != 0 || ::mkdirat(upper.get(), "work", 0700) != 0)) upper.reset();
+    return upper;
+}
+
+UniqueFd mountOverlay(std::span<const UniqueFd> layers, const UniqueFd& upper) {
     UniqueFd upperDir(::openat(upper.get(), "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     UniqueFd workDir(::openat(upper.get(), "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
@@ -34,9 +37,13 @@ UniqueFd makeRoot(std::uint64_t scratch, std::span<const UniqueFd> layers) {
     return UniqueFd(kernel::createMount(fd, weakened(Threat::OverlayTricks) ? 0 : MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
 }
 
+}  // namespace
+
 // With its mountpoints, as far as the image lets them be made: what is in the way is found, and told, when it is mounted on.
-UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers) {
-    UniqueFd root = makeRoot(kind.scratch, layers);
+UniqueFd Roots::makeKind(const RootKind& kind, std::span<const UniqueFd> layers) const {
+    const UniqueFd upper = makeUpper(kind.scratch);
+    if (!upper) return {};
+    UniqueFd root = workshop_ != nullptr ? workshop_->mountOverlay(layers, upper.get()) : mountOverlay(layers, upper);
     if (!root) return root;
     for (const auto& path : kind.mountpoints) UniqueFd(openMountpoint(root.get(), path));
     if (std::ranges::find(kind.mountpoints, std::string(kAside) + "/proc") == kind.mountpoints.end()) return root;
@@ -45,8 +52,6 @@ UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers) {
         static_cast<void>(::symlinkat((std::string(kAside) + "/proc/" + name).c_str(), aside.get(), name) + 1);
     return root;
 }
-
-}  // namespace
 
 int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid) {
     UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/launcher/fallback_overlay.hpp"
 #include "daemon/launcher/protocol.hpp"
 #include "sdk/base/unique_fd.hpp"
 
@@ -42,6 +43,9 @@ int openMountpoint(int root, const std::string& path);
 
 class Roots {
 public:
+    Roots() = default;
+    // All are mounted there; take()'s layers are of it too.
+    explicit Roots(const Workshop* workshop) : workshop_(workshop) {}
     // A detached mount for this plan; `layers`: its layers' folders, lowest first. Empty, with errno, where it can't be made.
     UniqueFd take(const Plan& plan, std::span<const UniqueFd> layers);
     // Whether a root should be made ahead; then makeNext() does so. To be called when nobody waits.
@@ -58,7 +62,10 @@ private:
         RootKind kind;
         std::vector<UniqueFd> layers;
     };
-    std::deque<Ready> ready_;  // the last used is the last
+    UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers) const;
+
+    const Workshop* workshop_ = nullptr;  // where this kernel mounts layers by name only
+    std::deque<Ready> ready_;             // the last used is the last
     Next next_;
 };
 

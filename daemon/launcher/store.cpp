@@ -140,8 +140,8 @@ Result<void> Store::check(const std::string& digest, const std::vector<std::stri
     return {};
 }
 
-Result<UniqueFd> Store::openLayer(const std::string& diffId) const {
-    UniqueFd layer(::openat(layers_.get(), diffId.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+Result<UniqueFd> Store::openLayer(int layers, const std::string& diffId) {
+    UniqueFd layer(::openat(layers, diffId.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!layer) return failErrno("open layer " + diffId);
     return layer;
 }

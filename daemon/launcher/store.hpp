@@ -27,7 +27,8 @@ public:
     int layersFd() const { return layers_.get(); }
     // Admitted, for this machine, and made of exactly these layers; else an error that names which is not so.
     Result<void> check(const std::string& digest, const std::vector<std::string>& layers) const;
-    Result<UniqueFd> openLayer(const std::string& diffId) const;
+    Result<UniqueFd> openLayer(const std::string& diffId) const { return openLayer(layersFd(), diffId); }
+    static Result<UniqueFd> openLayer(int layers, const std::string& diffId);  // `layers`: the folder of them
     Result<void> admit(const std::string& digest) const;
     struct Stored {
         ImageRecord record;

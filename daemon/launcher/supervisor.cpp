@@ -48,7 +48,7 @@ Result<void> Supervisor::start(unsigned workers) {
     auto mounts = OwnMounts::watch(setup_.procfs);
     if (!mounts) return forward(std::move(mounts));
     runHost_.ownMounts = std::move(*mounts);
-    setup_.features = probeFeatures(setup_.procfs, setup_.cgroups);
+    setup_.prepared.features = probeFeatures(setup_.prepared, setup_.store.layersFd(), setup_.cgroups, setup_.without);
     const auto swept = setup_.cgroups.sweep();
     for (const auto& id : swept.left) keepLeft(id, {});
     for (const auto& folder : setup_.store.incoming()) discard(folder);

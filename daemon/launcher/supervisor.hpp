@@ -31,7 +31,7 @@ struct SupervisorSetup {
     std::uint32_t peerUid = 0;
     std::string helpers;  // folder of recap-unpack and recap-collect
     std::string journalSocket;
-    std::uint64_t features = 0;
+    std::uint64_t without = 0;  // features that are taken to be missing
 };
 
 class Supervisor {

@@ -41,7 +41,7 @@ bool becomeCapsuleUser(const Plan& plan) {
 void Supervisor::hello(Request request) {
     auto hello = decode<Hello>(request.message.bytes);
     if (!hello) return refuse(request, hello.error());
-    reply(request, Hello{kVersion, setup_.features, RECAP_VERSION});
+    reply(request, Hello{kVersion, setup_.prepared.features, RECAP_VERSION});
 }
 
 void Supervisor::inspectTarget(Request request) {

@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "daemon/launcher/cgroup.hpp"
 #include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/fallback_procfs.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/roots.hpp"
@@ -31,19 +33,23 @@ constexpr const char* kTracersStep = "check for processes of the target that may
 // target's own uid /proc/1/root would otherwise lead out of the capsule into the target's files, writable.
 int mountTargetProc(Attach& attach, pid_t pid, unsigned further = MOUNT_ATTR_NOSYMFOLLOW) {
     auto pidNamespace = attach.prepared->procfs->open(pid, "ns/pid", O_RDONLY);
-    UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
-    if (!pidNamespace || !context) return -1;
-    if (kernel::setFd(context.get(), "pidns", pidNamespace->get()) != 0) return -1;
+    if (!pidNamespace) return -1;
+    const bool fromOutside = (attach.prepared->features & kFeatureObserve) != 0;
+    const UniqueFd context = fromOutside ? UniqueFd(::fsopen("proc", FSOPEN_CLOEXEC)) : openProcOf(*attach.prepared, pidNamespace->get());
+    if (!context || (fromOutside && kernel::setFd(context.get(), "pidns", pidNamespace->get()) != 0)) return -1;
     attach.proc.reset(
         kernel::createMount(context.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | further));
-    return attach.proc ? 0 : -1;
+    return attach.proc && isProcfs(attach.proc.get()) ? 0 : -1;
 }
 
 // Every process that shares the target's pid namespace, or one below it.
 int checkTracers(Attach& attach, pid_t pid) {
     if (weakened(Threat::TracingTarget)) return 0;
     const Procfs& procfs = *attach.prepared->procfs;
-    if (mountTargetProc(attach, pid, 0) == 0) return refuseTracers(UniqueFd(attach.proc.release()).get(), attach.prepared->hostUsers, 0);
+    // From outside only: nobody is to visit a namespace that may hold a tracer.
+    const bool fromOutside = (attach.prepared->features & kFeatureObserve) != 0;
+    if (fromOutside && mountTargetProc(attach, pid, 0) == 0)
+        return refuseTracers(UniqueFd(attach.proc.release()).get(), attach.prepared->hostUsers, 0);
     const auto joined = procfs.namespaceInode(pid, "pid");
     return joined ? refuseTracers(procfs.fd(), attach.prepared->hostUsers, *joined) : -1;
 }
@@ -82,10 +88,10 @@ const char* openTarget(Attach& attach) {
     return "target";
 }
 
-const char* openRoot(Attach& attach, const Store& store, Roots& roots) {
+const char* openRoot(Attach& attach, int layersFd, Roots& roots) {
     std::vector<UniqueFd> layers;
     for (const auto& id : attach.plan.layers) {
-        auto layer = store.openLayer(id);
+        auto layer = Store::openLayer(layersFd, id);
         if (!layer) return "layers";
         layers.push_back(std::move(*layer));
     }
@@ -140,7 +146,7 @@ struct Spawned {
 };
 
 // `attach` is the child's, and outlives the answer here: letting go of it is work, and nobody need wait for it.
-Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, const Store& store, Roots& roots, Plan plan) {
+Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int layersFd, Roots& roots, Plan plan) {
     attach.prepared = &prepared;
     attach.plan = std::move(plan);
     auto& fds = request.fds;
@@ -154,7 +160,7 @@ Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, const 
     Spawned spawned;
     errno = 0;
     spawned.step = openTarget(attach);
-    if (spawned.step == nullptr) spawned.step = openRoot(attach, store, roots);
+    if (spawned.step == nullptr) spawned.step = openRoot(attach, layersFd, roots);
     if (spawned.step == nullptr) {
         int pidfd = -1;
         spawned.pid = cloneInit(attach, fds[kCgroupFd].get(), pidfd);
@@ -199,7 +205,10 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::prctl(PR_SET_NAME, "recap-spawn", 0, 0, 0);
     kernel::resetSignals();
-    Roots roots;
+    std::optional<Workshop> workshop;
+    if ((prepared.features & kFeatureLayers) == 0)
+        if (auto made = Workshop::make(prepared, store.layersFd())) workshop = std::move(*made);
+    Roots roots(workshop ? &*workshop : nullptr);
     for (;;) {
         pollfd waiting{socket, POLLIN, 0};
         if (roots.lacksNext() && ::poll(&waiting, 1, kPause) == 0) roots.makeNext();
@@ -209,7 +218,8 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
         if (!plan || request->fds.size() < kV1Fds) ::_exit(1);
         const std::string runId = plan->runId;
         Attach attach;
-        const Spawned spawned = spawn(attach, *request, prepared, store, roots, std::move(*plan));
+        const Spawned spawned =
+            spawn(attach, *request, prepared, workshop ? workshop->layersFd() : store.layersFd(), roots, std::move(*plan));
         answer(socket, runId, spawned);
     }
 }

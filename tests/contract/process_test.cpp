@@ -58,7 +58,7 @@ pid_t onlyChild(pid_t parent, const std::string& name) {
 class TestCgroup {
 public:
     explicit TestCgroup(const std::string& name) {
-        root_ = fs::exists("/sys/fs/cgroup/unified/cgroup.procs") ? "/sys/fs/cgroup/unified" : "/sys/fs/cgroup";
+        root_ = unifiedCgroups();
         path_ = root_ / "recap-contract" / name;
         fs::create_directories(path_);
     }

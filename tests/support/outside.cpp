@@ -26,12 +26,6 @@ std::string describe(const Process& process) { return "process " + std::to_strin
 
 std::string pidText(pid_t pid) { return std::to_string(pid); }
 
-std::uint64_t hashOf(const std::string& text) {
-    std::uint64_t hash = 14695981039346656037ull;
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-    return hash;
-}
-
 std::string attributes(const fs::path& path, bool withContents) {
     struct stat what {};
     if (::lstat(path.c_str(), &what) != 0) return "unreadable";
@@ -39,7 +33,7 @@ std::string attributes(const fs::path& path, bool withContents) {
     text << std::oct << what.st_mode << std::dec << " " << what.st_uid << ":" << what.st_gid;
     if (S_ISREG(what.st_mode)) text << " " << what.st_size << " bytes";
     if (S_ISLNK(what.st_mode)) text << " -> " << fs::read_symlink(path).string();
-    if (withContents && S_ISREG(what.st_mode)) text << " #" << std::hex << hashOf(readFile(path));
+    if (withContents && S_ISREG(what.st_mode)) text << " #" << std::hex << std::hash<std::string>{}(readFile(path));
     return text.str();
 }
 

@@ -67,4 +67,9 @@ std::vector<pid_t> childrenOf(pid_t pid) {
     return children;
 }
 
+std::filesystem::path unifiedCgroups() {
+    const std::filesystem::path top = "/sys/fs/cgroup";
+    return std::filesystem::exists(top / "unified/cgroup.procs") ? top / "unified" : top;
+}
+
 }  // namespace recap::test

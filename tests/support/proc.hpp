@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -26,5 +27,6 @@ std::vector<Process> allProcesses();
 std::uint64_t namespaceOf(pid_t pid, const std::string& kind);  // inode; 0: can't be read (a zombie has none but pid's)
 std::map<std::string, std::string> statusOf(pid_t pid);         // fields of /proc/PID/status, trimmed
 std::vector<pid_t> childrenOf(pid_t pid);
+std::filesystem::path unifiedCgroups();  // where cgroup v2 is mounted; v1's hierarchies may be beside it
 
 }  // namespace recap::test

@@ -13,6 +13,7 @@
 #include <stdexcept>
 
 #include "tests/support/environment.hpp"
+#include "tests/support/proc.hpp"
 
 namespace recap::test {
 
@@ -50,11 +51,13 @@ std::string fromHex(const std::string& hex) {
 }
 
 // protocol.hpp, "ImageRecord"
-std::string imageRecord(const std::string& digest, const std::string& layer, std::uint32_t machine) {
+std::string imageRecord(const std::string& digest, const std::vector<std::string>& layers, std::uint32_t machine) {
     std::string bytes = "RIMG";
-    for (const std::uint32_t number : {kImageRecordVersion, machine, std::uint32_t{1}})
+    for (const std::uint32_t number : {kImageRecordVersion, machine, static_cast<std::uint32_t>(layers.size())})
         for (int i = 0; i < 4; ++i) bytes.push_back(static_cast<char>(number >> (8 * i)));
-    return bytes + fromHex(digest) + fromHex(layer);
+    bytes += fromHex(digest);
+    for (const std::string& layer : layers) bytes += fromHex(layer);
+    return bytes;
 }
 
 }  // namespace
@@ -152,8 +155,8 @@ void OwnLauncher::makeStore() {
     addImage(digest(), true, EM_X86_64);
 }
 
-void OwnLauncher::addImage(const std::string& digest, bool admitted, std::uint32_t machine, const std::string& layer) {
-    writeFile(store() / "images" / digest, imageRecord(digest, layer, machine));
+void OwnLauncher::addImage(const std::string& digest, const std::vector<std::string>& layers, bool admitted, std::uint32_t machine) {
+    writeFile(store() / "images" / digest, imageRecord(digest, layers, machine));
     if (admitted) writeFile(store() / "admitted" / digest, "");
 }
 
@@ -161,15 +164,29 @@ void OwnLauncher::start() {
     while (!receiveDatagram(notify_.get()).empty()) {
     }
     const fs::path at = folder_.path();
+    std::vector<std::string> argv = {programs_.launcher.string(),
+                                     "--socket",
+                                     socket().string(),
+                                     "--admit-socket",
+                                     admitSocket().string(),
+                                     "--store",
+                                     store().string(),
+                                     "--cgroup-root",
+                                     (unifiedCgroups() / cgroup_).string(),
+                                     "--ceiling",
+                                     (at / "ceiling.bin").string(),
+                                     "--peer-user",
+                                     "root",
+                                     "--libexec",
+                                     (at / "libexec").string(),
+                                     "--journal-socket",
+                                     (at / "journal.sock").string(),
+                                     "--run-dir",
+                                     (at / "run").string()};
+    argv.insert(argv.end(), programs_.options.begin(), programs_.options.end());
     auto env = programs_.env;
     env["NOTIFY_SOCKET"] = (at / "notify.sock").string();
-    child_ = std::make_unique<Child>(
-        Command{.argv = {programs_.launcher.string(), "--socket", socket().string(), "--admit-socket", admitSocket().string(), "--store",
-                         store().string(), "--cgroup-root", "/sys/fs/cgroup/unified/" + cgroup_, "--ceiling", (at / "ceiling.bin").string(),
-                         "--peer-user", "root", "--libexec", (at / "libexec").string(), "--journal-socket", (at / "journal.sock").string(),
-                         "--run-dir", (at / "run").string()},
-                .env = env,
-                .outputFile = at / "output"});
+    child_ = std::make_unique<Child>(Command{.argv = argv, .env = env, .outputFile = at / "output"});
     const Deadline deadline{kPatience};
     for (std::string news; news.find("READY=1") == std::string::npos; news = receiveDatagram(notify_.get()))
         if (waitAny({notify_.get(), child_->pidfd()}, deadline) != notify_.get())
@@ -186,8 +203,9 @@ std::string OwnLauncher::output() { return readFile(folder_.path() / "output"); 
 
 std::vector<fs::path> OwnLauncher::cgroupRoots() const {
     std::vector<fs::path> roots;
+    if (fs::exists(unifiedCgroups() / cgroup_)) roots.push_back(unifiedCgroups() / cgroup_);
     for (const auto& hierarchy : fs::directory_iterator("/sys/fs/cgroup"))
-        if (fs::exists(hierarchy.path() / cgroup_)) roots.push_back(hierarchy.path() / cgroup_);
+        if (hierarchy.path() != unifiedCgroups() && fs::exists(hierarchy.path() / cgroup_)) roots.push_back(hierarchy.path() / cgroup_);
     return roots;
 }
 

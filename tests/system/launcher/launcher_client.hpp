@@ -40,11 +40,12 @@ private:
     std::deque<launcher::RunEvent> events_;
 };
 
-// Which launcher, where it is not the build's own.
+// Which launcher, where it is not the build's own, and how it is started.
 struct LauncherPrograms {
     std::filesystem::path launcher = {};
     std::filesystem::path collector = {};
     std::map<std::string, std::string> env = {};
+    std::vector<std::string> options = {};  // of its command line, beside where its things are
 };
 
 // recap-launcher as a child of the test: own store with one admitted image (the test payload at /payload), own cgroup root, own
@@ -67,8 +68,8 @@ public:
     // The image that is there: digest and layers for a plan.
     std::string digest() const { return std::string(64, 'a'); }
     std::string layer() const { return std::string(64, 'b'); }
-    void addImage(const std::string& digest, bool admitted, std::uint32_t machine) { addImage(digest, admitted, machine, layer()); }
-    void addImage(const std::string& digest, bool admitted, std::uint32_t machine, const std::string& layer);
+    void addImage(const std::string& digest, bool admitted, std::uint32_t machine) { addImage(digest, {layer()}, admitted, machine); }
+    void addImage(const std::string& digest, const std::vector<std::string>& layers, bool admitted, std::uint32_t machine);
     std::filesystem::path folderOfLayer(const std::string& layer) const { return store() / "layers" / layer; }
 
 private:

@@ -10,37 +10,11 @@ namespace {
 using namespace launcher;
 using ::testing::IsEmpty;
 
-class LauncherEnd : public LauncherTest {
-protected:
-    // Starts, and waits until the payload has said its word: from then on it does what it is there to do.
-    std::string startAndHear(const Plan& asked, pid_t target, const std::string& word) {
-        auto log = startPlan(*client_, asked, target);
-        if (!log) throw std::runtime_error("START: " + log.error().message);
-        log_ = std::move(*log);
-        std::string out, err;
-        const auto heard = [&] {
-            char bytes[4096];
-            const ssize_t got = ::pread(log_.get(), bytes, sizeof bytes, 0);
-            out.clear();
-            demultiplex(std::string(bytes, got > 0 ? static_cast<std::size_t>(got) : 0), out, err);
-            return out.find(word) != std::string::npos;
-        };
-        EXPECT_TRUE(waitUntil(heard, Deadline{kPatience})) << "payload said '" << out << "', not '" << word << "'";
-        client_->waitFor(asked.runId, RunPhase::Executing);  // the launcher may hear of it after us
-        return asked.runId;
-    }
-    Report endOf(const std::string& runId) {
-        const Report report = finish(*client_, runId, log_.get()).report;
-        EXPECT_THAT(report.left, IsEmpty());
-        EXPECT_TRUE(client_->ask<Empty>(Verb::Ack, RunRef{runId}));
-        return report;
-    }
-    UniqueFd log_;
-};
+class LauncherEnd : public LauncherTest {};
 
 TEST_F(LauncherEnd, ADeadlineEndsWhatIgnoresEverySignal) {
     Plan asked = plan({"ignore"});
-    asked.timeoutUsec = 300'000;
+    asked.timeoutUsec = shortly();
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "ignoring"));
     EXPECT_EQ(report.end, End::TimedOut);
     EXPECT_EQ(report.value, 128 + SIGKILL);
@@ -54,13 +28,13 @@ TEST_F(LauncherEnd, OrphansOfAPayloadThatEndedGoWithIt) {
 
 TEST_F(LauncherEnd, ADeadlineEndsOrphansInSessionsOfTheirOwn) {
     Plan asked = plan({"double-fork", "stay"});
-    asked.timeoutUsec = 300'000;
+    asked.timeoutUsec = shortly();
     EXPECT_EQ(endOf(startAndHear(asked, nginx_->pid(), "forked")).end, End::TimedOut);
 }
 
 TEST_F(LauncherEnd, ADeadlineEndsAForkBombThatStaysWithinItsLimit) {
     Plan asked = plan({"fork-bomb"});
-    asked.timeoutUsec = 500'000;
+    asked.timeoutUsec = shortly();
     asked.limits.pids = 40;
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "forking"));
     EXPECT_EQ(report.end, End::TimedOut);
@@ -69,7 +43,7 @@ TEST_F(LauncherEnd, ADeadlineEndsAForkBombThatStaysWithinItsLimit) {
 
 TEST_F(LauncherEnd, ADeadlineEndsAPayloadThatOnlyBurnsTime) {
     Plan asked = plan({"spin"});
-    asked.timeoutUsec = 300'000;
+    asked.timeoutUsec = shortly();
     const Report report = endOf(startAndHear(asked, nginx_->pid(), "spinning"));
     EXPECT_EQ(report.end, End::TimedOut);
     EXPECT_EQ(report.value, 128 + SIGTERM) << "it does not ignore TERM";
@@ -96,7 +70,7 @@ TEST_F(LauncherEnd, StopSendsTermAndThenKills) {
 // A stop with a long grace must not give a payload more time than its deadline and grace do.
 TEST_F(LauncherEnd, StopDoesNotPutTheDeadlineOff) {
     Plan asked = plan({"ignore"});
-    asked.timeoutUsec = 1'000'000;
+    asked.timeoutUsec = 3 * shortly();
     asked.graceUsec = 100'000;
     const std::string run = startAndHear(asked, nginx_->pid(), "ignoring");
     for (int i = 0; i < 3; ++i) ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 60'000'000}));

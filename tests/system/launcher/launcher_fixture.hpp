@@ -4,9 +4,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
+#include <stdexcept>
 
 #include "tests/support/micro_container.hpp"
 #include "tests/support/outside.hpp"
@@ -57,6 +60,30 @@ protected:
     Finished run(const launcher::Plan& plan) { return runPlan(*client_, plan, nginx_->pid()); }
     Finished payload(std::vector<std::string> words) { return run(plan(std::move(words))); }
 
+    // Starts, and waits until the payload has said its word: from then on it does what it is there to do.
+    std::string startAndHear(const launcher::Plan& asked, pid_t target, const std::string& word) {
+        auto log = startPlan(*client_, asked, target);
+        if (!log) throw std::runtime_error("START: " + log.error().message);
+        log_ = std::move(*log);
+        const auto heard = [&] { return said().find(word) != std::string::npos; };
+        EXPECT_TRUE(waitUntil(heard, Deadline{kPatience})) << "payload said '" << said() << "', not '" << word << "'";
+        client_->waitFor(asked.runId, launcher::RunPhase::Executing);  // the launcher may hear of it after us
+        return asked.runId;
+    }
+    std::string said() const {
+        char bytes[4096];
+        const ssize_t got = ::pread(log_.get(), bytes, sizeof bytes, 0);
+        std::string out, err;
+        demultiplex(std::string(bytes, got > 0 ? static_cast<std::size_t>(got) : 0), out, err);
+        return out;
+    }
+    launcher::Report endOf(const std::string& runId) {
+        const launcher::Report report = finish(*client_, runId, log_.get()).report;
+        EXPECT_THAT(report.left, ::testing::IsEmpty());
+        EXPECT_TRUE(client_->ask<launcher::Empty>(launcher::Verb::Ack, launcher::RunRef{runId}));
+        return report;
+    }
+
     // Asks for START and expects to be refused with this class and these words, with nothing having happened.
     void expectRefused(const launcher::Plan& plan, Errc code, const std::string& words) { expectRefused(plan, nginx_->pid(), code, words); }
     void expectRefused(const launcher::Plan& plan, pid_t target, Errc code, const std::string& words) {
@@ -72,10 +99,14 @@ protected:
     std::unique_ptr<LauncherClient> client_;
     std::unique_ptr<Outside> outside_;
     Picture before_;
+    UniqueFd log_;  // of the run that was started last
 };
 
 inline std::unique_ptr<MicroContainer> LauncherTest::nginx_;
 inline std::unique_ptr<OwnLauncher> LauncherTest::launcher_;
+
+// A timeout that a payload's first words come before; where the machine is emulated they take longer.
+inline std::uint64_t shortly() { return std::getenv("RECAP_TEST_EMULATED") != nullptr ? 5'000'000 : 300'000; }
 
 // The payload's own "name: value" lines.
 inline std::map<std::string, std::string> values(const std::string& text) {
@@ -85,6 +116,17 @@ inline std::map<std::string, std::string> values(const std::string& text) {
         if (colon != std::string::npos) found[line.substr(0, colon)] = line.substr(colon + 2);
     }
     return found;
+}
+
+// The processes of the container as its own /proc numbers them, from outside.
+inline std::vector<std::string> ownNumbers(pid_t target) {
+    std::vector<std::string> numbers;
+    for (const Process& process : allProcesses()) {
+        if (namespaceOf(process.pid, "pid") != namespaceOf(target, "pid")) continue;
+        const std::string all = statusOf(process.pid).at("NSpid");
+        numbers.push_back(all.substr(all.rfind('\t') + 1));
+    }
+    return numbers;
 }
 
 // The run's payload, from outside: the process in the launcher's cgroups that executes the test payload.

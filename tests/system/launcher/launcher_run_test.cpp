@@ -50,6 +50,13 @@ TEST_F(LauncherRun, EndsWithThePayloadsExitStatusAndIsClean) {
     EXPECT_THAT(finished.report.left, IsEmpty());
 }
 
+TEST_F(LauncherRun, ThisKernelsWayOrTheOlderOneServes) {
+    const std::uint64_t features = client_->ask<Hello>(Verb::Hello, Hello{}).value().features;
+    EXPECT_NE((features & kFeatureObserve) != 0, (features & kFeatureObserveByVisit) != 0);
+    EXPECT_NE((features & kFeatureLayers) != 0, (features & kFeatureLayersByName) != 0);
+    for (const Feature feature : {kFeatureIntoCgroup, kFeatureCgroupKill, kFeatureLimits}) EXPECT_NE(features & feature, 0u) << feature;
+}
+
 TEST_F(LauncherRun, OrdersItsPhases) {
     const Report report = payload({"exit"}).report;
     EXPECT_GT(report.received, 0u);
@@ -130,17 +137,6 @@ TEST_F(LauncherRun, PassesArgumentsAndEnvironmentAsTheyAre) {
     Plan asked = plan({"arguments", "two words", "", "ü"});
     asked.env = {"A=1", "B=x y"};
     EXPECT_EQ(run(asked).out, "arg: two words\narg: \narg: ü\nenv: A=1\nenv: B=x y\n");
-}
-
-// The processes of the container as its own /proc numbers them, from outside.
-std::vector<std::string> ownNumbers(pid_t target) {
-    std::vector<std::string> numbers;
-    for (const Process& process : allProcesses()) {
-        if (namespaceOf(process.pid, "pid") != namespaceOf(target, "pid")) continue;
-        const std::string all = statusOf(process.pid).at("NSpid");
-        numbers.push_back(all.substr(all.rfind('\t') + 1));
-    }
-    return numbers;
 }
 
 TEST_F(LauncherRun, ObserveShowsTheTargetsProcessesExactly) {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// That limits bite, by the kernel's own files, on whichever hierarchy has the controllers: the unified one in the virtual machine,
+// version 1 on a hybrid host; and that the report tells what was used, where the kernel counts it.
+#include <csignal>
+#include <sstream>
+
+#include "tests/system/launcher/launcher_fixture.hpp"
+
+namespace recap::test {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace launcher;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The number behind a word in a file of the kernel's, or the whole file.
+std::uint64_t numberIn(const fs::path& file, const std::string& word = {}) {
+    std::istringstream text{readFile(file)};
+    std::uint64_t number = 0;
+    if (word.empty()) return text >> number ? number : 0;
+    for (std::string key; text >> key >> number;)
+        if (key == word) return number;
+    return 0;
+}
+
+class LauncherLimits : public LauncherTest {
+protected:
+    // The run's folder that has one of these files of a controller's.
+    static fs::path holding(const std::string& run, const std::vector<std::string>& files) {
+        for (const fs::path& root : launcher_->cgroupRoots())
+            for (const fs::path& folder : {root / "c" / run, root / run})
+                for (const std::string& file : files)
+                    if (fs::exists(folder / file)) return folder;
+        throw std::runtime_error("no cgroup of the run has " + files.front());
+    }
+    bool counts(Feature feature) const { return (client_->ask<Hello>(Verb::Hello, Hello{}).value().features & feature) != 0; }
+};
+
+TEST_F(LauncherLimits, CapsulesAreBornInTheirCgroup) {
+    EXPECT_TRUE(counts(kFeatureIntoCgroup));
+    const std::string run = startAndHear(plan({"rest"}), nginx_->pid(), "resting");
+    const auto payload = processOf(payloadOf(run));
+    ASSERT_TRUE(payload);
+    const auto init = processOf(payload->parent);
+    ASSERT_TRUE(init);
+    for (const auto& process : {*payload, *init}) EXPECT_THAT(process.cgroups, HasSubstr("/c/" + run)) << process.name;
+    EXPECT_THAT(processOf(launcher_->pid())->cgroups, Not(HasSubstr(run)));
+    ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
+    endOf(run);
+}
+
+TEST_F(LauncherLimits, ControllersAreTheUnifiedOnesWhereThereAreNoOthers) {
+    const std::string run = startAndHear(plan({"rest"}), nginx_->pid(), "resting");
+    const bool unifiedOnly = unifiedCgroups() == "/sys/fs/cgroup";
+    for (const char* file : {"pids.max", "memory.max", "cpu.max"}) {
+        bool there = false;
+        for (const fs::path& root : launcher_->cgroupRoots()) there = there || fs::exists(root / "c" / run / file);
+        EXPECT_EQ(there, unifiedOnly) << file;
+    }
+    ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
+    endOf(run);
+}
+
+TEST_F(LauncherLimits, NoMoreProcessesThanThePlanSays) {
+    Plan asked = plan({"children", "50"});
+    asked.limits.pids = 10;
+    const std::string run = startAndHear(asked, nginx_->pid(), "resting");
+    EXPECT_THAT(said(), HasSubstr("children: 8\nerror: Resource temporarily unavailable")) << "beside capsule-init and itself";
+    const fs::path cgroup = holding(run, {"pids.max"});
+    EXPECT_EQ(numberIn(cgroup / "pids.current"), 10u);
+    EXPECT_GE(numberIn(cgroup / "pids.events", "max"), 1u);
+    ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
+    EXPECT_EQ(endOf(run).pidsPeak, counts(kFeaturePidsPeak) ? 10u : 0u);
+}
+
+TEST_F(LauncherLimits, NoMoreMemoryThanThePlanSays) {
+    Plan asked = plan({"memory", "256"});
+    asked.limits.memory = 32u << 20;
+    const Report report = run(asked).report;
+    EXPECT_EQ(report.end, End::Signalled);
+    EXPECT_EQ(report.value, SIGKILL);
+    EXPECT_TRUE(report.outOfMemory);
+    if (counts(kFeatureMemoryPeak)) {
+        EXPECT_LE(report.memoryPeak, 33u << 20);
+        EXPECT_GE(report.memoryPeak, 24u << 20);
+    } else {
+        EXPECT_EQ(report.memoryPeak, 0u);
+    }
+}
+
+TEST_F(LauncherLimits, MemoryWithinTheLimitIsToldAndNotRefused) {
+    Plan asked = plan({"memory", "16"});
+    asked.limits.memory = 64u << 20;
+    const Report report = run(asked).report;
+    EXPECT_EQ(report.end, End::Exited);
+    EXPECT_FALSE(report.outOfMemory);
+    if (counts(kFeatureMemoryPeak)) {
+        EXPECT_GE(report.memoryPeak, 16u << 20);
+        EXPECT_LE(report.memoryPeak, 64u << 20);
+    }
+}
+
+// A quarter of a CPU for one that would take a whole one: the kernel holds it back in period after period.
+TEST_F(LauncherLimits, NoMoreOfACpuThanThePlanSays) {
+    Plan asked = plan({"spin"});
+    asked.limits.cpuMilli = 250;
+    const std::string run = startAndHear(asked, nginx_->pid(), "spinning");
+    const fs::path stat = holding(run, {"cpu.max", "cpu.cfs_quota_us"}) / "cpu.stat";
+    EXPECT_TRUE(waitUntil([&] { return numberIn(stat, "nr_throttled") >= 3; }, Deadline{kPatience})) << readFile(stat);
+    ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
+    EXPECT_GT(endOf(run).cpuUsec, 0u);
+}
+
+}  // namespace
+}  // namespace recap::test

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// What doctor makes of what recap-launcher found of its kernel.
+#include "daemon/bus/doctor.hpp"
+#include "tests/unit/daemon/bus/house.hpp"
+
+namespace recap::test {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr std::uint64_t kNewest =
+    kCanObserve | kCanLayer | kCanClonePlaced | kCanKillCgroup | kCanLimit | kCanTellMemoryPeak | kCanTellPidsPeak;
+// As the virtual machine of tests/vm has it, Debian 12's own.
+constexpr std::uint64_t kOlder = (kNewest & ~(kCanObserve | kCanLayer)) | kCanObserveByVisit | kCanLayerByName;
+
+// "check: status detail advice" of one row.
+std::string found(const Rows& rows, const std::string& check) {
+    for (const auto& row : rows) {
+        if (row.at("check").get<std::string>() != check) continue;
+        std::string text;
+        for (const char* key : {"status", "detail", "advice"}) text += row.at(key).get<std::string>() + " | ";
+        return text;
+    }
+    return "no row '" + check + "'";
+}
+
+Rows examined(std::uint64_t features) {
+    Rows rows;
+    bus::examineFeatures(features, rows);
+    return rows;
+}
+
+std::size_t countOf(const Rows& rows, const std::string& status) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(rows, [&](const auto& row) { return row.at("status").template get<std::string>() == status; }));
+}
+
+TEST(DoctorFeatures, ANewKernelHasEverything) {
+    const Rows rows = examined(kNewest);
+    EXPECT_EQ(countOf(rows, "ok"), rows.size());
+    EXPECT_THAT(found(rows, "kernel"), HasSubstr("ok"));
+}
+
+TEST(DoctorFeatures, AnOlderKernelRunsCapsulesAndSaysAtWhatCost) {
+    const Rows rows = examined(kOlder);
+    EXPECT_EQ(countOf(rows, "failed"), 0u);
+    EXPECT_EQ(countOf(rows, "warning"), 3u);
+    EXPECT_THAT(found(rows, "kernel"), AllOf(HasSubstr("warning"), HasSubstr("5.14"), HasSubstr("6.1"), HasSubstr("6.17")));
+    EXPECT_THAT(found(rows, "overlayfs"), AllOf(HasSubstr("warning"), HasSubstr("by name"), HasSubstr("6.13")));
+    EXPECT_THAT(found(rows, "observe"), AllOf(HasSubstr("warning"), HasSubstr("two forks more"), HasSubstr("6.17")));
+}
+
+TEST(DoctorFeatures, WithoutWhatEveryCapsuleNeedsTheKernelFails) {
+    for (const std::uint64_t missing : {kCanLayer, kCanClonePlaced}) {
+        const Rows rows = examined(kNewest & ~missing);
+        EXPECT_EQ(countOf(rows, "failed"), 2u);
+        EXPECT_THAT(found(rows, "kernel"), HasSubstr("failed"));
+        EXPECT_THAT(found(rows, missing == kCanLayer ? "overlayfs" : "placement"), HasSubstr("no capsule can run"));
+    }
+}
+
+TEST(DoctorFeatures, EachMissingFeatureHasItsPrice) {
+    const std::pair<std::uint64_t, const char*> prices[] = {{kCanObserve, "observe"},
+                                                            {kCanLimit, "limits"},
+                                                            {kCanKillCgroup, "cgroup.kill"},
+                                                            {kCanTellMemoryPeak, "memory.peak"},
+                                                            {kCanTellPidsPeak, "pids.peak"}};
+    for (const auto& [feature, check] : prices) {
+        const Rows rows = examined(kNewest & ~feature);
+        EXPECT_EQ(countOf(rows, "failed"), 0u) << check;
+        EXPECT_EQ(countOf(rows, "warning"), 2u) << check;  // its own, and the kernel's
+        EXPECT_THAT(found(rows, check), HasSubstr("warning"));
+    }
+}
+
+}  // namespace
+}  // namespace recap::test
