@@ -169,7 +169,7 @@ template <class A> void fields(A& a, ResizeRequest& v) { a(v.runId, v.rows, v.co
 template <class A> void fields(A& a, AttachRequest& v) { a(v.runId, v.takeOver, v.replay); }
 template <class A> void fields(A& a, RunRef& v) { a(v.runId); }
 template <class A> void fields(A& a, ImageRef& v) { a(v.digest); }
-template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid); }
+template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid, v.terminal); }
 template <class A> void fields(A& a, RunList& v) { a(v.runs); }
 template <class A> void fields(A& a, ImageEntry& v) { a(v.digest, v.admitted); }
 template <class A> void fields(A& a, ImageList& v) { a(v.images); }

@@ -30,7 +30,7 @@ inline constexpr std::size_t kRunIdLength = 26;           // ULID, Crockford bas
 enum class Verb : std::uint16_t {
     Hello = 1,
     Inspect = 2,       // fds: the target's pidfd                        -> TargetFacts
-    Start = 3,         // Plan; fds: target's pidfd, then stdio as given or attached -> Started; fds: log (read-only), if the launcher keeps it
+    Start = 3,         // Plan; fds: target's pidfd, stdio given or attached -> Started; fds: log (read-only), if the launcher keeps it
     Signal = 4,        // SignalRequest
     Stop = 5,          // StopRequest
     Resize = 6,        // ResizeRequest
@@ -232,6 +232,7 @@ struct RunState {
     std::string capsule;
     std::string target;
     std::uint32_t callerUid = 0;
+    bool terminal = false;
 };
 struct RunList {
     std::vector<RunState> runs;
