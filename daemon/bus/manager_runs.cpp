@@ -44,6 +44,26 @@ Result<void> checkSizes(const std::string& capsule, const std::string& target, c
     return {};
 }
 
+// Of a run's request, what its standard streams are.
+Result<RunRequest> streamsOf(Options& options) {
+    RunRequest asked;
+    for (std::size_t i = 0; i < asked.stdio.size(); ++i) {
+        constexpr std::array keys{"stdin", "stdout", "stderr"};
+        if (auto fd = options.descriptor(keys[i])) asked.stdio[i] = std::make_shared<UniqueFd>(fd->release());
+    }
+    asked.tty = options.choice("tty");
+    asked.openStdin = options.flag("open-stdin");
+    const auto rows = options.number("rows").value_or(0), columns = options.number("columns").value_or(0);
+    if (auto sized = checkSize(rows, columns); !sized) return forward(std::move(sized));
+    asked.rows = static_cast<std::uint32_t>(rows);
+    asked.columns = static_cast<std::uint32_t>(columns);
+    const bool tty = asked.tty.value_or(false);
+    if (tty && asked.stdio[2]) return fail(Errc::InvalidArgument, "a terminal has one output: 'stderr' is not given beside 'tty'");
+    if (asked.openStdin && (asked.stdio[0] || tty))
+        return fail(Errc::InvalidArgument, "'open-stdin' excludes 'stdin' and 'tty', whose stdin is open for whoever attaches");
+    return asked;
+}
+
 }  // namespace
 
 // What is asked, with the target pinned to its id where it is known, so that polkit and planner speak of the same one.
@@ -76,19 +96,18 @@ void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule
         if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
         context_.authority.expect(getObject().getCurrentlyProcessedMessage()->getSender());
         Options options(std::move(values));
-        std::array<std::shared_ptr<UniqueFd>, 3> stdio;
-        for (std::size_t i = 0; i < stdio.size(); ++i) {
-            constexpr std::array keys{"stdin", "stdout", "stderr"};
-            if (auto fd = options.descriptor(keys[i])) stdio[i] = std::make_shared<UniqueFd>(fd->release());
-        }
-        const bool tty = options.flag("tty");
+        auto streams = streamsOf(options);
         const auto lifetime = lifetimeOf(options.text("lifetime"));
         auto asked = readRun(capsule, target, std::move(args), options, "Run");
         if (!asked) return forward(std::move(asked));
         if (!lifetime) return tl::unexpected(lifetime.error());
-        if (tty) return fail(Errc::NotSupported, "this version gives runs no terminal; leave out the option 'tty'");
+        if (!streams) return forward(std::move(streams));
         asked->request.lifetime = *lifetime;
-        asked->request.stdio = std::move(stdio);
+        asked->request.stdio = std::move(streams->stdio);
+        asked->request.tty = streams->tty;
+        asked->request.rows = streams->rows;
+        asked->request.columns = streams->columns;
+        asked->request.openStdin = streams->openStdin;
         const auto go = [this, answer, request = std::move(asked->request), authorised = std::move(asked->authorised),
                          busName = asked->asker.busName](std::uint32_t uid) mutable {
             request.caller = {uid, busName};

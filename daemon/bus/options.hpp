@@ -22,6 +22,7 @@ public:
 
     std::string text(const std::string& key) { return take<std::string>(key, "a string").value_or(""); }
     bool flag(const std::string& key) { return take<bool>(key, "a boolean").value_or(false); }
+    std::optional<bool> choice(const std::string& key) { return take<bool>(key, "a boolean"); }
     std::optional<std::uint64_t> number(const std::string& key);  // any integer type, not negative
     std::map<std::string, std::string> map(const std::string& key) {
         return take<std::map<std::string, std::string>>(key, "a map of strings").value_or(std::map<std::string, std::string>());

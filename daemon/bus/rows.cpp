@@ -88,6 +88,12 @@ std::vector<std::string> capabilityNames(std::uint64_t mask) {
     return names;
 }
 
+Result<void> checkSize(std::uint64_t rows, std::uint64_t columns) {
+    if (rows <= UINT16_MAX && columns <= UINT16_MAX) return {};
+    return fail(Errc::InvalidArgument,
+                "a terminal of " + std::to_string(rows) + " rows and " + std::to_string(columns) + " columns; 65535 is the most of each");
+}
+
 std::string runPath(const RunId& id) { return "/org/recap1/run/" + id; }
 std::string capsulePath(const std::string& name) { return "/org/recap1/capsule/" + encode(name); }
 std::string backendPath(const std::string& name) { return "/org/recap1/backend/" + encode(name); }
@@ -133,6 +139,7 @@ Row row(const CapsuleInfo& capsule, const Image* image) {
                 {"user", capsule.user},
                 {"policy", capsule.policy},
                 {"reason", capsule.reason},
+                {"tty", capsule.tty},
                 {"enabled", capsule.enabled},
                 {"privileged", privileged(capsule)},
                 {"admitted", image != nullptr && image->admitted},
@@ -181,6 +188,7 @@ Row details(const RunRecord& run) {
     Row values = row(run);
     values.set("caller", run.request.caller.uid);
     values.set("args", run.request.args);
+    values.set("tty", run.tty);
     if (run.plan != nullptr) {
         std::vector<std::string> narrowed;
         for (const auto& taken : run.plan->narrowed) narrowed.push_back(taken.policy + ": " + taken.what);
@@ -233,6 +241,7 @@ Row details(const RunPlan& plan) {
             {"artifacts-max", sandbox.artifactsMax},
             {"log-max", sandbox.logMax},
             {"freeze", sandbox.freeze},
+            {"tty", plan.tty},
             {"syscalls", std::vector<std::string>(sandbox.syscalls.begin(), sandbox.syscalls.end())},
             {"on-violation", label(kViolations, sandbox.onViolation)},
             {"narrowed", narrowed}};

@@ -82,6 +82,9 @@ Result<Values> whole(Row row);  // LimitExceeded where it is over kMaxReply
 std::vector<std::string> namespaceNames(std::uint32_t bits);
 std::vector<std::string> capabilityNames(std::uint64_t mask);
 
+// Of a terminal.
+Result<void> checkSize(std::uint64_t rows, std::uint64_t columns);
+
 std::string runPath(const RunId& id);
 std::string capsulePath(const std::string& name);
 std::string backendPath(const std::string& name);

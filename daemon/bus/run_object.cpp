@@ -46,15 +46,19 @@ const RunRecord& RunObject::record() const {
     return *run;
 }
 
-template <class... Replies>
-void RunObject::ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then) {
+Right RunObject::rightTo(const char* action, const char* verb) const {
     const RunRecord& run = record();
     Right right = runRight(context_.rooms, run.request.capsule, run.target, verb);
     right.action = action;
     right.owner = run.request.caller.uid;
     right.message = "Authentication is required to use run of capsule $(capsule) on $(target), which somebody else started";
     right.sentence = "run " + id_ + " was started by somebody else, and you may not " + verb + " it";
-    context_.authority.ask(Asker::current(getObject(), interactive), std::move(right),
+    return right;
+}
+
+template <class... Replies>
+void RunObject::ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then) {
+    context_.authority.ask(Asker::current(getObject(), interactive), rightTo(action, verb),
                            answer.later([then = std::move(then)](std::uint32_t) { then(); }),
                            [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
@@ -82,13 +86,47 @@ void RunObject::Signal(sdbus::Result<>&& result, std::int32_t signal, Values opt
     });
 }
 
-void RunObject::Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Values) {
-    Answer<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>(std::move(result))
-        .refuse(Error{Errc::NotSupported, "this version cannot attach to a run; start it with stdin, stdout and stderr instead"});
+// Whoever attaches reads the output and types: somebody else needs both rights.
+void RunObject::Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Values values) {
+    begin(std::move(result), [&](const Answer<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>& answer) -> Result<void> {
+        Options options(std::move(values));
+        const bool interactive = options.flag("interactive");
+        const AttachOptions wanted{options.flag("take-over"), options.number("replay").value_or(0)};
+        if (auto finished = options.finish(); !finished) return finished;
+        const auto go = [&context = context_, id = id_, wanted, answer] {
+            context.rooms.runs.attach(id, wanted, answer.later([answer](Result<AttachedEnds> ends) {
+                if (!ends) return answer.refuse(ends.error());
+                answer.give(handOver(std::move(*(*ends)[0])), handOver(std::move(*(*ends)[1])), handOver(std::move(*(*ends)[2])));
+            }));
+        };
+        ask(answer, kControl, "Attach", interactive,
+            [&context = context_, asker = Asker::current(getObject(), interactive), right = rightTo(kRead, "Attach"), go,
+             answer]() mutable {
+                context.authority.ask(asker, std::move(right), answer.later([go](std::uint32_t) { go(); }),
+                                      [answer](const sdbus::Error& error) { answer.refuse(error); });
+            });
+        return {};
+    });
 }
 
-void RunObject::Resize(sdbus::Result<>&& result, std::uint32_t, std::uint32_t, Values) {
-    Answer<>(std::move(result)).refuse(Error{Errc::NotSupported, "this version gives runs no terminal, so there is none to resize"});
+void RunObject::Resize(sdbus::Result<>&& result, std::uint32_t rows, std::uint32_t columns, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        if (auto sized = checkSize(rows, columns); !sized) return sized;
+        ask(answer, kControl, "Resize", *interactive,
+            [&context = context_, id = id_, rows, columns, answer] { context.rooms.runs.resize(id, rows, columns, answer); });
+        return {};
+    });
+}
+
+void RunObject::Detach(sdbus::Result<>&& result, Values options) {
+    begin(std::move(result), [&](const Answer<>& answer) -> Result<void> {
+        const auto interactive = interactiveOnly(std::move(options));
+        if (!interactive) return tl::unexpected(interactive.error());
+        ask(answer, kControl, "Detach", *interactive, [&context = context_, id = id_, answer] { answer(context.rooms.runs.detach(id)); });
+        return {};
+    });
 }
 
 void RunObject::GetDetails(sdbus::Result<Values>&& result, Values options) {

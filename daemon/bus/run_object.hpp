@@ -30,6 +30,7 @@ private:
     void Signal(sdbus::Result<>&& result, std::int32_t signal, Values options) override;
     void Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Values options) override;
     void Resize(sdbus::Result<>&& result, std::uint32_t rows, std::uint32_t columns, Values options) override;
+    void Detach(sdbus::Result<>&& result, Values options) override;
     void GetDetails(sdbus::Result<Values>&& result, Values options) override;
     void GetOutput(sdbus::Result<std::vector<std::uint8_t>, bool>&& result, std::string stream, std::uint64_t offset, std::uint32_t max,
                    Values options) override;
@@ -49,6 +50,7 @@ private:
     // Whoever started the run may; others are asked about. `then` is called where it is allowed.
     template <class... Replies>
     void ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then);
+    Right rightTo(const char* action, const char* verb) const;  // of whoever did not start it
     const RunRecord& record() const;
 
     Context& context_;

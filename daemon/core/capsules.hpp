@@ -26,6 +26,7 @@ struct CapsuleInfo {
     std::string policy = "default";
     std::string reason;
     bool freeze = false;
+    bool tty = false;
     bool enabled = false;
     std::string path;            // the file it comes from
     std::string problem;         // why that file could not be read; then only name and path are set

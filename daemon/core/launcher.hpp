@@ -42,6 +42,7 @@ struct LaunchedRun {  // of LIST
     bool finished = false;
     RunReport report;
     std::uint32_t callerUid = 0;
+    bool tty = false;
 };
 
 // As launcher::Feature of its protocol.
@@ -70,6 +71,8 @@ public:
     virtual void start(const RunPlan& plan, Reply<UniqueFd> reply) = 0;
     virtual void signal(const RunId& id, int signal, Reply<void> reply) = 0;
     virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;
+    virtual void attach(const RunId& id, const AttachOptions& options, Reply<AttachedEnds> reply) = 0;
+    virtual void resize(const RunId& id, std::uint32_t rows, std::uint32_t columns, Reply<void> reply) = 0;
     virtual void log(const RunId& id, Reply<UniqueFd> reply) = 0;      // start()'s fd once more, for an adopted run
     virtual void collect(const RunId& id, Reply<UniqueFd> reply) = 0;  // a pipe that yields a tar
     virtual void ack(const RunId& id) = 0;

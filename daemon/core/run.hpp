@@ -44,6 +44,9 @@ struct RunRequest {
     std::chrono::microseconds timeout{0};  // 0: the manifest's
     Lifetime lifetime = Lifetime::Detached;
     std::array<std::shared_ptr<UniqueFd>, 3> stdio;  // null: /dev/null in, log out
+    std::optional<bool> tty;                         // none: as the manifest says, where no stdio is given
+    std::uint32_t rows = 0, columns = 0;             // of the terminal
+    bool openStdin = false;                          // stdin waits for whoever attaches
     std::uint64_t received = 0;                      // CLOCK_MONOTONIC, µs
     std::optional<Authorisation> authorised;         // none: root, by its bus credentials
 };
@@ -66,10 +69,18 @@ struct RunPlan {
     std::vector<std::uint64_t> filter;  // compiled seccomp program, struct sock_filter as 8 bytes each
     std::string artifacts;              // path in the capsule
     bool artifactsOnDisk = false;
+    bool tty = false;  // stdio that is given is attached to the terminal from the start
     std::chrono::seconds artifactsKeep{0};
     std::chrono::microseconds grace{0};
     std::uint64_t planned = 0;  // CLOCK_MONOTONIC, µs
 };
+
+// Of an attachment to a run under way.
+struct AttachOptions {
+    bool takeOver = false;     // whoever is attached no longer is
+    std::uint64_t replay = 0;  // begin with so many of each stream's last bytes
+};
+using AttachedEnds = std::array<std::shared_ptr<UniqueFd>, 3>;  // stdin to write to, stdout and stderr to read from
 
 // Closed; the words that D-Bus and the ledger carry.
 enum class Outcome { Succeeded, Failed, Killed, TimedOut, TargetGone, Denied, NotStarted, Lost, Skipped };

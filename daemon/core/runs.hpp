@@ -28,6 +28,7 @@ struct RunRecord {
     RunState state = RunState::Pending;
     std::string target;  // BACKEND:ID once resolved; what was asked for before
     RunRequest request;
+    bool tty = false;
     std::shared_ptr<const RunPlan> plan;  // null until planned, and of a run that an earlier recapd planned
     Phases phases;
     RunReport report;              // once finished
@@ -83,6 +84,10 @@ public:
     virtual void plan(RunRequest request, Reply<RunPlan> reply) = 0;
     virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;
     virtual void signal(const RunId& id, int signal, Reply<void> reply) = 0;
+    virtual void attach(const RunId& id, const AttachOptions& options, Reply<AttachedEnds> reply) = 0;
+    virtual void resize(const RunId& id, std::uint32_t rows, std::uint32_t columns, Reply<void> reply) = 0;
+    // It ends with its caller no longer.
+    virtual Result<void> detach(const RunId& id) = 0;
     virtual Result<OutputChunk> output(const RunId& id, Stream stream, std::uint64_t offset, std::uint32_t max) = 0;
     virtual Result<UniqueFd> openOutput(const RunId& id, Stream stream) = 0;  // a pipe; follows a run under way
     // Both wait for the artifacts of a run that has just ended.

@@ -153,7 +153,9 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.plan = run.plan;
     run.record.state = RunState::Starting;
     const RunId id = run.record.id;
+    run.record.tty = run.plan->tty;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
+    for (auto& then : std::exchange(run.onceHandedOver, {})) then();
 }
 
 void Engine::launched(const RunId& id, Result<UniqueFd> log) {
@@ -240,6 +242,7 @@ void Engine::conclude(Run& run, RunReport report) {
         run.record.filesUntil = microseconds(CLOCK_REALTIME) + keepUsec(run.plan == nullptr ? kUsualKeep : run.plan->artifactsKeep);
     run.record.request.stdio = {};
     if (run.plan != nullptr) run.plan->request.stdio = {};
+    for (auto& then : std::exchange(run.onceHandedOver, {})) then();
     parts_.ledger.report(run.record, [this, id = run.record.id](const Result<void>& durable) {
         if (Run* reported = known(id)) announce(*reported, durable);
     });

@@ -72,6 +72,9 @@ public:
     void plan(RunRequest request, Reply<RunPlan> reply) override;
     void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
     void signal(const RunId& id, int signal, Reply<void> reply) override;
+    void attach(const RunId& id, const AttachOptions& options, Reply<AttachedEnds> reply) override;
+    void resize(const RunId& id, std::uint32_t rows, std::uint32_t columns, Reply<void> reply) override;
+    Result<void> detach(const RunId& id) override;
     Result<OutputChunk> output(const RunId& id, Stream stream, std::uint64_t offset, std::uint32_t max) override;
     Result<UniqueFd> openOutput(const RunId& id, Stream stream) override;
     void artifacts(const RunId& id, Reply<std::vector<Artifact>> reply) override;
@@ -98,6 +101,7 @@ private:
         bool askedTarget = false;
         std::shared_ptr<const ArtifactIndex> index;  // of the last few that were asked for artifacts
         std::vector<std::function<void()>> onceKept;
+        std::vector<std::function<void()>> onceHandedOver;  // to the launcher; or refused before
     };
 
     explicit Engine(const EngineParts& parts) : parts_(parts), underWay_(parts.limits.underWay), pumps_(parts.loop) {}
@@ -137,6 +141,7 @@ private:
     Run& insert(RunRecord record);
 
     Run* known(const RunId& id);
+    void whenHandedOver(const RunId& id, std::function<void(Result<void>)> then);
     Result<std::shared_ptr<const ArtifactIndex>> indexOf(Run& run);
     Result<std::shared_ptr<LogReader>> logOf(Run& run);
     void whenKept(const RunId& id, std::function<void(Result<Run*>)> then);

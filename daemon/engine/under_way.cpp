@@ -25,6 +25,10 @@ void UnderWay::enter(const RunRecord& run) {
 void UnderWay::leave(const RunRecord& run) {
     --all_;
     if (const auto theirs = byUid_.find(run.request.caller.uid); theirs != byUid_.end() && --theirs->second == 0) byUid_.erase(theirs);
+    unbind(run);
+}
+
+void UnderWay::unbind(const RunRecord& run) {
     const auto bound = byCaller_.find(run.request.caller.busName);
     if (bound == byCaller_.end()) return;
     bound->second.erase(run.id);

@@ -22,6 +22,7 @@ public:
     Result<void> admit(std::uint32_t uid) const;
     // Each run once; its caller does not change in between.
     void enter(const RunRecord& run);
+    void unbind(const RunRecord& run);  // from its caller
     void leave(const RunRecord& run);
     std::vector<RunId> boundTo(const std::string& busName) const;  // those with lifetime "caller"
 

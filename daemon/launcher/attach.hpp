@@ -50,6 +50,7 @@ struct Attach {
     UniqueFd root;           // the capsule's root: overlay, detached, later "/"
     UniqueFd report;         // to the supervisor
     std::array<UniqueFd, 3> stdio;
+    UniqueFd terminal;  // the devpts instance, where the payload has a terminal
     std::vector<UniqueFd> v1Procs;
     Identity identity;
     std::vector<sock_filter> filter;
@@ -115,6 +116,10 @@ int scopeSockets(Attach& attach);
 
 // devices.cpp: the /dev template, at `mountpoint` in the launcher's own mount namespace
 Result<UniqueFd> makeDeviceTemplate(const std::string& mountpoint);
+
+// terminal.cpp
+int mountTerminal(Attach& attach);
+int controlTerminal(const Attach& attach);
 
 // payload.cpp
 struct PayloadOutcome {

@@ -2,8 +2,10 @@
 #include "daemon/launcher/checks.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/capability.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
@@ -73,9 +75,22 @@ Result<void> checkNumbers(const Plan& plan) {
     constexpr std::uint32_t kUnchanged = UINT32_MAX;
     if (plan.uid == kUnchanged || plan.gid == kUnchanged || std::ranges::find(plan.groups, kUnchanged) != plan.groups.end())
         return malformed("4294967295 is no uid or gid");
+    return {};
+}
+
+Result<void> checkStreams(const Plan& plan) {
+    const auto terminals = std::ranges::count(plan.stdio, Stdio::Terminal);
+    if (terminals != 0 && terminals != 3) return malformed("a terminal for some of stdin, stdout and stderr; it is for all three");
     if (plan.stdio[0] == Stdio::Log) return malformed("stdin can't be a log");
-    const bool logs = plan.stdio[1] == Stdio::Log || plan.stdio[2] == Stdio::Log;
+    if (plan.stdio[1] == Stdio::Pipe || plan.stdio[2] == Stdio::Pipe) return malformed("a pipe to write to is stdin's only");
+    const bool logs = std::ranges::count(plan.stdio, Stdio::Log) + terminals != 0;
     if (logs && plan.logMax == 0) return malformed("a log without a size");
+    if (plan.attached >> 3 != 0 || (terminals != 0 && plan.attached >> 2 != 0)) return malformed("attached to a stream that there is not");
+    for (std::size_t i = 0; i < 3; ++i)
+        if ((plan.attached >> i & 1) != 0 && (plan.stdio[i] == Stdio::Null || plan.stdio[i] == Stdio::Given))
+            return malformed("attached to a stream that the launcher does not hold");
+    if ((terminals == 0 && (plan.rows != 0 || plan.columns != 0)) || plan.rows > UINT16_MAX || plan.columns > UINT16_MAX)
+        return malformed("a terminal of " + std::to_string(plan.rows) + " rows and " + std::to_string(plan.columns) + " columns");
     return {};
 }
 
@@ -190,7 +205,7 @@ Result<void> checkShape(const Plan& plan) {
     if (plan.layers.empty() || plan.layers.size() > kMaxLayers) return malformed(std::to_string(plan.layers.size()) + " layers");
     for (const auto& layer : plan.layers)
         if (!isDigest(layer)) return malformed("layer '" + layer.substr(0, 80) + "' is not 64 hex digits");
-    for (auto check : {checkSupported, checkStrings, checkNumbers})
+    for (auto check : {checkSupported, checkStrings, checkNumbers, checkStreams})
         if (auto checked = check(plan); !checked) return checked;
     auto filter = readFilter(plan.filter);
     if (!filter) return forward(std::move(filter));
@@ -274,6 +289,15 @@ Result<void> checkStdio(int fd, int number, const Plan& plan) {
     if (file && info.stx_uid == plan.uid)
         return fail(Errc::InvalidArgument, what + kind + " of the capsule's own user: it is given pipes only");
     return {};
+}
+
+// Of a stream that is attached from the start: the supervisor itself reads or writes it, so nothing that could answer late or never,
+// as the file of a FUSE server might.
+Result<void> checkAttached(int fd, int number, const Plan& plan) {
+    if (auto checked = checkStdio(fd, number, plan); !checked) return checked;
+    struct statfs info {};
+    if (::fstatfs(fd, &info) == 0 && info.f_type == PIPEFS_MAGIC) return {};
+    return fail(Errc::InvalidArgument, "stdio descriptor " + std::to_string(number) + " is not a pipe; whoever is attached gives pipes");
 }
 
 }  // namespace recap::launcher

@@ -292,6 +292,25 @@ void LauncherClient::stop(const RunId& id, std::chrono::microseconds grace, Repl
         [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
 }
 
+void LauncherClient::attach(const RunId& id, const AttachOptions& options, Reply<AttachedEnds> reply) {
+    ask(Verb::Attach, launcher::AttachRequest{id, options.takeOver, options.replay}, {},
+        [reply = std::move(reply)](Result<Message> message) {
+            if (!message) return reply(forward(std::move(message)));
+            auto body = launcher::decodeReply<Empty>(message->bytes);
+            if (!body) return reply(forward(std::move(body)));
+            AttachedEnds ends;
+            if (message->fds.size() != ends.size())
+                return reply(fail(Errc::Internal, "recap-launcher's answer to ATTACH has other descriptors"));
+            for (std::size_t i = 0; i < ends.size(); ++i) ends[i] = std::make_shared<UniqueFd>(std::move(message->fds[i]));
+            reply(std::move(ends));
+        });
+}
+
+void LauncherClient::resize(const RunId& id, std::uint32_t rows, std::uint32_t columns, Reply<void> reply) {
+    ask(Verb::Resize, launcher::ResizeRequest{id, rows, columns}, {},
+        [reply = std::move(reply)](Result<Message> message) { reply(nothingOf(std::move(message))); });
+}
+
 void LauncherClient::log(const RunId& id, Reply<UniqueFd> reply) {
     ask(Verb::Log, launcher::RunRef{id}, {},
         [reply = std::move(reply)](Result<Message> message) { reply(descriptorOf(std::move(message))); });
@@ -315,7 +334,7 @@ void LauncherClient::listPage(std::string after, std::vector<LaunchedRun> soFar,
         if (!page) return reply(forward(std::move(page)));
         for (const auto& state : page->runs)
             runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished,
-                             fromProtocol(state.report), state.callerUid});
+                             fromProtocol(state.report), state.callerUid, state.terminal});
         if (page->runs.empty()) return reply(std::move(*runs));
         listPage(page->runs.back().report.runId, std::move(*runs), reply);
     });

@@ -45,6 +45,8 @@ public:
     void start(const RunPlan& plan, Reply<UniqueFd> reply) override;
     void signal(const RunId& id, int signal, Reply<void> reply) override;
     void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
+    void attach(const RunId& id, const AttachOptions& options, Reply<AttachedEnds> reply) override;
+    void resize(const RunId& id, std::uint32_t rows, std::uint32_t columns, Reply<void> reply) override;
     void log(const RunId& id, Reply<UniqueFd> reply) override;
     void collect(const RunId& id, Reply<UniqueFd> reply) override;
     void ack(const RunId& id) override;

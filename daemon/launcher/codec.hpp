@@ -21,7 +21,7 @@ static_assert(std::endian::native == std::endian::little, "numbers travel as the
 // The last value of each enumeration that travels.
 constexpr auto last(Processes) { return Processes::Join; }
 constexpr auto last(View) { return View::Write; }
-constexpr auto last(Stdio) { return Stdio::Log; }
+constexpr auto last(Stdio) { return Stdio::Terminal; }
 constexpr auto last(Storage) { return Storage::Disk; }
 constexpr auto last(RunPhase) { return RunPhase::Finished; }
 constexpr auto last(End) { return End::NotStarted; }
@@ -155,7 +155,7 @@ template <class A> void fields(A& a, Limits& v) { a(v.memory, v.cpuMilli, v.pids
 template <class A> void fields(A& a, Plan& v) {
     a(v.runId, v.timeoutUsec, v.graceUsec, v.callerUid, v.capsule, v.target, v.startTime, v.cgroup, v.expected, v.namespaces,
       v.processes, v.view, v.writes, v.imageDigest, v.layers, v.executable, v.argv, v.env, v.workdir, v.uid, v.gid, v.groups,
-      v.capabilities, v.noFile, v.limits, v.stdio, v.logMax, v.artifacts, v.artifactsMax, v.artifactsStorage, v.filter);
+      v.capabilities, v.noFile, v.limits, v.stdio, v.attached, v.rows, v.columns, v.logMax, v.artifacts, v.artifactsMax, v.artifactsStorage, v.filter);
 }
 template <class A> void fields(A& a, Started& v) { a(v.runId); }
 template <class A> void fields(A& a, Report& v) {
@@ -166,9 +166,11 @@ template <class A> void fields(A& a, Report& v) {
 template <class A> void fields(A& a, RunEvent& v) { a(v.phase, v.report); }
 template <class A> void fields(A& a, SignalRequest& v) { a(v.runId, v.signal); }
 template <class A> void fields(A& a, StopRequest& v) { a(v.runId, v.graceUsec); }
+template <class A> void fields(A& a, ResizeRequest& v) { a(v.runId, v.rows, v.columns); }
+template <class A> void fields(A& a, AttachRequest& v) { a(v.runId, v.takeOver, v.replay); }
 template <class A> void fields(A& a, RunRef& v) { a(v.runId); }
 template <class A> void fields(A& a, ImageRef& v) { a(v.digest); }
-template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid); }
+template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid, v.terminal); }
 template <class A> void fields(A& a, RunList& v) { a(v.runs); }
 template <class A> void fields(A& a, ImageEntry& v) { a(v.digest, v.admitted); }
 template <class A> void fields(A& a, ImageList& v) { a(v.images); }

@@ -28,6 +28,19 @@ void setSandbox(const SandboxSpec& sandbox, launcher::Plan& wire) {
     wire.logMax = sandbox.logMax;
 }
 
+// With a terminal what is given is attached to it.
+void setStdio(const RunPlan& plan, launcher::Plan& wire) {
+    const auto input = plan.request.openStdin ? launcher::Stdio::Pipe : launcher::Stdio::Null;
+    for (std::size_t i = 0; i < 3; ++i) {
+        const bool given = plan.request.stdio[i] && *plan.request.stdio[i];
+        if (plan.tty && given) wire.attached = static_cast<std::uint8_t>(wire.attached | 1u << i);
+        wire.stdio[i] = plan.tty ? launcher::Stdio::Terminal : given ? launcher::Stdio::Given : i == 0 ? input : launcher::Stdio::Log;
+    }
+    if (!plan.tty) return;
+    wire.rows = plan.request.rows;
+    wire.columns = plan.request.columns;
+}
+
 Outcome outcomeOf(const launcher::Report& report) {
     switch (report.end) {
         case launcher::End::Exited: return report.value == 0 ? Outcome::Succeeded : Outcome::Failed;
@@ -90,10 +103,7 @@ launcher::Plan toProtocol(const RunPlan& plan) {
     wire.artifacts = plan.artifacts;
     wire.artifactsMax = plan.artifacts.empty() ? 0 : plan.sandbox.artifactsMax;
     wire.artifactsStorage = plan.artifactsOnDisk ? launcher::Storage::Disk : launcher::Storage::Memory;
-    for (std::size_t i = 0; i < 3; ++i) {
-        const bool given = plan.request.stdio[i] && *plan.request.stdio[i];
-        wire.stdio[i] = given ? launcher::Stdio::Given : (i == 0 ? launcher::Stdio::Null : launcher::Stdio::Log);
-    }
+    setStdio(plan, wire);
     return wire;
 }
 

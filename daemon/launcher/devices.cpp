@@ -11,9 +11,11 @@ namespace {
 
 struct Node {
     const char* name;
+    unsigned major;
     unsigned minor;
 };
-constexpr Node kNodes[] = {{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}};
+// tty is whatever terminal the opener has
+constexpr Node kNodes[] = {{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}};
 
 struct Link {
     const char* name;
@@ -21,15 +23,16 @@ struct Link {
 };
 // shm_open(3) wants /dev/shm: the capsule's own /tmp serves, on its own copy-on-write layer.
 constexpr Link kLinks[] = {
-    {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"}, {"shm", "/tmp"}};
+    {"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+    {"shm", "/tmp"},         {"ptmx", "pts/ptmx"}};
 
 bool fill(int dir) {
     for (const auto& node : kNodes)
-        if (::mknodat(dir, node.name, S_IFCHR | 0666, makedev(1, node.minor)) != 0 || ::fchmodat(dir, node.name, 0666, 0) != 0)
+        if (::mknodat(dir, node.name, S_IFCHR | 0666, makedev(node.major, node.minor)) != 0 || ::fchmodat(dir, node.name, 0666, 0) != 0)
             return false;
     for (const auto& link : kLinks)
         if (::symlinkat(link.to, dir, link.name) != 0) return false;
-    return true;
+    return ::mkdirat(dir, "pts", 0755) == 0;  // terminal.cpp
 }
 
 }  // namespace

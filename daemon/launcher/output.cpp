@@ -35,11 +35,4 @@ void OutputLog::append(std::uint8_t stream, const char* data, std::size_t size) 
     heads_ -= kHead;
 }
 
-bool OutputLog::pump(int pipe, std::uint8_t stream) {
-    static std::array<char, 65536> buffer;  // the supervisor has one thread
-    const ssize_t size = ::read(pipe, buffer.data(), buffer.size());
-    if (size > 0) append(stream, buffer.data(), static_cast<std::size_t>(size));
-    return size > 0 || (size < 0 && (errno == EAGAIN || errno == EINTR));
-}
-
 }  // namespace recap::launcher

@@ -15,14 +15,11 @@ public:
     static Result<OutputLog> make(std::uint64_t maxBytes);
 
     int fd() const { return memory_.get(); }
-    // Reads once from a non-blocking pipe. False at its end (or on an error): the pipe can be closed.
-    bool pump(int pipe, std::uint8_t stream);
+    void append(std::uint8_t stream, const char* data, std::size_t size);
     std::uint64_t bytes() const { return total_; }  // what the payload wrote, dropped ones included
     bool truncated() const { return truncated_; }
 
 private:
-    void append(std::uint8_t stream, const char* data, std::size_t size);
-
     UniqueFd memory_;
     std::uint64_t left_ = 0;   // bytes of output that are still kept
     std::uint64_t heads_ = 0;  // likewise of the records' heads

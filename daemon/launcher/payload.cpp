@@ -39,6 +39,7 @@ int setLimits(Attach& attach) {
 int setStdio(Attach& attach) {
     for (int i = 0; i < 3; ++i)
         if (::dup2(attach.stdio[static_cast<std::size_t>(i)].get(), i) < 0) return -1;
+    if (controlTerminal(attach) != 0) return -1;
     return ::fchdir(attach.workdir.get());
 }
 

@@ -30,11 +30,11 @@ inline constexpr std::size_t kRunIdLength = 26;           // ULID, Crockford bas
 enum class Verb : std::uint16_t {
     Hello = 1,
     Inspect = 2,       // fds: the target's pidfd                        -> TargetFacts
-    Start = 3,         // Plan; fds: target's pidfd, then stdio as given -> Started; fds: log (read-only), if the launcher keeps it
+    Start = 3,         // Plan; fds: target's pidfd, stdio given or attached -> Started; fds: log (read-only), if the launcher keeps it
     Signal = 4,        // SignalRequest
     Stop = 5,          // StopRequest
-    Resize = 6,        // unsupported
-    Attach = 7,        // unsupported
+    Resize = 6,        // ResizeRequest
+    Attach = 7,        // AttachRequest                              -> fds: stdin to write to, stdout and stderr to read from
     List = 8,          // RunRef: runs after this id ("": from the first), as many as fit a page -> RunList; empty: no more
     Ack = 9,           // RunRef; drops the run's estate
     Watch = 10,        // unsupported
@@ -63,7 +63,9 @@ inline constexpr std::size_t kNamespaces = 8;  // index = number of the bit
 
 enum class Processes : std::uint8_t { None = 0, Observe = 1, Join = 2 };
 enum class View : std::uint8_t { None = 0, ReadOnly = 1, Merged = 2, Write = 3 };
-enum class Stdio : std::uint8_t { Null = 0, Given = 1, Log = 2 };  // Log: kept by the launcher (stdout, stderr)
+// Log: kept by the launcher (stdout, stderr). Pipe: whoever attaches may write to it (stdin). Terminal: all three; its output is kept
+// as stdout's.
+enum class Stdio : std::uint8_t { Null = 0, Given = 1, Log = 2, Pipe = 3, Terminal = 4 };
 enum class Storage : std::uint8_t { Memory = 0, Disk = 1 };
 
 struct Header {
@@ -159,6 +161,9 @@ struct Plan {
     std::uint64_t noFile = 0;  // RLIMIT_NOFILE; 0: the ceiling's
     Limits limits;
     std::array<Stdio, 3> stdio{Stdio::Null, Stdio::Log, Stdio::Log};
+    std::uint8_t attached = 0;  // bits: a pipe's end travels for this stream, to be attached from the start; not with Null and Given
+    std::uint32_t rows = 0;     // of the terminal
+    std::uint32_t columns = 0;
     std::uint64_t logMax = 0;  // bytes of the log, both streams together
     std::string artifacts;     // absolute path in the capsule; empty: none
     std::uint64_t artifactsMax = 0;
@@ -220,6 +225,16 @@ struct StopRequest {
     std::string runId;
     std::uint64_t graceUsec = 0;
 };
+struct ResizeRequest {
+    std::string runId;
+    std::uint32_t rows = 0;
+    std::uint32_t columns = 0;
+};
+struct AttachRequest {
+    std::string runId;
+    bool takeOver = false;     // where somebody is attached: they no longer are
+    std::uint64_t replay = 0;  // begin with so many of each stream's last bytes, as far as they are still here
+};
 struct RunRef {
     std::string runId;
 };
@@ -233,6 +248,7 @@ struct RunState {
     std::string capsule;
     std::string target;
     std::uint32_t callerUid = 0;
+    bool terminal = false;
 };
 struct RunList {
     std::vector<RunState> runs;

@@ -27,7 +27,7 @@ int shellStatus(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status
 }  // namespace
 
 Run::Run(RunHost& host, const Plan& plan, UniqueFd target, Cgroup cgroup, std::uint64_t received)
-    : host_(host), plan_(plan), cgroup_(std::move(cgroup)), target_(std::move(target)) {
+    : host_(host), plan_(plan), cgroup_(std::move(cgroup)), target_(std::move(target)), streams_(host.loop, host.procfs, host.streams) {
     plan_.filter.clear();
     report_.runId = plan.runId;
     report_.received = received;
@@ -53,30 +53,7 @@ Result<void> Run::prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& 
     ::fcntl(pair[1], F_SETFL, 0);  // the init's end blocks
     if (!host_.loop.add(news_.get(), EPOLLIN, [this](std::uint32_t events) { onNews(events); }))
         return failErrno("watch the report socket");
-    auto next = given.begin();
-    for (std::size_t i = 0; i < 3; ++i) {
-        if (plan_.stdio[i] == Stdio::Given) payloadStdio[i] = std::move(*next++);
-        if (plan_.stdio[i] == Stdio::Null) payloadStdio[i].reset(::open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC));
-        if (plan_.stdio[i] != Stdio::Log) continue;
-        if (!log_) {
-            auto log = OutputLog::make(plan_.logMax);
-            if (!log) return forward(std::move(log));
-            log_ = std::move(*log);
-        }
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0) return failErrno("pipe");
-        pipes_[i].reset(ends[0]);
-        payloadStdio[i].reset(ends[1]);
-        static_cast<void>(::fchown(ends[1], plan_.uid, plan_.gid) + 1);  // or it could not open /dev/stdout
-        ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        const auto stream = static_cast<std::uint8_t>(i);
-        host_.loop.add(ends[0], EPOLLIN, [this, i, stream](std::uint32_t) {
-            if (log_->pump(pipes_[i].get(), stream)) return;
-            host_.loop.remove(pipes_[i].get());
-            pipes_[i].reset();
-        });
-    }
-    return {};
+    return streams_.open(plan_, std::move(given), payloadStdio);
 }
 
 void Run::spawned(UniqueFd initPidfd) {
@@ -98,9 +75,7 @@ RunPhase Run::phase() const {
     return report_.executing != 0 ? RunPhase::Executing : RunPhase::Attached;
 }
 
-std::uint64_t Run::estateBytes() const {
-    return (log_ ? std::min(log_->bytes(), plan_.logMax) : 0) + (artifacts_ ? plan_.artifactsMax : 0);
-}
+std::uint64_t Run::estateBytes() const { return std::min(streams_.logBytes(), plan_.logMax) + (artifacts_ ? plan_.artifactsMax : 0); }
 
 void Run::publish(RunPhase phase) { host_.publish({phase, report_}); }
 
@@ -172,6 +147,18 @@ Result<void> Run::signal(int number) {
     if (finished_ || !payload_) return fail(Errc::NotFound, "run " + plan_.runId + " has no payload to signal");
     if (kernel::signalPidfd(payload_.get(), number) != 0) return failErrno("signal run " + plan_.runId);
     return {};
+}
+
+Result<std::array<UniqueFd, 3>> Run::attach(const AttachRequest& request) {
+    if (finished_) return fail(Errc::NotFound, "run " + plan_.runId + " has ended; its output is in its log");
+    auto ends = streams_.attach(request.takeOver, request.replay);
+    return ends ? std::move(ends) : forward(std::move(ends), "run " + plan_.runId);
+}
+
+Result<void> Run::resize(std::uint32_t rows, std::uint32_t columns) {
+    if (finished_) return fail(Errc::NotFound, "run " + plan_.runId + " has ended");
+    auto resized = streams_.resize(rows, columns);
+    return resized ? std::move(resized) : forward(std::move(resized), "run " + plan_.runId);
 }
 
 // TERM for the payload now, and the whole capsule killed after the grace. Asking again can only bring that nearer.
@@ -259,32 +246,19 @@ void Run::setTimer(std::uint64_t at, std::function<void()> then) {
     });
 }
 
-void Run::pumpRest() {
-    for (std::size_t i = 1; i < 3; ++i) {
-        if (!pipes_[i]) continue;
-        // Its writers are dead; should one have passed the pipe on, a full pipe's worth is what it can hold back.
-        const std::uint64_t before = log_->bytes();
-        for (std::uint64_t last = before - 1; last != log_->bytes() && log_->bytes() - before < (1u << 20);) {
-            last = log_->bytes();
-            if (!log_->pump(pipes_[i].get(), static_cast<std::uint8_t>(i))) break;
-        }
-    }
-}
-
 void Run::finish() {
     recordLoss();
     if (report_.finished == 0) report_.finished = monotonicUsec();
-    if (log_) pumpRest();
+    streams_.finish();
     report_.left = whatIsLeft();
     report_.escaped = monotonicUsec();
     report_.hasArtifacts = static_cast<bool>(artifacts_);
-    report_.logTruncated = log_ && log_->truncated();
-    report_.logBytes = log_ ? log_->bytes() : 0;
+    report_.logTruncated = streams_.logTruncated();
+    report_.logBytes = streams_.logBytes();
     unwatch();
     target_.reset();
     payload_.reset();
     news_.reset();
-    for (auto& pipe : pipes_) pipe.reset();
     cgroup_ = Cgroup{};
     for (auto* list : {&plan_.argv, &plan_.env, &plan_.layers, &plan_.writes}) *list = {};  // of no more use to anybody
     finished_ = true;
@@ -309,7 +283,7 @@ std::vector<std::string> Run::whatIsLeft() {
 void Run::unwatch() {
     if (deadline_) host_.loop.cancel(*deadline_);
     deadline_.reset();
-    for (const UniqueFd* fd : {&target_, &init_, &news_, &pipes_[1], &pipes_[2]})
+    for (const UniqueFd* fd : {&target_, &init_, &news_})
         if (*fd) host_.loop.remove(fd->get());
 }
 

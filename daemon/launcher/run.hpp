@@ -10,7 +10,7 @@
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/cgroup.hpp"
 #include "daemon/launcher/loop.hpp"
-#include "daemon/launcher/output.hpp"
+#include "daemon/launcher/streams.hpp"
 #include "daemon/launcher/transport.hpp"
 #include "daemon/launcher/worker.hpp"
 
@@ -24,6 +24,7 @@ struct RunHost {
     OwnMounts ownMounts;
     std::function<void(const RunEvent&)> publish;         // attached, executing, finished
     std::function<void(const std::string& runId)> ended;  // once, after the Finished event
+    std::shared_ptr<StreamCounts> streams = std::make_shared<StreamCounts>();
 };
 
 class Run {
@@ -38,6 +39,9 @@ public:
     void spawned(UniqueFd initPidfd);  // the worker's answer
     void notSpawned(std::string step, int error);
     Result<void> signal(int number);
+    Result<std::array<UniqueFd, 3>> attach(const AttachRequest& request);
+    Result<void> resize(std::uint32_t rows, std::uint32_t columns);
+    UniqueFd takeTerminalMount() { return streams_.takeTerminalMount(); }
     void stop(std::uint64_t graceUsec) { end(End::Stopped, graceUsec); }
     void kill(End why);  // at once
 
@@ -48,7 +52,7 @@ public:
     int target() const { return target_.get(); }
     int cgroupFd() const { return cgroup_.fd(); }
     std::vector<int> v1Procs() const { return cgroup_.v1Procs(); }
-    int logFd() const { return log_ ? log_->fd() : -1; }
+    int logFd() const { return streams_.logFd(); }
     int artifactsFd() const { return artifacts_.get(); }
     std::uint64_t estateBytes() const;
     // A finished run's init that has not ended or could not be reaped; empty: there is none.
@@ -70,15 +74,13 @@ private:
     std::vector<std::string> whatIsLeft();
     void publish(RunPhase phase);
     void unwatch();
-    void pumpRest();
 
     RunHost& host_;
     Plan plan_;  // without the filter
     Report report_;
     Cgroup cgroup_;
     UniqueFd target_, init_, payload_, news_, artifacts_;
-    std::array<UniqueFd, 3> pipes_;  // read ends of the log
-    std::optional<OutputLog> log_;
+    Streams streams_;
     std::optional<End> why_;  // why it is being ended, where it did not end by itself
     std::optional<Loop::TimerId> deadline_;
     std::uint64_t lastEnd_ = 0;      // when it is killed at the latest

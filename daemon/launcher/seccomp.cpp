@@ -4,6 +4,7 @@
 #include <linux/audit.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ constexpr sock_filter jump(unsigned code, std::uint32_t value, unsigned yes, uns
 // What the ceiling says of one system call number. A namespace of the payload's own would give it rights over itself that nobody
 // gave it, and a kernel's larger surface: clone(2) is looked into, and clone3(2), whose flags no filter can read, is absent.
 // The limit of core files stays: at 1 no helper of the host's is started for a payload that crashes, at 0 it would be (threat T23).
-enum class Verdict { Allow, Kill, Clone, Absent, SetLimit, ExchangeLimit };
+enum class Verdict { Allow, Kill, Clone, Absent, SetLimit, ExchangeLimit, Ioctl };
 using Border = std::pair<std::uint32_t, Verdict>;  // from this number on, to the next border
 
 constexpr std::uint32_t kX32 = 0x40000000;
@@ -71,6 +72,17 @@ void appendExchange(std::vector<sock_filter>& filter) {
     appendCoreLimit(filter, 1);
 }
 
+// Of a terminal: to type into it for others, to paste, to turn the console's output its way, and another line discipline, for which
+// the kernel would load a module. A request is an int: the kernel does not look at the upper half (threat T20).
+void appendIoctl(std::vector<sock_filter>& filter) {
+    constexpr std::array<std::uint32_t, 4> kDenied{TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD};
+    filter.push_back(argument(1));
+    for (std::size_t i = 0; i < kDenied.size(); ++i)
+        filter.push_back(jump(BPF_JMP | BPF_JEQ | BPF_K, kDenied[i], static_cast<unsigned>(kDenied.size() - i), 0));
+    filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+    filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM));
+}
+
 void appendLeaf(std::vector<sock_filter>& filter, Verdict verdict) {
     switch (verdict) {
         case Verdict::Allow: return filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
@@ -78,6 +90,7 @@ void appendLeaf(std::vector<sock_filter>& filter, Verdict verdict) {
         case Verdict::Absent: return filter.push_back(statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
         case Verdict::SetLimit: return appendCoreLimit(filter, 0);
         case Verdict::ExchangeLimit: return appendExchange(filter);
+        case Verdict::Ioctl: return appendIoctl(filter);
         case Verdict::Clone: break;
     }
     filter.push_back(argument(0));  // flags are an unsigned long of which the kernel takes the lower half
@@ -129,6 +142,7 @@ std::vector<sock_filter> ceilingFilter() {
     single(SYS_clone3, Verdict::Absent);
     single(SYS_setrlimit, Verdict::SetLimit);
     single(SYS_prlimit64, Verdict::ExchangeLimit);
+    single(SYS_ioctl, Verdict::Ioctl);
     std::vector<Border> merged;
     for (const auto& border : borders)
         if (merged.empty() || merged.back().second != border.second) merged.push_back(border);

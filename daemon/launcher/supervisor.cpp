@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/features.hpp"
@@ -45,6 +46,7 @@ Supervisor::~Supervisor() {
 }
 
 Result<void> Supervisor::start(unsigned workers) {
+    ::signal(SIGPIPE, SIG_IGN);  // who is attached may close its ends at any time; workers and what they start undo this
     auto mounts = OwnMounts::watch(setup_.procfs);
     if (!mounts) return forward(std::move(mounts));
     runHost_.ownMounts = std::move(*mounts);
@@ -126,6 +128,8 @@ void Supervisor::handle(Request request) {
         case Verb::Start: return startRun(std::move(request));
         case Verb::Signal: return signalRun(std::move(request));
         case Verb::Stop: return stopRun(std::move(request));
+        case Verb::Resize: return resizeRun(std::move(request));
+        case Verb::Attach: return attachRun(std::move(request));
         case Verb::List: return listRuns(std::move(request));
         case Verb::Ack: return ackRun(std::move(request));
         case Verb::Import: return importImage(std::move(request));

@@ -86,6 +86,8 @@ private:
     void inspectTarget(Request request);
     void startRun(Request request);
     void signalRun(Request request);
+    void resizeRun(Request request);
+    void attachRun(Request request);
     void stopRun(Request request);
     void listRuns(Request request);
     void ackRun(Request request);

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "daemon/launcher/checks.hpp"
 #include "daemon/launcher/codec.hpp"
@@ -77,13 +78,16 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     auto plan = decode<Plan>(request.message.bytes);
     if (!plan) return plan;
     if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
-    const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given));
+    const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given) + std::popcount(plan->attached));
     if (request.message.fds.size() != 1 + expected)
         return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
     given = std::move(request.message.fds);
-    for (std::size_t i = 0, next = 1; i < 3; ++i)
-        if (plan->stdio[i] == Stdio::Given)
-            if (auto checked = checkStdio(given[next++].get(), static_cast<int>(i), *plan); !checked) return forward(std::move(checked));
+    for (std::size_t i = 0, next = 1; i < 3; ++i) {
+        const bool attached = (plan->attached >> i & 1) != 0;
+        if (plan->stdio[i] != Stdio::Given && !attached) continue;
+        const auto check = attached ? checkAttached : checkStdio;
+        if (auto checked = check(given[next++].get(), static_cast<int>(i), *plan); !checked) return forward(std::move(checked));
+    }
     auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
     if (!facts) return forward(std::move(facts));
     if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix()))
@@ -118,6 +122,7 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
         return prepared;
     }
     for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
+    if (UniqueFd terminal = run->takeTerminalMount()) spawn.fds.push_back(std::move(terminal));
     spawn.plan = encode(Verb::Start, 0, plan);
     runs_[plan.runId] = std::move(run);
     ++alive_;
@@ -158,6 +163,26 @@ void Supervisor::signalRun(Request request) {
     reply(request, Empty{});
 }
 
+void Supervisor::resizeRun(Request request) {
+    auto body = decode<ResizeRequest>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    if (auto resized = (*run)->resize(body->rows, body->columns); !resized) return refuse(request, resized.error());
+    reply(request, Empty{});
+}
+
+void Supervisor::attachRun(Request request) {
+    auto body = decode<AttachRequest>(request.message.bytes);
+    if (!body) return refuse(request, body.error());
+    auto run = find(body->runId);
+    if (!run) return refuse(request, run.error());
+    auto ends = (*run)->attach(*body);
+    if (!ends) return refuse(request, ends.error());
+    recordRun(Priority::Info, kMessageStart, "ATTACH", (*run)->plan(), body->takeOver ? "taking over" : "");
+    reply(request, Empty{}, {std::make_move_iterator(ends->begin()), std::make_move_iterator(ends->end())});
+}
+
 void Supervisor::stopRun(Request request) {
     auto body = decode<StopRequest>(request.message.bytes);
     if (!body) return refuse(request, body.error());
@@ -174,7 +199,8 @@ void Supervisor::listRuns(Request request) {
     std::size_t bytes = 0;
     for (auto at = runs_.upper_bound(body->runId); at != runs_.end() && list.runs.size() < kListPage; ++at) {
         const Run& run = *at->second;
-        list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid});
+        list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid,
+                             run.plan().stdio[0] == Stdio::Terminal});
         Writer row;
         row(list.runs.back());
         bytes += row.bytes().size();

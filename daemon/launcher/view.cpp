@@ -88,7 +88,7 @@ int populateRoot(Attach& attach) {
     UniqueFd proc(attach.proc ? attach.proc.release() : ownProc());
     if (!proc || attachAt(attach, proc.get(), "/proc") != 0) return -1;
     if (observing && showSelf(attach, proc.get()) != 0) return -1;
-    if (attachAt(attach, attach.devices.get(), "/dev") != 0) return -1;
+    if (attachAt(attach, attach.devices.get(), "/dev") != 0 || mountTerminal(attach) != 0) return -1;
     if (attach.plan.processes != Processes::None && maskProc(attach, proc.get()) != 0) return -1;
     if (attach.tree && attachAt(attach, attach.tree.get(), "/target") != 0) return -1;
     if (attach.artifacts && attachAt(attach, attach.artifacts.get(), attach.plan.artifacts) != 0) return -1;

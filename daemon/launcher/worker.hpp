@@ -10,7 +10,7 @@
 
 namespace recap::launcher {
 
-// Descriptors of a request, in this order; then v1's cgroup.procs.
+// Descriptors of a request, in this order; then v1's cgroup.procs; then a terminal's devpts, if there is one.
 enum WorkerFd : std::size_t { kTargetFd, kCgroupFd, kReportFd, kStdinFd, kStdoutFd, kStderrFd, kV1Fds };
 
 struct WorkerReply {

@@ -30,6 +30,7 @@ CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
     info.policy = manifest.sandbox.policy;
     info.reason = manifest.sandbox.reason;
     info.freeze = manifest.sandbox.freeze;
+    info.tty = manifest.tty;
     return info;
 }
 

@@ -91,7 +91,6 @@ Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpe
     const auto unsupported = [&](const std::string& what) {
         return fail(Errc::NotSupported, "capsule '" + manifest.name + "' asks for " + what + ", which this version can't do");
     };
-    if (manifest.tty) return unsupported("tty = true");
     if (sandbox.view == View::Merged || sandbox.view == View::Write)
         return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
     if (sandbox.freeze) return unsupported("freeze = true");

@@ -35,6 +35,7 @@ std::map<std::string, std::string> environment(const manifest::Manifest& manifes
         if (const auto equal = entry.find('='); equal != std::string::npos && equal > 0)
             env[entry.substr(0, equal)] = entry.substr(equal + 1);
     for (const auto& [name, value] : manifest.env) env[name] = value;
+    if (plan.tty) env.try_emplace("TERM", "xterm");
     env["RECAP_RUN_ID"] = plan.id;
     env["RECAP_CAPSULE"] = manifest.name;
     env["RECAP_TARGET"] = plan.target.id.text();

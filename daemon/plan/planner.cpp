@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "daemon/plan/checks.hpp"
@@ -46,6 +47,12 @@ Result<void> resolveUser(const SandboxSpec& sandbox, const TargetFacts& facts, R
     plan.uid = *uid;
     plan.gid = *gid;
     return {};
+}
+
+// A manifest's word is for who gives no descriptors: a pipe carries bytes as they are, a terminal does not.
+bool wantsTerminal(const manifest::Manifest& manifest, const RunRequest& request) {
+    const bool given = std::ranges::any_of(request.stdio, [](const auto& fd) { return fd != nullptr; });
+    return request.tty.value_or(manifest.tty && !given && !request.openStdin);
 }
 
 // A caller can only shorten.
@@ -127,6 +134,7 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     plan.filter = *(*prepared)->filter;
     plan.artifacts = manifest->output.artifacts;
     plan.artifactsOnDisk = manifest->output.storage == manifest::Storage::Disk;
+    plan.tty = wantsTerminal(*manifest, request);
     plan.artifactsKeep = manifest->output.keep;
     plan.grace = settings_.grace;
     if (auto user = resolveUser(sandbox, *target.facts, plan); !user) return forward(std::move(user));

@@ -91,6 +91,7 @@ std::vector<std::string> describe(const RunPlan& plan) {
     result.push_back(capabilities.empty() ? "holds no capability" : "holds " + join(capabilities));
     result.push_back(describeSyscalls(sandbox));
     result.push_back(describeLimits(sandbox));
+    if (plan.tty) result.emplace_back("has a terminal of its own");
     if (sandbox.freeze) result.push_back("freezes the target while it runs");
     if (!plan.artifacts.empty())
         result.push_back("leaves artifacts: up to " + manifest::formatSize(sandbox.artifactsMax) + " from " + plan.artifacts);

@@ -133,6 +133,26 @@ Result<void> Client::stop(const std::string& run, std::chrono::seconds grace) {
     return takeNothing(onRun(d_->bus, d_->interactive, run, "Stop", seconds, d_->asking()));
 }
 Result<void> Client::kill(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Kill", d_->asking())); }
-Result<void> Client::attach(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Attach", d_->asking())); }
+Result<void> Client::detach(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Detach", d_->asking())); }
+
+Result<Run> Client::attach(const std::string& run, const AttachOptions& wanted, Attachment& into) {
+    if (auto watching = d_->watch(); !watching) return forward(std::move(watching));  // first: its end may come with the answer
+    Dict options = d_->asking();
+    if (wanted.takeOver) options.set("take-over", true);
+    if (wanted.replay > 0) options.set("replay", wanted.replay);
+    auto reply = onRun(d_->bus, d_->interactive, run, "Attach", options);
+    if (!reply) return forward(std::move(reply));
+    DBusMessageIter at;
+    dbus_message_iter_init(reply->get(), &at);
+    for (UniqueFd* end : {&into.standardInput, &into.standardOutput, &into.standardError}) {
+        if (dbus_message_iter_get_arg_type(&at) != DBUS_TYPE_UNIX_FD) return unexpectedTypes("recapd's answer to Attach", reply->get());
+        int own = -1;
+        dbus_message_iter_get_basic(&at, &own);  // a duplicate
+        if (own < 0) return failErrno("recapd's descriptor");
+        *end = UniqueFd(own);
+        dbus_message_iter_next(&at);
+    }
+    return Run(d_->follow(*runPath(run), reply->get()));
+}
 
 }  // namespace recap::client

@@ -41,6 +41,7 @@ struct Client::Private {
 
     Result<void> watch();  // subscribes, without waiting for the bus to say so
     Result<void> start(const RunRequest& request, const std::shared_ptr<Run::State>& state);
+    std::shared_ptr<Run::State> follow(const std::string& path, DBusMessage* reply);
     void tell(const std::string& path, const char* member, const std::uint32_t* grace);
     void handle(DBusMessage* message);
     void accepted(const std::shared_ptr<Run::State>& state, DBusMessage* reply);

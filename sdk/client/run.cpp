@@ -37,6 +37,10 @@ Dict runOptions(const RunRequest& request) {
     if (request.standardInput >= 0) options.set("stdin", BorrowedFd{request.standardInput});
     if (request.standardOutput >= 0) options.set("stdout", BorrowedFd{request.standardOutput});
     if (request.standardError >= 0) options.set("stderr", BorrowedFd{request.standardError});
+    if (request.tty) options.set("tty", *request.tty);
+    if (request.rows > 0) options.set("rows", request.rows);
+    if (request.columns > 0) options.set("columns", request.columns);
+    if (request.openInput) options.set("open-stdin", true);
     if (request.timeout.count() > 0) options.set("timeout", static_cast<std::uint64_t>(request.timeout.count()));
     if (request.endsWithCaller) options.set("lifetime", "caller");
     if (request.interactive) options.set("interactive", true);
@@ -117,6 +121,15 @@ void Client::Private::accepted(const std::shared_ptr<Run::State>& state, DBusMes
     tell(state->path, "Stop", &grace);
 }
 
+// One that was started by somebody else.
+std::shared_ptr<Run::State> Client::Private::follow(const std::string& path, DBusMessage* reply) {
+    auto state = std::make_shared<Run::State>();
+    state->path = path;
+    if (const char* sender = dbus_message_get_sender(reply)) owner = sender;
+    open.push_back(state);
+    return state;
+}
+
 void Client::Private::finished(DBusMessage* signal) {
     if (!from(signal, owner)) return;
     std::string path;
@@ -188,6 +201,14 @@ void Client::kill(const Run& run) {
         d_->tell(run.path(), "Kill", nullptr);
     else
         run.state_->killLater = true;
+}
+
+void Client::resize(const Run& run, std::uint32_t rows, std::uint32_t columns) {
+    if (!run.accepted()) return;
+    auto call = newCall({run.path().c_str(), kRun, "Resize"}, rows, columns, Dict{});
+    if (!call) return;
+    dbus_message_set_no_reply(call->get(), true);
+    (void)d_->bus.send(std::move(*call));
 }
 
 int Client::fd() const { return d_->bus.fd(); }

@@ -31,6 +31,11 @@ QDBusObjectPath Run::path() const { return QDBusObjectPath(d->bus.path()); }
 QDBusPendingReply<QVariantMap> Run::details() { return d->bus.GetDetails({}); }
 QDBusPendingReply<> Run::stop(uint graceSeconds) { return d->bus.Stop(graceSeconds, {}); }
 QDBusPendingReply<> Run::kill() { return d->bus.Kill({}); }
+QDBusPendingReply<QDBusUnixFileDescriptor, QDBusUnixFileDescriptor, QDBusUnixFileDescriptor> Run::attach(const QVariantMap& options) {
+    return d->bus.Attach(options);
+}
+QDBusPendingReply<> Run::resize(uint rows, uint columns) { return d->bus.Resize(rows, columns, {}); }
+QDBusPendingReply<> Run::detach() { return d->bus.Detach({}); }
 QDBusPendingReply<QByteArray, bool> Run::output(const QString& stream, qulonglong offset, uint max) {
     return d->bus.GetOutput(stream, offset, max, {});
 }

@@ -5,6 +5,7 @@
 #include <QDBusConnection>
 #include <QDBusObjectPath>
 #include <QDBusPendingReply>
+#include <QDBusUnixFileDescriptor>
 #include <QObject>
 #include <memory>
 
@@ -29,6 +30,10 @@ public:
     QDBusPendingReply<QVariantMap> details();
     QDBusPendingReply<> stop(uint graceSeconds);
     QDBusPendingReply<> kill();
+    // stdin to write to, stdout and stderr to read from; options: take-over (bool), replay (qulonglong)
+    QDBusPendingReply<QDBusUnixFileDescriptor, QDBusUnixFileDescriptor, QDBusUnixFileDescriptor> attach(const QVariantMap& options = {});
+    QDBusPendingReply<> resize(uint rows, uint columns);
+    QDBusPendingReply<> detach();  // goes on when its caller leaves the bus
     QDBusPendingReply<QByteArray, bool> output(const QString& stream, qulonglong offset, uint max);
     QDBusPendingReply<Rows> artifacts();
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // recapd from outside, over its bus: refusals and their names, and who may do what. Runs as root inside a private stack.
+#include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -124,12 +125,27 @@ TEST_F(BusTest, WhatComesLaterSaysSo) {
     for (const auto& outcome :
          {callManager("RunSelected", name, none, Names{}, none), callManager("RunScheduled", name, none),
           callManager("EnableCapsule", name, none), callManager("DisableCapsule", name, none), callManager("ImportImageFrom", name, none),
-          callManager("ScanImage", name, none), callManager("ListSchedule", none),
-          callManager("Run", name, name, Names{}, Values{{"tty", sdbus::Variant(true)}})})
+          callManager("ScanImage", name, none), callManager("ListSchedule", none)})
         expectError(outcome, "NotSupported", {"this version"});
+}
+
+TEST_F(BusTest, WhatNoTerminalCanBeIsRefusedByName) {
+    const auto with = [&](const Values& values) { return callManager("Run", std::string("c"), std::string("t"), Names{}, values); };
+    int ends[2];
+    ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    const sdbus::Variant read(sdbus::UnixFd(ends[0], sdbus::adopt_fd)), write(sdbus::UnixFd(ends[1], sdbus::adopt_fd)), yes(true);
+    expectError(with({{"tty", yes}, {"stderr", write}}), "InvalidArgument", {"'stderr'", "'tty'"});
+    expectError(with({{"tty", yes}, {"open-stdin", yes}}), "InvalidArgument", {"'open-stdin'", "'tty'"});
+    expectError(with({{"stdin", read}, {"open-stdin", yes}}), "InvalidArgument", {"'open-stdin'", "'stdin'"});
+    expectError(with({{"tty", yes}, {"rows", sdbus::Variant(std::uint32_t{70000})}}), "InvalidArgument", {"70000 rows"});
+    expectError(with({{"tty", sdbus::Variant(std::uint32_t{1})}}), "InvalidArgument", {"'tty'", "boolean"});
     const auto path = run(*bus, "no-such-capsule", "process:1");
-    expectError(call(path, "org.recap1.Run", "Attach", none), "NotSupported", {"this version"});
-    expectError(call(path, "org.recap1.Run", "Resize", 24u, 80u, none), "NotSupported", {"this version"});
+    const auto onRun = [&](const char* method, auto... args) { return call(path, "org.recap1.Run", method, args...); };
+    expectError(onRun("Resize", 24u, 70000u, Values{}), "InvalidArgument", {"70000 columns"});
+    expectError(onRun("Attach", Values{{"takeover", yes}}), "InvalidArgument", {"option 'takeover'"});
+    expectError(onRun("Attach", Values{}), "NotFound", {"has ended"});
+    expectError(onRun("Resize", 24u, 80u, Values{}), "NotFound", {"has ended"});
+    expectError(onRun("Detach", Values{}), "NotFound", {"is under way"});
 }
 
 TEST_F(BusTest, ARunThatCannotStartIsARunWithASentence) {

@@ -31,6 +31,12 @@ struct RunRequest {
     int standardInput = -1;   // a pipe, socket, regular file or /dev/null; borrowed until run() returns; -1: no input
     int standardOutput = -1;  // the same; -1: kept by recapd for output()
     int standardError = -1;
+    // A terminal of its own; standardInput and standardOutput are then pipes, attached to it from the start, and there is no
+    // standardError. None: what the manifest says where no descriptor is given.
+    std::optional<bool> tty{};
+    std::uint32_t rows = 0;  // of the terminal
+    std::uint32_t columns = 0;
+    bool openInput = false;                // without standardInput: there is one, for whoever attaches
     std::chrono::microseconds timeout{0};  // 0: the manifest's, which it can only shorten
     bool endsWithCaller = false;           // recapd stops the run when this connection ends
     bool interactive = false;              // polkit may ask the user
@@ -63,6 +69,17 @@ private:
     std::shared_ptr<State> state_;
 };
 
+// To a run under way: what its other side is.
+struct Attachment {
+    UniqueFd standardInput;   // to write to
+    UniqueFd standardOutput;  // to read from; a terminal's too
+    UniqueFd standardError;
+};
+struct AttachOptions {
+    bool takeOver = false;     // whoever is attached no longer is; otherwise that is error Busy
+    std::uint64_t replay = 0;  // begin with so many of each stream's last bytes, as far as they are kept
+};
+
 struct RunPage {
     Rows runs;
     std::string next;  // what to pass as "before" for older rows; empty: there are none
@@ -88,6 +105,11 @@ public:
     // until then.
     void stop(const Run& run, std::chrono::seconds grace);
     void kill(const Run& run);
+    void resize(const Run& run, std::uint32_t rows, std::uint32_t columns);
+    // A run of somebody's that is under way: its end shows as that of one's own.
+    Result<Run> attach(const std::string& run, const AttachOptions& options, Attachment& into);
+    // It goes on when this connection ends.
+    Result<void> detach(const std::string& run);
 
     // For loops: poll fd() for events() until deadline() (CLOCK_MONOTONIC, µs; UINT64_MAX: none), then pump() until it
     // says false. wait() does all that once.
@@ -127,7 +149,6 @@ public:
     Result<UniqueFd> openArtifact(const std::string& run, const std::string& name);
     Result<void> stop(const std::string& run, std::chrono::seconds grace);
     Result<void> kill(const std::string& run);
-    Result<void> attach(const std::string& run);
 
 private:
     struct Private;

@@ -22,7 +22,7 @@ struct Group {
 constexpr Group kGroups[] = {
     {"run", addRun},          {"plan", addPlan},      {"targets", addLists},       {"capsules", addCapsules},
     {"capsule", addCapsules}, {"runs", addRuns},      {"show", addRuns},           {"logs", addRuns},
-    {"stop", addRuns},        {"attach", addRuns},    {"artifacts", addArtifacts}, {"image", addImages},
+    {"stop", addRuns},        {"attach", addAttach},  {"artifacts", addArtifacts}, {"image", addImages},
     {"backends", addLists},   {"policies", addLists}, {"schedule", addLists},      {"doctor", addLists},
     {"shell", addLater},      {"events", addLater},
 };

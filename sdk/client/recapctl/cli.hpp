@@ -38,7 +38,8 @@ void addRun(Cli& cli);
 void addPlan(Cli& cli);
 void addLists(Cli& cli);     // targets backends policies schedule doctor
 void addCapsules(Cli& cli);  // capsules, capsule install|remove|enable|disable|show
-void addRuns(Cli& cli);      // runs show logs stop attach
+void addAttach(Cli& cli);
+void addRuns(Cli& cli);  // runs show logs stop
 void addArtifacts(Cli& cli);
 void addImages(Cli& cli);  // image import|list|remove|scan
 void addLater(Cli& cli);   // shell events: declared, not in this version

@@ -26,7 +26,10 @@ struct Shape {
 
 const std::vector<Shape>& shapes() {
     static const std::vector<Shape> all{
-        {"run", {Operand::Capsule, Operand::Target}, {"--timeout", "--output", "--selector", "--parallel", "--detach", "--verbose"}},
+        {"run",
+         {Operand::Capsule, Operand::Target},
+         {"--timeout", "--output", "--selector", "--parallel", "--detach", "--tty", "--no-tty", "--open-stdin", "--detach-keys",
+          "--verbose"}},
         {"plan", {Operand::Capsule, Operand::Target}, {"--timeout"}},
         {"targets", {}, {"--backend", "--label"}},
         {"capsules", {}, {}},
@@ -40,7 +43,7 @@ const std::vector<Shape>& shapes() {
         {"logs", {Operand::Run}, {"--follow", "--stream"}},
         {"artifacts", {Operand::Run}, {"--output"}},
         {"stop", {Operand::Run}, {"--grace", "--now"}},
-        {"attach", {Operand::Run}, {}},
+        {"attach", {Operand::Run}, {"--take-over", "--replay", "--detach-keys"}},
         {"image import", {Operand::File}, {"--no-admit", "--admit-program", "--admit-socket"}},
         {"image list", {}, {}},
         {"image remove", {Operand::Image}, {}},
@@ -56,9 +59,26 @@ const std::vector<Shape>& shapes() {
 }
 
 bool takesValue(const std::string& option) {
-    static const Strings valued{"--timeout", "--output", "-o",        "--selector", "--parallel",      "--backend",
-                                "--label",   "-l",       "--capsule", "--target",   "--outcome",       "--limit",
-                                "-n",        "--before", "--stream",  "--grace",    "--admit-program", "--admit-socket"};
+    static const Strings valued{"--timeout",
+                                "--output",
+                                "-o",
+                                "--selector",
+                                "--parallel",
+                                "--backend",
+                                "--label",
+                                "-l",
+                                "--capsule",
+                                "--target",
+                                "--outcome",
+                                "--limit",
+                                "-n",
+                                "--before",
+                                "--stream",
+                                "--grace",
+                                "--admit-program",
+                                "--admit-socket",
+                                "--detach-keys",
+                                "--replay"};
     return std::ranges::find(valued, option) != valued.end();
 }
 

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `recapctl run`: the one verb whose start-up counts. One connection, one batch of messages out, one signal back.
-#include <poll.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <ctime>
+#include <algorithm>
 
 #include "sdk/client/recapctl/artifacts.hpp"
+#include "sdk/client/recapctl/attendance.hpp"
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
-#include "sdk/client/recapctl/interrupts.hpp"
 #include "sdk/client/recapctl/run_report.hpp"
-#include "sdk/client/recapctl/stdio.hpp"
 #include "sdk/client/recapctl/text.hpp"
 
 namespace recapctl {
@@ -19,8 +16,6 @@ namespace recapctl {
 using namespace recap;
 
 namespace {
-
-constexpr std::chrono::seconds kGrace{5};  // from TERM to KILL after Ctrl-C
 
 struct Options {
     std::string capsule;
@@ -31,74 +26,15 @@ struct Options {
     std::string output;
     std::string selector;
     std::uint32_t parallel = 0;
+    std::string detachKeys = kUsualKeys;
     bool detach = false;
+    bool tty = false;
+    bool noTty = false;
+    bool openInput = false;
     bool verbose = false;
 };
 
-timespec until(std::uint64_t deadline) {
-    timespec now{};
-    ::clock_gettime(CLOCK_MONOTONIC, &now);
-    const std::uint64_t at = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
-    const std::uint64_t left = deadline > at ? deadline - at : 0;
-    return {static_cast<time_t>(left / 1'000'000), static_cast<long>(left % 1'000'000 * 1000)};
-}
-
-// From the request's leaving to the run's end: bus, terminal and Ctrl-C, whichever has something.
-class Attendance {
-public:
-    Attendance(client::Client& client, const client::Run& run, Stdio& stdio, bool untilAccepted)
-        : client_(client), run_(run), stdio_(stdio), untilAccepted_(untilAccepted) {}
-
-    // 0, or the signal that made the caller give up on a run that does not end.
-    int attend(const Interrupts& interrupts) {
-        for (;;) {
-            if (!pumpBus() || over()) return 0;
-            const int signal = waitOnce(interrupts);
-            if (signal == 0) continue;
-            if (++asked_ == 1)
-                client_.stop(run_, kGrace);
-            else if (asked_ == 2 && run_.accepted())
-                client_.kill(run_);
-            else
-                return signal;
-        }
-    }
-    bool interrupted() const { return asked_ > 0; }
-
-private:
-    bool over() const { return run_.ended() || (untilAccepted_ && run_.accepted()); }
-
-    bool pumpBus() {
-        for (;;) {
-            auto more = client_.pump();
-            if (!more) return false;  // the run has that as its failure
-            if (!*more || over()) return true;
-        }
-    }
-
-    int waitOnce(const Interrupts& interrupts) {
-        const auto streams = stdio_.polls();
-        std::array<pollfd, Stdio::kPolls + 2> polls{};
-        std::copy(streams.begin(), streams.end(), polls.begin());
-        polls[Stdio::kPolls] = {client_.fd(), client_.events(), 0};
-        polls[Stdio::kPolls + 1] = {interrupts.fd(), POLLIN, 0};
-        const std::uint64_t deadline = client_.deadline();
-        const timespec timeout = until(deadline);
-        if (::ppoll(polls.data(), polls.size(), deadline == UINT64_MAX ? nullptr : &timeout, nullptr) < 0) return 0;
-        std::array<pollfd, Stdio::kPolls> ready{};
-        std::copy_n(polls.begin(), ready.size(), ready.begin());
-        stdio_.pump(ready);
-        return polls[Stdio::kPolls + 1].revents ? interrupts.take() : 0;
-    }
-
-    client::Client& client_;
-    const client::Run& run_;
-    Stdio& stdio_;
-    bool untilAccepted_;
-    int asked_ = 0;
-};
-
-client::RunRequest toRequest(const Options& options, const Stdio& stdio) {
+client::RunRequest toRequest(const Options& options, const Stdio& stdio, bool tty) {
     client::RunRequest request{.capsule = options.capsule, .target = options.target, .args = options.args};
     request.endsWithCaller = !options.detach;
     request.interactive = ::isatty(STDIN_FILENO) == 1;
@@ -106,16 +42,49 @@ client::RunRequest toRequest(const Options& options, const Stdio& stdio) {
     request.standardOutput = stdio.given(1);
     request.standardError = stdio.given(2);
     request.timeout = options.timeout;
+    request.openInput = options.openInput;
+    if (tty) {
+        const TerminalSize size = terminalSize();
+        request.tty = true;
+        request.rows = size.rows;
+        request.columns = size.columns;
+    }
     return request;
 }
 
-int settle(client::Client& client, const client::Run& run, const Attendance& attendance, const Options& options, const Style& style) {
+// Where nobody said: as the capsule's manifest does, for somebody who sits at a terminal. Everywhere else bytes stay as they are.
+bool wantsTerminal(client::Client& client, const Options& options, const Style& style) {
+    if (options.tty || options.noTty) return options.tty;
+    if (options.detach || style.json || !onTerminal()) return false;
+    const auto capsules = client.capsules();
+    if (!capsules) return false;  // the run itself will say why
+    return std::ranges::any_of(*capsules, [&](const client::Dict& row) { return row.text("name") == options.capsule && row.flag("tty"); });
+}
+
+Result<Stdio> openStdio(const Options& options, bool tty, const Style& style) {
+    if (options.detach) return Stdio{};
+    if (!tty) return Stdio::open(!style.json);
+    auto keys = DetachKeys::parse(options.detachKeys);
+    if (!keys) return tl::unexpected(std::move(keys.error()).in("--detach-keys"));
+    return Stdio::forTerminal(std::move(*keys));
+}
+
+// The streams close last: the run is to know that it goes on.
+int leave(client::Client& client, const client::Run& run, Stdio& stdio, const Style& style) {
+    auto detached = client.detach(run.id());
+    stdio.close();
+    if (!detached) return complain(std::move(detached.error()).in("run " + run.id()), style);
+    note("detached from run " + run.id() + ", which goes on; recapctl attach " + run.id() + " comes back to it");
+    return kSuccess;
+}
+
+int settle(client::Client& client, const client::Run& run, bool interrupted, const Options& options, const Style& style) {
     if (const Error* failure = run.failure()) return complain(run.accepted() ? Error(*failure).in("run " + run.id()) : *failure, style);
     if (options.detach) return printAccepted(run.id(), style);
     RunReport report;
     report.id = run.id();
     report.end = *run.end();
-    report.interrupted = attendance.interrupted();
+    report.interrupted = interrupted;
     if (!report.end.details.has("escape"))
         if (auto details = client.details(report.id)) report.end.details = *details;
     if (!options.output.empty() && report.end.details.has("escape")) {
@@ -133,19 +102,30 @@ int runOne(const Options& options, const Style& style) {
     auto interrupts = std::make_optional<Interrupts>();
     auto client = client::Client::connect();
     if (!client) return complain(client.error(), style);
-    auto stdio = options.detach ? Result<Stdio>(Stdio{}) : Stdio::open(!style.json);
+    const bool tty = wantsTerminal(*client, options, style);
+    auto stdio = openStdio(options, tty, style);
     if (!stdio) return complain(stdio.error(), style);
-    const client::Run run = client->run(toRequest(options, *stdio));
+    const client::RunRequest request = toRequest(options, *stdio, tty);
+    const client::Run run = client->run(request);
     stdio->handedOver();
-    Attendance attendance(*client, run, *stdio, options.detach);
-    if (const int signal = attendance.attend(*interrupts)) {
+    Attendance attendance(*client, run, *stdio);
+    if (options.detach) attendance.untilAccepted();
+    if (tty && !options.detach) attendance.withTerminal({request.rows, request.columns});
+    const auto over = attendance.attend(*interrupts);
+    attendance.leaveTerminal();
+    if (over == Attendance::Over::GivenUp) {
         Error givenUp{Errc::Timeout, "given up on: it did not end, and may be under way"};
         complain(std::move(givenUp).in(run.accepted() ? "run " + run.id() : "the run"), style);
-        return 128 + signal;
+        return 128 + attendance.signal();
+    }
+    if (over == Attendance::Over::Left) return leave(*client, run, *stdio, style);
+    if (over == Attendance::Over::Cut) {
+        note("run " + run.id() + ": its terminal is somebody else's now");
+        return leave(*client, run, *stdio, style);
     }
     interrupts.reset();
     stdio->drain();
-    return settle(*client, run, attendance, options, style);
+    return settle(*client, run, attendance.signal() != 0, options, style);
 }
 
 // RunSelected: whatever recapd says of it.
@@ -170,6 +150,9 @@ int start(Cli& cli, Options& options) {
     if (!selected && options.target.empty()) return refuse("TARGET is required (recapctl targets lists them)");
     if (options.detach && !options.output.empty())
         return refuse("--output waits for the run's end and --detach does not: use recapctl artifacts RUN --output DIR later");
+    if (options.tty && (options.noTty || cli.style.json)) return refuse("--tty excludes --no-tty and --json");
+    if (options.openInput && (!options.detach || options.tty))
+        return refuse("--open-stdin is for --detach without --tty: all else has its standard input, or keeps it open anyway");
     if (!options.timeoutText.empty()) {
         auto timeout = parseDuration(options.timeoutText);
         if (!timeout) return complain(std::move(timeout.error()).in("--timeout"), cli.style);
@@ -192,6 +175,10 @@ void addRun(Cli& cli) {
         .option("--selector", options->selector, "Every target that this matches, instead of TARGET")
         .option("--parallel", options->parallel, "At most so many at a time, with --selector")
         .flag("-d,--detach", options->detach, "Print the run's id and leave it running")
+        .flag("-t,--tty", options->tty, "Give the capsule a terminal (default: as its manifest says, at a terminal)")
+        .flag("-T,--no-tty", options->noTty, "Give it none, and carry bytes as they are")
+        .flag("-i,--open-stdin", options->openInput, "With --detach: keep standard input open for recapctl attach")
+        .option("--detach-keys", options->detachKeys, "Leave a run with a terminal by these keys (ctrl-p,ctrl-q)")
         .flag("-v,--verbose", options->verbose, "Say afterwards, on standard error, how long each phase took and what was left");
 }
 

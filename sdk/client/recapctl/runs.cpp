@@ -120,6 +120,14 @@ int show(const Style& style, const Options& options) {
     });
 }
 
+// Empty where all that the run wrote is there.
+std::string cutMark(client::Client& client, const std::string& run) {
+    const auto about = client.details(run);
+    if (!about || !about->flag("log-truncated")) return {};
+    return "run " + upperCase(run) + ": its output is cut here: it wrote " + bytes(static_cast<std::uint64_t>(about->number("log-bytes"))) +
+           ", and what was beyond the log's size is not kept";
+}
+
 int logsAsJson(client::Client& client, const Style& style, const Options& options) {
     Json json = document();
     json["id"] = upperCase(options.run);
@@ -129,6 +137,7 @@ int logsAsJson(client::Client& client, const Style& style, const Options& option
         if (!kept) return complain(kept.error(), style);
         setBytes(json, stream, *kept);
     }
+    json["truncated"] = !cutMark(client, options.run).empty();
     return print(line(json));
 }
 
@@ -167,7 +176,10 @@ int logs(const Style& style, const Options& options) {
             if (!opened) return complain(opened.error(), style);
             streams[i] = std::move(*opened);
         }
-        return copyStreams(std::move(streams));
+        const int copied = copyStreams(std::move(streams));
+        // On standard error: what is kept may be anything, and goes to a file as it is.
+        if (const std::string mark = cutMark(client, options.run); !mark.empty()) note(mark);
+        return copied;
     });
 }
 
@@ -197,15 +209,12 @@ void addRuns(Cli& cli) {
         .option("-n,--limit", options->limit, "At most so many (100)")
         .option("--before", options->before, "Only those older than this run");
     runVerb(cli, "show", "Show all that is known of a run", options, show);
-    runVerb(cli, "logs", "Print what a run wrote, where nobody was attached to it", options, logs)
+    runVerb(cli, "logs", "Print what a run wrote, unless it wrote to pipes of its caller's", options, logs)
         .flag("-f,--follow", options->follow, "Go on until the run ends")
         .option("--stream", options->stream, "Only stdout or stderr", {"stdout", "stderr"});
     runVerb(cli, "stop", "End a run", options, stop)
         .option("--grace", options->grace, "From TERM to KILL (5s)")
         .flag("--now", options->now, "KILL at once");
-    runVerb(cli, "attach", "Attach to the streams of a run that is under way", options, [](const Style& style, const Options& chosen) {
-        return withClient(style, [&](client::Client& client) { return done(style, client.attach(chosen.run)); });
-    });
 }
 
 }  // namespace recapctl

@@ -14,6 +14,8 @@ namespace recapctl {
 
 namespace {
 
+constexpr char kEndOfFile = 4;  // Ctrl-D
+
 enum class Kind { Closed, Passable, Pumped };
 
 bool isNull(const struct stat& about) { return S_ISCHR(about.st_mode) && about.st_rdev == makedev(1, 3); }
@@ -56,6 +58,30 @@ recap::Result<Stdio> Stdio::open(bool outputs) {
     return stdio;
 }
 
+recap::Result<Stdio> Stdio::forTerminal(DetachKeys keys) {
+    Stdio stdio;
+    stdio.terminal_ = stdio.launchers_ = true;
+    stdio.keys_ = std::move(keys);
+    if (auto made = stdio.pipeIn(); !made) return recap::forward(std::move(made));
+    if (auto made = stdio.pipeOut(STDOUT_FILENO); !made) return recap::forward(std::move(made));
+    return stdio;
+}
+
+Stdio Stdio::attached(recap::client::Attachment ends, bool terminal, DetachKeys keys) {
+    Stdio stdio;
+    stdio.launchers_ = true;
+    if (terminal) stdio.keys_ = std::move(keys);
+    stdio.input_ = std::move(ends.standardInput);
+    stdio.outputs_ = {std::move(ends.standardOutput), std::move(ends.standardError)};
+    for (const recap::UniqueFd* fd : {&stdio.input_, &stdio.outputs_[0], &stdio.outputs_[1]}) unblock(*fd);
+    return stdio;
+}
+
+void Stdio::close() {
+    for (auto& output : outputs_) output.reset();
+    input_.reset();
+}
+
 recap::Result<void> Stdio::pipeIn() {
     auto ends = makePipe();
     if (!ends) return recap::forward(std::move(ends));
@@ -83,7 +109,7 @@ void Stdio::handedOver() {
 
 std::array<pollfd, Stdio::kPolls> Stdio::polls() const {
     // The terminal is read only when there is room for what it says, so that typing for the next command stays there.
-    const bool reading = input_ && typed_.empty();
+    const bool reading = input_ && typed_.empty() && !held_;
     return {{{reading ? STDIN_FILENO : -1, POLLIN, 0},
              {input_.get(), static_cast<short>(typed_.empty() ? 0 : POLLOUT), 0},
              {outputs_[0].get(), POLLIN, 0},
@@ -104,9 +130,10 @@ void Stdio::readInput() {
     char buffer[65536];
     const ssize_t size = ::read(STDIN_FILENO, buffer, sizeof buffer);
     if (size > 0) {
-        typed_.assign(buffer, static_cast<std::size_t>(size));
-        writeInput();
+        typed_ = keys_.pass({buffer, static_cast<std::size_t>(size)});
+        if (!typed_.empty()) writeInput();
     } else if (size == 0 || (errno != EINTR && errno != EAGAIN)) {
+        if (terminal_) static_cast<void>(::write(input_.get(), &kEndOfFile, 1) + 1);
         input_.reset();
     }
 }

@@ -11,6 +11,8 @@
 
 #include "sdk/base/result.hpp"
 #include "sdk/base/unique_fd.hpp"
+#include "sdk/client/recap/client.hpp"
+#include "sdk/client/recapctl/keys.hpp"
 
 namespace recapctl {
 
@@ -18,6 +20,18 @@ class Stdio {
 public:
     // Looks at descriptors 0, 1 and 2. Without `outputs` recapd keeps both output streams, and only input is attached.
     static recap::Result<Stdio> open(bool outputs);
+
+    // A run with a terminal of its own: pipes to and from it, whatever ours are.
+    static recap::Result<Stdio> forTerminal(DetachKeys keys);
+    // To a run that is attached to.
+    static Stdio attached(recap::client::Attachment ends, bool terminal, DetachKeys keys);
+
+    void holdInput() { held_ = true; }  // nothing is read of standard input, until letInput()
+    void letInput() { held_ = false; }
+    bool inputHeld() const { return held_; }
+    bool keysPressed() const { return keys_.pressed(); }
+    bool cutOff() const { return launchers_ && !input_ && !outputs_[0] && !outputs_[1]; }
+    void close();  // outputs first: a run's input does not end when somebody leaves it
 
     int given(int stream) const { return given_[static_cast<std::size_t>(stream)]; }  // what the capsule gets; -1: nothing
     void handedOver();  // the request has left: this side's copies of the capsule's ends are closed, or no end would show
@@ -39,6 +53,10 @@ private:
     std::array<recap::UniqueFd, 2> outputs_;  // read ends: stdout (or both), stderr
     recap::UniqueFd input_;                   // write end of the capsule's stdin
     std::string typed_;                       // read, not yet written
+    DetachKeys keys_;
+    bool terminal_ = false;   // it has one: the end of our input is a character there
+    bool launchers_ = false;  // the other sides are the launcher's, not the capsule's
+    bool held_ = false;
 };
 
 }  // namespace recapctl

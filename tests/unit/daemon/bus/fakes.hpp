@@ -18,6 +18,8 @@ struct FakeLauncher : Launcher {
     void start(const RunPlan&, Reply<UniqueFd>) override {}
     void signal(const RunId&, int, Reply<void>) override {}
     void stop(const RunId&, std::chrono::microseconds, Reply<void>) override {}
+    void attach(const RunId&, const AttachOptions&, Reply<AttachedEnds>) override {}
+    void resize(const RunId&, std::uint32_t, std::uint32_t, Reply<void>) override {}
     void log(const RunId&, Reply<UniqueFd>) override {}
     void collect(const RunId&, Reply<UniqueFd>) override {}
     void ack(const RunId&) override {}
@@ -65,6 +67,9 @@ struct FakeRuns : RunTable {
     void plan(RunRequest, Reply<RunPlan> reply) override { reply(fail(Errc::NotSupported, "not here")); }
     void stop(const RunId&, std::chrono::microseconds, Reply<void> reply) override { reply({}); }
     void signal(const RunId&, int, Reply<void> reply) override { reply({}); }
+    void attach(const RunId&, const AttachOptions&, Reply<AttachedEnds> reply) override { reply(fail(Errc::NotSupported, "not here")); }
+    void resize(const RunId&, std::uint32_t, std::uint32_t, Reply<void> reply) override { reply({}); }
+    Result<void> detach(const RunId&) override { return {}; }
     Result<OutputChunk> output(const RunId&, Stream, std::uint64_t, std::uint32_t) override { return tl::unexpected<Error>(outputError); }
     Result<UniqueFd> openOutput(const RunId&, Stream) override { return fail(Errc::NotSupported, "not here"); }
     void artifacts(const RunId&, Reply<std::vector<Artifact>> reply) override { reply(artifactsOfAll); }

@@ -246,6 +246,56 @@ TEST_F(EngineTest, TheCallersPipesAreNotKeptOpen) {
     EXPECT_EQ(::read(reading.get(), &byte, 1), 0) << "a writing end is still open";
 }
 
+TEST_F(EngineTest, WhoAttachesToARunThatIsPendingWaitsForItsStart) {
+    const RunId id = *spine.engine->submit(spine.request());
+    int answers = 0, refusals = 0;
+    const auto attach = [&] {
+        spine.engine->attach(id, {true, 7}, [&](const Result<AttachedEnds>& ends) { ends ? ++answers : ++refusals; });
+    };
+    attach();
+    spine.engine->resize(id, 24, 80, [&](const Result<void>& resized) { resized ? ++answers : ++refusals; });
+    EXPECT_EQ(answers, 0);
+    spine.haveTarget();
+    turnUntil(spine.loop.get(), [this] { return !spine.launcher.starts.empty(); });
+    EXPECT_EQ(answers, 2);
+    ASSERT_EQ(spine.launcher.attaches.size(), 1u);
+    EXPECT_EQ(spine.launcher.attaches[0].first, id);
+    EXPECT_TRUE(spine.launcher.attaches[0].second.takeOver);
+    EXPECT_EQ(spine.launcher.attaches[0].second.replay, 7u);
+    ASSERT_EQ(spine.launcher.sizes.size(), 1u);
+    EXPECT_EQ(spine.launcher.sizes[0].second, std::pair(24u, 80u));
+    attach();
+    EXPECT_EQ(answers, 3);
+    RunReport report;
+    report.id = id;
+    spine.engine->ended(report);
+    attach();
+    EXPECT_EQ(refusals, 1) << "it has ended";
+}
+
+TEST_F(EngineTest, WhoWaitsForARunThatIsRefusedIsToldSo) {
+    const RunId id = *spine.engine->submit(spine.request());
+    std::string why;
+    spine.engine->attach(id, {}, [&](const Result<AttachedEnds>& ends) { why = ends ? "attached" : ends.error().message; });
+    spine.engine->stop(id, std::chrono::seconds(0), [](const Result<void>&) {});
+    EXPECT_NE(why.find("has ended"), std::string::npos) << why;
+    spine.engine->attach("nobody", {}, [&](const Result<AttachedEnds>& ends) { why = ends ? "attached" : ends.error().message; });
+    EXPECT_NE(why.find("no run 'nobody'"), std::string::npos) << why;
+}
+
+TEST_F(EngineTest, ADetachedRunOutlivesItsCaller) {
+    spine.haveTarget();
+    auto request = spine.request();
+    request.caller = {1000, ":1.7"};
+    request.lifetime = Lifetime::Caller;
+    const RunId id = *spine.engine->submit(std::move(request));
+    turnUntil(spine.loop.get(), [this] { return !spine.launcher.starts.empty(); });
+    ASSERT_TRUE(spine.engine->detach(id));
+    spine.engine->callerGone(":1.7");
+    EXPECT_TRUE(spine.launcher.stops.empty());
+    EXPECT_FALSE(spine.engine->detach("nobody"));
+}
+
 TEST_F(EngineTest, TooManyArgumentsAreRefusedAtOnce) {
     auto request = spine.request();
     request.args.assign(10'000, "x");

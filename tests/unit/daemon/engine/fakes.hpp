@@ -30,6 +30,8 @@ struct ManualLauncher : Launcher {
     std::vector<RunId> acks;
     std::vector<Reply<std::vector<LaunchedRun>>> lists;
     std::vector<Reply<UniqueFd>> logs;
+    std::vector<std::pair<RunId, AttachOptions>> attaches;
+    std::vector<std::pair<RunId, std::pair<std::uint32_t, std::uint32_t>>> sizes;
 
     bool available() const override { return there; }
     void inspect(int, Reply<TargetFacts> reply) override { inspects.push_back(std::move(reply)); }
@@ -40,6 +42,14 @@ struct ManualLauncher : Launcher {
     }
     void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override {
         stops.emplace_back(id, grace);
+        reply({});
+    }
+    void attach(const RunId& id, const AttachOptions& options, Reply<AttachedEnds> reply) override {
+        attaches.emplace_back(id, options);
+        reply(AttachedEnds{});
+    }
+    void resize(const RunId& id, std::uint32_t rows, std::uint32_t columns, Reply<void> reply) override {
+        sizes.emplace_back(id, std::pair(rows, columns));
         reply({});
     }
     void log(const RunId&, Reply<UniqueFd> reply) override { logs.push_back(std::move(reply)); }

@@ -88,6 +88,21 @@ TEST(CheckShape, AcceptsAGoodPlanAndNamesWhatIsWrong) {
         {"limit", [](Plan& plan) { plan.limits.memory = 0; }},
         {"log", [](Plan& plan) { plan.logMax = 0; }},
         {"stdin", [](Plan& plan) { plan.stdio[0] = Stdio::Log; }},
+        {"stdin's only", [](Plan& plan) { plan.stdio[1] = Stdio::Pipe; }},
+        {"all three", [](Plan& plan) { plan.stdio[0] = Stdio::Terminal; }},
+        {"rows", [](Plan& plan) { plan.rows = 24; }},
+        {"70000 columns",
+         [](Plan& plan) {
+             plan.stdio.fill(Stdio::Terminal);
+             plan.columns = 70000;
+         }},
+        {"does not hold", [](Plan& plan) { plan.attached = 1; }},
+        {"that there is not", [](Plan& plan) { plan.attached = 8; }},
+        {"that there is not",
+         [](Plan& plan) {
+             plan.stdio.fill(Stdio::Terminal);
+             plan.attached = 4;
+         }},
         {"seccomp", [](Plan& plan) { plan.filter.clear(); }},
         {"merged", [](Plan& plan) { plan.view = View::Merged; }},
     };

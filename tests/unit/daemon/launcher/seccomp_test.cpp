@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -75,6 +76,15 @@ TEST(CeilingFilter, RefusesACloneIntoNewNamespaces) {
     }
     EXPECT_EQ(answer(SYS_clone, {CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD}), SECCOMP_RET_ALLOW);
     EXPECT_EQ(answer(SYS_fork), SECCOMP_RET_ALLOW);
+}
+
+TEST(CeilingFilter, LeavesATerminalToItsUsersOnly) {
+    for (const std::uint64_t request : {TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD}) {
+        EXPECT_EQ(answer(SYS_ioctl, {0, request}), SECCOMP_RET_ERRNO | EPERM) << request;
+        EXPECT_EQ(answer(SYS_ioctl, {0, 1ull << 32 | request}), SECCOMP_RET_ERRNO | EPERM) << "the kernel reads 32 bits";
+    }
+    for (const std::uint64_t request : {TCGETS, TIOCSWINSZ, TIOCSCTTY, FIONBIO})
+        EXPECT_EQ(answer(SYS_ioctl, {0, request}), SECCOMP_RET_ALLOW);
 }
 
 TEST(CeilingFilter, KeepsTheLimitOfCoreFiles) {

@@ -213,7 +213,26 @@ TEST_F(PlannerTest, NamesWhatThisVersionCannotDo) {
         EXPECT_EQ(error.code, Errc::NotSupported) << sandbox;
         EXPECT_THAT(error.message, HasSubstr(sandbox.substr(0, sandbox.find(' ')))) << sandbox;
     }
-    EXPECT_EQ(refusal("", "tty = true").code, Errc::NotSupported);
+}
+
+TEST_F(PlannerTest, GivesATerminalWhereItIsAskedForAndNothingIsGiven) {
+    const auto tty = [&](const std::string& capsule = "") {
+        const auto planned = plan("", capsule);
+        EXPECT_EQ(std::ranges::count(planned->env, "TERM=xterm"), planned->tty ? 1 : 0);
+        return planned->tty;
+    };
+    EXPECT_FALSE(tty());
+    EXPECT_TRUE(tty("tty = true"));
+    request_.stdio[1] = std::make_shared<UniqueFd>();
+    EXPECT_FALSE(tty("tty = true")) << "whoever gives a pipe wants the bytes as they are";
+    request_.tty = true;
+    EXPECT_TRUE(tty());
+    request_.stdio = {};
+    request_.tty = false;
+    EXPECT_FALSE(tty("tty = true"));
+    request_.tty.reset();
+    request_.openStdin = true;
+    EXPECT_FALSE(tty("tty = true"));
 }
 
 TEST_F(PlannerTest, TakesAManifestsIdsForThoseOfAJoinedUserNamespace) {

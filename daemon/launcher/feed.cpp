@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/feed.hpp"
+
+#include <sys/epoll.h>
+
+#include <cerrno>
+
+#include "daemon/launcher/attach.hpp"
+
+namespace recap::launcher {
+
+namespace {
+constexpr std::uint64_t kPatienceUsec = 30000000;  // for who is slow to read a run's last words
+}
+
+std::shared_ptr<Feed> Feed::open(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd pipe, std::function<void()> changed) {
+    auto feed = std::make_shared<Feed>(loop, std::move(counts), std::move(pipe), std::move(changed));
+    // Without events a reader that closes shows all the same.
+    const bool watched = loop.add(feed->pipe_.get(), 0, [feed](std::uint32_t events) { feed->onEvent(events); });
+    if (!watched) feed->pipe_.reset();
+    return feed;
+}
+
+Feed::Feed(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd pipe, std::function<void()> changed)
+    : loop_(loop), counts_(std::move(counts)), pipe_(std::move(pipe)), changed_(std::move(changed)) {
+    ++counts_->feeds;
+}
+
+Feed::~Feed() { --counts_->feeds; }
+
+void Feed::put(std::string_view bytes) {
+    if (gone() || bytes.empty()) return;
+    waiting_ += bytes;
+    if (waiting_.size() == bytes.size()) flush();
+}
+
+void Feed::end() {
+    changed_ = {};
+    if (gone()) return;
+    if (!full()) return close();
+    // Weakly: with the reader gone this has no business in the loop any more.
+    patience_ = loop_.at(monotonicUsec() + kPatienceUsec, [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) {
+            self->patience_.reset();
+            self->close();
+        }
+    });
+}
+
+void Feed::onEvent(std::uint32_t events) {
+    const auto self = shared_from_this();
+    if ((events & EPOLLERR) != 0)
+        close();
+    else
+        flush();
+    if (!full() && changed_) changed_();
+}
+
+void Feed::flush() {
+    const ssize_t size = ::write(pipe_.get(), waiting_.data(), waiting_.size());
+    if (size < 0 && errno != EAGAIN && errno != EINTR) return close();
+    waiting_.erase(0, size > 0 ? static_cast<std::size_t>(size) : 0);
+    if (!full() && patience_) return close();
+    loop_.change(pipe_.get(), full() ? std::uint32_t{EPOLLOUT} : 0u);
+}
+
+void Feed::close() {
+    const auto self = shared_from_this();  // the loop may hold the last one
+    if (patience_) loop_.cancel(*patience_);
+    patience_.reset();
+    waiting_ = {};
+    if (!pipe_) return;
+    loop_.remove(pipe_.get());
+    pipe_.reset();
+}
+
+}  // namespace recap::launcher
