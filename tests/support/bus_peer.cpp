@@ -152,6 +152,8 @@ void PeerRun::Signal(sdbus::Result<>&& result, int32_t, Options) { result.return
 void PeerRun::Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Options) {
     result.returnError(refusal("NotSupported", "Attach is not supported by this version"));
 }
+void PeerRun::Detach(sdbus::Result<>&& result, Options) { result.returnError(refusal("NotSupported", "Detach is not supported")); }
+
 void PeerRun::Resize(sdbus::Result<>&& result, uint32_t, uint32_t, Options) {
     result.returnError(refusal("NotSupported", "Resize is not supported"));
 }

@@ -48,6 +48,7 @@ private:
     void Signal(sdbus::Result<>&& result, int32_t signal, Options options) override;
     void Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd>&& result, Options options) override;
     void Resize(sdbus::Result<>&& result, uint32_t rows, uint32_t columns, Options options) override;
+    void Detach(sdbus::Result<>&& result, Options options) override;
     void GetDetails(sdbus::Result<Options>&& result, Options options) override;
     void GetOutput(sdbus::Result<std::vector<uint8_t>, bool>&& result, std::string stream, uint64_t offset, uint32_t max,
                    Options options) override;

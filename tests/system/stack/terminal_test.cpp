@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+// recapctl at a terminal: a person's keys, size and patience, through the whole house and back.
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "tests/system/stack/stack_fixture.hpp"
+
+namespace recap::test {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// recapctl in the foreground of a terminal of its own, whose other side is here.
+class Sitting {
+public:
+    explicit Sitting(std::vector<std::string> words) {
+        int master = -1, slave = -1;
+        const winsize size{30, 90, 0, 0};
+        if (::openpty(&master, &slave, nullptr, nullptr, &size) != 0) throw std::runtime_error("openpty");
+        master_.reset(master);
+        slave_.reset(slave);
+        before_ = mode();
+        words.insert(words.begin(), "recapctl");
+        pid_ = ::fork();
+        if (pid_ == 0) {
+            std::vector<char*> argv;
+            for (auto& word : words) argv.push_back(word.data());
+            argv.push_back(nullptr);
+            ::login_tty(slave);
+            ::closefrom(3);
+            ::execvp(argv[0], argv.data());
+            ::_exit(127);
+        }
+        ::fcntl(master, F_SETFD, FD_CLOEXEC);
+        ::fcntl(slave, F_SETFD, FD_CLOEXEC);
+    }
+    ~Sitting() {
+        if (pid_ <= 0) return;
+        ::kill(pid_, SIGKILL);
+        ::waitpid(pid_, nullptr, 0);
+    }
+    Sitting(const Sitting&) = delete;
+    Sitting& operator=(const Sitting&) = delete;
+
+    void type(std::string_view keys) { ASSERT_EQ(::write(master_.get(), keys.data(), keys.size()), static_cast<ssize_t>(keys.size())); }
+    bool sees(const std::string& text) {  // from what was seen last on
+        const Deadline deadline{kPatience};
+        for (auto found = seen_.find(text, at_);; found = seen_.find(text, at_)) {
+            if (found != std::string::npos) at_ = found + text.size();
+            if (found != std::string::npos) return true;
+            if (!more(deadline)) return false;
+        }
+    }
+    void resize(unsigned short rows, unsigned short columns) {
+        const winsize size{rows, columns, 0, 0};
+        ASSERT_EQ(::ioctl(master_.get(), TIOCSWINSZ, &size), 0);
+    }
+    void signal(int number) { ::kill(pid_, number); }
+    bool stops() {
+        int status = 0;
+        return waitUntil([&] { return ::waitpid(pid_, &status, WUNTRACED | WNOHANG) == pid_; }, Deadline{kPatience}) && WIFSTOPPED(status);
+    }
+    int ends() {  // its status, as a shell says it
+        int status = 0;
+        if (!waitUntil([&] { return drained() && ::waitpid(pid_, &status, WNOHANG) == pid_; }, Deadline{kPatience})) return -1;
+        pid_ = 0;
+        drained();
+        return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+    bool isRaw() const { return (mode().c_lflag & (ICANON | ECHO | ISIG)) == 0; }
+    bool becomesRaw() const {
+        return waitUntil([&] { return isRaw(); }, Deadline{kPatience});
+    }
+    bool isAsBefore() const {
+        const termios now = mode();
+        return now.c_iflag == before_.c_iflag && now.c_oflag == before_.c_oflag && now.c_cflag == before_.c_cflag &&
+               now.c_lflag == before_.c_lflag && std::memcmp(now.c_cc, before_.c_cc, sizeof now.c_cc) == 0;
+    }
+    const std::string& seen() const { return seen_; }
+
+private:
+    termios mode() const {
+        termios mode{};
+        ::tcgetattr(slave_.get(), &mode);
+        return mode;
+    }
+    bool more(const Deadline& deadline) {
+        char buffer[4096];
+        if (!waitReadable(master_.get(), deadline)) return false;
+        const ssize_t size = ::read(master_.get(), buffer, sizeof buffer);
+        if (size > 0) seen_.append(buffer, static_cast<std::size_t>(size));
+        return size > 0;
+    }
+    bool drained() {  // it may be waiting for room
+        while (more(Deadline{std::chrono::milliseconds(0)})) continue;
+        return true;
+    }
+
+    UniqueFd master_, slave_;
+    termios before_{};
+    pid_t pid_ = 0;
+    std::string seen_;
+    std::size_t at_ = 0;
+};
+
+class Terminal : public StackTest {
+protected:
+    static void SetUpTestSuite() {
+        StackTest::SetUpTestSuite();
+        Stack::get().install(manifestOf("t-tty", "test/payload:1", "[\"/payload\"]",
+                                        "tty = true\n[sandbox]\nnamespaces = [\"net\"]\n[limits]\ntimeout = \"60s\"\n"));
+    }
+    void TearDown() override { EXPECT_THAT(left(), IsEmpty()) << Stack::get().logs(); }
+
+    std::vector<std::string> words(std::vector<std::string> deed, std::vector<std::string> options = {"-t"}) const {
+        std::vector<std::string> all{"run"};
+        all.insert(all.end(), options.begin(), options.end());
+        for (const std::string& word : {std::string("t-payload"), target(), std::string("--")}) all.push_back(word);
+        all.insert(all.end(), deed.begin(), deed.end());
+        return all;
+    }
+    static std::string newestRun() { return Stack::get().ctlJson({"runs", "--limit", "1"}).at("runs").at(0).at("id"); }
+};
+
+TEST_F(Terminal, IsThePayloadsAndAsItWasAfterwards) {
+    Sitting sitting(words({"terminal"}));
+    EXPECT_EQ(sitting.ends(), 0) << sitting.seen();
+    EXPECT_THAT(sitting.seen(), HasSubstr("terminals: 1 1 1\r\nname: /dev/pts/0\r\nowner: 101 600\r\n"));
+    EXPECT_THAT(sitting.seen(), HasSubstr("size: 30 90\r\n"));
+    EXPECT_TRUE(sitting.isAsBefore());
+    Sitting failing(words({"exit", "7"}));
+    EXPECT_EQ(failing.ends(), 7) << failing.seen();
+    EXPECT_TRUE(failing.isAsBefore());
+    Sitting refused({"run", "-t", "no-such-capsule", target()});
+    EXPECT_EQ(refused.ends(), 125) << refused.seen();
+    EXPECT_TRUE(refused.isAsBefore());
+}
+
+TEST_F(Terminal, IsGivenAsTheManifestSaysToWhoSitsAtOneOnly) {
+    Sitting sitting({"run", "t-tty", target(), "--", "terminal"});
+    EXPECT_EQ(sitting.ends(), 0);
+    EXPECT_THAT(sitting.seen(), HasSubstr("terminals: 1 1 1\r\n"));
+    Sitting unasked({"run", "-T", "t-tty", target(), "--", "terminal"});
+    EXPECT_EQ(unasked.ends(), 0);
+    EXPECT_THAT(unasked.seen(), HasSubstr("terminals: 0 0 0\r\n"));
+    EXPECT_THAT(Stack::get().ctl({"run", "t-tty", target(), "--", "terminal"}).out, HasSubstr("terminals: 0 0 0\n"));
+}
+
+TEST_F(Terminal, ControlsJobsAndFollowsTheSize) {
+    Sitting job(words({"job"}));
+    ASSERT_TRUE(job.sees("job 1\r\n")) << job.seen();
+    ASSERT_TRUE(job.becomesRaw());
+    job.type("\x1a");
+    EXPECT_TRUE(job.sees("stopped 20\r\n")) << job.seen();
+    job.type("fg\r");
+    EXPECT_TRUE(job.sees("continued 1\r\n")) << job.seen();
+    job.type("\x03");
+    EXPECT_TRUE(job.sees("ended 2\r\n")) << job.seen();
+    EXPECT_EQ(job.ends(), 0);
+    EXPECT_TRUE(job.isAsBefore());
+    Sitting sized(words({"sizes", "1"}));
+    ASSERT_TRUE(sized.sees("size: 30 90\r\n")) << sized.seen();
+    ASSERT_TRUE(sized.becomesRaw());
+    sized.resize(41, 101);
+    EXPECT_EQ(sized.ends(), 0);
+    EXPECT_THAT(sized.seen(), HasSubstr("size: 41 101\r\n"));
+}
+
+TEST_F(Terminal, IsLeftByItsKeysAndComeBackTo) {
+    Sitting first(words({"job"}));
+    ASSERT_TRUE(first.sees("job 1\r\n")) << first.seen();
+    ASSERT_TRUE(first.becomesRaw());
+    const std::string run = newestRun();
+    first.type("\x10\x11");
+    EXPECT_EQ(first.ends(), 0);
+    EXPECT_THAT(first.seen(), HasSubstr("detached from run " + run));
+    EXPECT_TRUE(first.isAsBefore());
+    EXPECT_EQ(Stack::get().ctlJson({"show", run}).at("state"), "running");
+    Sitting second({"attach", run});
+    ASSERT_TRUE(second.sees("job 1\r\n")) << "what it said last: " << second.seen();
+    ASSERT_TRUE(second.becomesRaw());
+    Sitting refused({"attach", run});
+    EXPECT_EQ(refused.ends(), 125);
+    EXPECT_THAT(refused.seen(), HasSubstr("somebody is attached"));
+    Sitting third({"attach", "--take-over", "--detach-keys", "x", run});
+    ASSERT_TRUE(third.becomesRaw());
+    EXPECT_EQ(second.ends(), 125);
+    EXPECT_THAT(second.seen(), HasSubstr("somebody else's now"));
+    EXPECT_TRUE(second.isAsBefore());
+    third.type("x");
+    EXPECT_EQ(third.ends(), 0);
+    Sitting last({"attach", run});
+    ASSERT_TRUE(last.becomesRaw());
+    last.type("\x03");
+    EXPECT_TRUE(last.sees("ended 2\r\n")) << last.seen();
+    EXPECT_EQ(last.ends(), 0);
+    EXPECT_TRUE(last.isAsBefore());
+    EXPECT_THAT(Stack::get().ctl({"logs", run}).out, HasSubstr("ended 2")) << "the log has it all";
+}
+
+TEST_F(Terminal, IsRestoredWhateverEndsRecapctl) {
+    for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGSEGV}) {
+        SCOPED_TRACE(number);
+        Sitting sitting(words({"job"}));
+        ASSERT_TRUE(sitting.sees("job 1\r\n")) << sitting.seen();
+        ASSERT_TRUE(sitting.becomesRaw());
+        const std::string run = newestRun();
+        sitting.signal(number);
+        const bool orderly = number == SIGTERM || number == SIGINT || number == SIGHUP;
+        EXPECT_EQ(sitting.ends(), 128 + (orderly ? SIGTERM : number)) << sitting.seen();
+        EXPECT_TRUE(sitting.isAsBefore());
+        EXPECT_EQ(Stack::get().waitForEnd(run).at("outcome"), "killed") << "a run ends with its caller";
+    }
+}
+
+TEST_F(Terminal, IsTheShellsWhileRecapctlIsStopped) {
+    Sitting sitting(words({"job"}));
+    ASSERT_TRUE(sitting.sees("job 1\r\n")) << sitting.seen();
+    ASSERT_TRUE(sitting.becomesRaw());
+    sitting.signal(SIGTSTP);
+    ASSERT_TRUE(sitting.stops());
+    EXPECT_TRUE(sitting.isAsBefore());
+    sitting.signal(SIGCONT);
+    ASSERT_TRUE(sitting.becomesRaw());
+    sitting.type("\x03");
+    EXPECT_TRUE(sitting.sees("ended 2\r\n")) << sitting.seen();
+    EXPECT_EQ(sitting.ends(), 0);
+    EXPECT_TRUE(sitting.isAsBefore());
+}
+
+TEST_F(Terminal, ARunEndsWhenItsCallerVanishes) {
+    std::string run;
+    {
+        Sitting sitting(words({"job"}));
+        ASSERT_TRUE(sitting.sees("job 1\r\n")) << sitting.seen();
+        run = newestRun();
+        sitting.signal(SIGKILL);
+        EXPECT_EQ(sitting.ends(), 128 + SIGKILL);
+    }
+    EXPECT_EQ(Stack::get().waitForEnd(run).at("outcome"), "killed");
+}
+
+TEST_F(Terminal, IsAttachedToByTheNextDaemonToo) {
+    const CommandResult started = Stack::get().ctl(words({"job"}, {"-d", "-t"}));
+    ASSERT_TRUE(started.ok()) << started.all();
+    const std::string run = trimmed(started.out);
+    ASSERT_TRUE(Stack::get().waitForLog(run, "job 1"));
+    const pid_t daemon = Stack::get().pid("recapd.service");
+    const UniqueFd pidfd = openPidfd(daemon);
+    ::kill(daemon, SIGKILL);
+    ASSERT_TRUE(waitForExit(pidfd.get(), Deadline{kPatience}));
+    json details;
+    ASSERT_TRUE(waitUntil(
+        [&] {
+            return (details = Stack::get().ctlJson({"show", run})).value("state", "") == "running";
+        },
+        Deadline{kPatience}))
+        << details.dump();
+    EXPECT_EQ(details.at("tty"), true);
+    Sitting sitting({"attach", run});
+    ASSERT_TRUE(sitting.sees("job 1\r\n")) << sitting.seen();
+    ASSERT_TRUE(sitting.becomesRaw());
+    sitting.type("\x03");
+    EXPECT_TRUE(sitting.sees("ended 2\r\n")) << sitting.seen();
+    EXPECT_EQ(sitting.ends(), 0);
+}
+
+TEST_F(Terminal, CarriesAMegabyteThroughAnAttachment) {
+    const CommandResult started = Stack::get().ctl(words({"copy"}, {"-d", "-i"}));
+    ASSERT_TRUE(started.ok()) << started.all();
+    const std::string run = trimmed(started.out);
+    const TempDir folder;
+    std::string sent(1 << 20, '\0');
+    for (std::size_t at = 0; at < sent.size(); ++at) sent[at] = static_cast<char>(at ^ (at >> 8) ^ (at >> 16));
+    writeFile(folder.path() / "in", sent);
+    const std::string in = (folder.path() / "in").string(), out = (folder.path() / "out").string();
+    const CommandResult attached = test::run({"sh", "-c", "recapctl attach " + run + " < " + in + " > " + out});
+    EXPECT_EQ(attached.status, 0) << attached.all();
+    EXPECT_TRUE(readFile(out) == sent) << "its end is the run's end, and its status";
+}
+
+TEST_F(Terminal, SaysWhereALogWasCut) {
+    const CommandResult started = Stack::get().ctl(words({"flood", "200000000"}, {"-d"}));
+    ASSERT_TRUE(started.ok()) << started.all();
+    const std::string run = trimmed(started.out);
+    const json ended = Stack::get().waitForEnd(run);
+    EXPECT_EQ(ended.at("log-truncated"), true) << ended.dump();
+    const CommandResult logs = test::run({"sh", "-c", "recapctl logs " + run + " | wc -c"});
+    EXPECT_LT(std::stoul(logs.out), 200000000u);
+    EXPECT_THAT(logs.err, HasSubstr("its output is cut here"));
+    EXPECT_EQ(Stack::get().ctlJson({"logs", "--stream", "stderr", run}).at("truncated"), true);
+}
+
+}  // namespace
+}  // namespace recap::test
