@@ -43,10 +43,9 @@ void compare(int rounds) {
     Ceiling ceiling;
     ceiling.limits = LimitsMode::BestEffort;  // version 1's cgroups would cost more than all of this, and not evenly
     const MicroContainer nginx;
-    int number = 0;
     for (Way& way : ways) {
         way.options.insert(way.options.end(), {"--cgroup-v1", "off"});
-        way.launcher = std::make_unique<OwnLauncher>(ceiling, way.options, "-" + std::to_string(number++));
+        way.launcher = std::make_unique<OwnLauncher>(ceiling, LauncherPrograms{.options = way.options});
         way.client = std::make_unique<LauncherClient>(way.launcher->socket());
         attach(way, nginx.pid());
     }

@@ -124,8 +124,6 @@ TEST_F(Refusal, WhatAPolicyTakesAwayIsTakenAndTold) {
 }
 
 TEST_F(Refusal, WhatThisVersionDoesNotDoYet) {
-    install("t-join", "test/payload:1", "[\"/payload\"]", "[sandbox]\nprocesses = \"join\"\npolicy = \"trusted\"\n");
-    expectRefused("t-join", target(), {"join"});
     install("t-disk", "test/payload:1", "[\"/payload\"]", "[output]\nartifacts = \"/out\"\nstorage = \"disk\"\n");
     expectRefused("t-disk", target(), {"storage", "disk"});
     install("t-verdict", "test/payload:1", "[\"/payload\"]", "[output]\nverdict = \"report\"\n");

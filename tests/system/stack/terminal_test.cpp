@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #include <cstring>
 
@@ -294,7 +295,7 @@ TEST_F(Terminal, SaysWhereALogWasCut) {
     ASSERT_TRUE(started.ok()) << started.all();
     const std::string run = trimmed(started.out);
     const json ended = Stack::get().waitForEnd(run);
-    EXPECT_EQ(ended.at("log-truncated"), true) << ended.dump();
+    EXPECT_EQ(ended.at("log_truncated"), true) << ended.dump();
     const CommandResult logs = test::run({"sh", "-c", "recapctl logs " + run + " | wc -c"});
     EXPECT_LT(std::stoul(logs.out), 200000000u);
     EXPECT_THAT(logs.err, HasSubstr("its output is cut here"));
