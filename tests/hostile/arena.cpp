@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/hostile/arena.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/support/environment.hpp"
+
+namespace recap::test {
+
+namespace {
+
+LauncherPrograms programsFor(std::optional<Threat> weakened) {
+    if (!weakened) return {};
+    const auto built = binDir().parent_path() / "tests";
+    const std::string number = std::to_string(static_cast<int>(*weakened));
+    LauncherPrograms programs{.launcher = built / "recap-launcher-weakened", .env = {{"RECAP_TEST_WEAKEN", number}}};
+    if (*weakened == Threat::CopyRaces) programs.collector = built / "recap-collect-weakened";
+    return programs;
+}
+
+std::string listed(const std::vector<std::string>& lines) {
+    std::string text;
+    for (const std::string& line : lines) text.append("\n  ").append(line);
+    return text;
+}
+
+constexpr const char* kJudgement = "the attack succeeded";
+
+void judge(Threat threat, const Score& score) {
+    EXPECT_EQ(score.successes, 0) << "T" << static_cast<int>(threat) << ": " << kJudgement << ":" << listed(score.how);
+}
+
+Score attackOnce(std::optional<Threat> weakened, const Attack& attack, const Surroundings& around) {
+    Arena arena(weakened, around.ceiling);
+    const Outside outside(
+        {.daemons = {arena.launcher().pid()}, .cgroupRoots = arena.launcher().cgroupRoots(), .folders = {arena.launcher().store()}});
+    const Picture before = outside.look();
+    Score score;
+    try {
+        attack(arena, score);
+    } catch (const std::exception& error) {
+        ADD_FAILURE() << error.what() << "\n" << arena.launcher().output();
+    }
+    if (!weakened) {
+        EXPECT_THAT(leftAfter(outside, before), ::testing::IsEmpty()) << arena.launcher().output();
+    }
+    return score;
+}
+
+// What failed in the attack on the weakened launcher, beside the judgement.
+std::vector<std::string> otherFailures(const ::testing::TestPartResultArray& results, int& judgements) {
+    std::vector<std::string> others;
+    for (int i = 0; i < results.size(); ++i) {
+        const ::testing::TestPartResult& result = results.GetTestPartResult(i);
+        if (!result.failed()) continue;
+        if (std::string(result.message()).find(kJudgement) != std::string::npos)
+            ++judgements;
+        else
+            others.emplace_back(result.message());
+    }
+    return others;
+}
+
+}  // namespace
+
+Arena::Arena(std::optional<Threat> weakened, const launcher::Ceiling& ceiling)
+    : weakened_(weakened.has_value()),
+      launcher_(std::make_unique<OwnLauncher>(ceiling, programsFor(weakened))),
+      client_(std::make_unique<LauncherClient>(launcher_->socket())) {
+    static_cast<void>(client_->ask<launcher::Hello>(launcher::Verb::Hello, launcher::Hello{}).value());
+    launcher_->journal();
+    std::filesystem::copy_file(attacker(), launcher_->folderOfLayer(launcher_->layer()) / "attacker");
+}
+
+launcher::Plan Arena::attack(const MicroContainer& target, std::vector<std::string> words) {
+    launcher::Plan plan = this->plan(target, std::move(words));
+    plan.executable = "/attacker";
+    plan.argv.front() = "/attacker";
+    return plan;
+}
+
+std::filesystem::path attacker() { return binDir().parent_path() / "tests" / "recap-test-attacker"; }
+
+int rounds(int least) {
+    const char* times = std::getenv("RECAP_HOSTILE_ROUNDS");
+    return times != nullptr ? least * std::max(1, std::atoi(times)) : least;
+}
+
+void expectInVain(Threat threat, const Attack& attack, const Surroundings& around) {
+    const Score score = attackOnce(std::nullopt, attack, around);
+    EXPECT_GT(score.attempts, 0);
+    judge(threat, score);
+    if (::testing::Test::HasFailure()) return;
+
+    ::testing::TestPartResultArray results;
+    Score weak;
+    {
+        const ::testing::ScopedFakeTestPartResultReporter intercepted(
+            ::testing::ScopedFakeTestPartResultReporter::INTERCEPT_ONLY_CURRENT_THREAD, &results);
+        weak = attackOnce(threat, attack, around);
+        judge(threat, weak);
+    }
+    int judgements = 0;
+    EXPECT_THAT(otherFailures(results, judgements), ::testing::IsEmpty());
+    EXPECT_EQ(judgements, 1) << "T" << static_cast<int>(threat) << ": the attack fails without the countermeasure too: it shows nothing ("
+                             << weak.attempts << " attempts)";
+    if (::testing::Test::HasFailure()) return;
+    std::printf("T%d attacked %d times, 0 successes; weakened: succeeded as expected (%d of %d: %s)\n", static_cast<int>(threat),
+                score.attempts, weak.successes, weak.attempts, weak.how.front().c_str());
+}
+
+}  // namespace recap::test
