@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "tests/support/proc.hpp"
 #include "tests/support/raw_tar.hpp"
 #include "tests/support/wait.hpp"
@@ -29,13 +31,21 @@ protected:
         const UniqueFd input(pipe[0]);
         writer_.reset(pipe[1]);
         pid_ = run_.start(input.get());
-        ASSERT_TRUE(waitUntil([&] { return statusOf(pid_)["Seccomp"] == "2"; }, Deadline(kPatience)));
+        ASSERT_TRUE(waitUntil([&] { return statusOf(pid_)["Seccomp"] == "2" && readsFrom(0); }, Deadline(kPatience)));
     }
     void TearDown() override {
         writer_.reset();
         if (!ended_) run_.finish();
     }
     fs::path proc(const std::string& name) const { return fs::path("/proc") / std::to_string(pid_) / name; }
+    // Whether it waits inside read() of this descriptor: only there may a call be put in its way (proc(5), /proc/pid/syscall).
+    bool readsFrom(int fd) const {
+        std::ifstream file(proc("syscall"));
+        std::string number;
+        std::string first;
+        file >> number >> first;
+        return number == std::to_string(SYS_read) && std::strtol(first.c_str(), nullptr, 16) == fd;
+    }
 
     UnpackRun run_;
     UniqueFd writer_;
