@@ -43,6 +43,7 @@ Ceiling merged(const CeilingFile& file) {
     set(ceiling.views, file.views);
     set(ceiling.writes, file.writes);
     set(ceiling.capabilities, file.capabilities);
+    set(ceiling.freeze, file.freeze);
     set(ceiling.rootUser, file.rootUser);
     if (file.bestEffortLimits)
         ceiling.limits = *file.bestEffortLimits ? recap::launcher::LimitsMode::BestEffort : recap::launcher::LimitsMode::Enforced;

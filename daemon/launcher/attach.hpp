@@ -50,6 +50,7 @@ struct Attach {
     UniqueFd root;           // the capsule's root: overlay, detached, later "/"
     UniqueFd report;         // to the supervisor
     std::array<UniqueFd, 3> stdio;
+    UniqueFd frozen;    // where the target is to stand still: tells whether it does
     UniqueFd terminal;  // the devpts instance, where the payload has a terminal
     std::vector<UniqueFd> v1Procs;
     Identity identity;
@@ -64,6 +65,7 @@ struct Attach {
     UniqueFd workdir;
     std::vector<std::string> omitted;  // FUSE and network mounts taken out of the view
     cap_t capabilities = nullptr;      // built before the vfork
+    std::string subject;               // what a step that failed was about, where its name does not say it
     int payloadNews = -1;              // join, in the payload: where it says which step failed
 };
 
@@ -105,6 +107,7 @@ int mountProcesses(Attach& attach);  // join: the procfs of the pid namespace th
 int mountArtifacts(Attach& attach);
 int populateRoot(Attach& attach);  // dev, proc, target, artifacts
 int omitForeign(Attach& attach);
+int allowWrites(Attach& attach);  // writes.cpp
 int openExecutable(Attach& attach);
 int openWorkdir(Attach& attach);
 

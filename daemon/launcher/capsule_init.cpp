@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/freezer.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/transport.hpp"
@@ -33,6 +34,8 @@ int offerToOom(Attach& attach) {
     return score && ::write(score.get(), "900", 3) == 3 ? 0 : -1;
 }
 
+int awaitTarget(Attach& attach) { return attach.frozen ? awaitFrozen(attach.frozen.get()) : 0; }
+
 int cloneDevices(Attach& attach) {
     attach.devices.reset(::open_tree(attach.prepared->device.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     return attach.devices ? 0 : -1;
@@ -53,6 +56,7 @@ constexpr std::array kInitSteps{
     // order is the design: no file of the target is ever looked up by path, and all mounts are made before any of the target's
     // namespaces is joined, so that the target has no right over them
     Step{"cgroup", enterV1Cgroups},
+    Step{"freeze", awaitTarget},
     Step{"target's files", cloneTarget},
     Step{"devices", cloneDevices},
     Step{"processes", mountProcesses},
@@ -60,6 +64,7 @@ constexpr std::array kInitSteps{
     Step{"mount namespace", enterSeed},
     Step{"mounts", populateRoot},
     Step{"foreign mounts", omitForeign},
+    Step{"writes", allowWrites},
     Step{"executable", openExecutable},
     Step{"workdir", openWorkdir},
     Step{"namespaces", joinNamespaces},
@@ -78,7 +83,9 @@ void tell(const Attach& attach, InitNews news, int value, std::string_view text 
 [[noreturn]] void failStep(const Attach& attach, const char* step, int error) {
     if (attach.plan.processes == Processes::Join)
         while (::wait4(-1, nullptr, 0, nullptr) > 0 || errno == EINTR) continue;
-    tell(attach, InitNews::Failed, error, step);
+    std::string text = step;
+    if (!attach.subject.empty()) text.append(" ").append(attach.subject);
+    tell(attach, InitNews::Failed, error, text);
     ::_exit(1);
 }
 

@@ -8,11 +8,11 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <charconv>
 #include <memory>
 #include <set>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/cgroup_files.hpp"
 #include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
@@ -21,35 +21,6 @@ namespace {
 
 constexpr unsigned kCpuPeriodUsec = 100000;
 constexpr const char* kControllers[] = {"memory", "cpu", "pids"};
-
-int openDir(int dir, const char* path) { return ::openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
-
-// One write(2): cgroup files take a value whole.
-bool writeFile(int dir, const char* file, std::string_view value) {
-    UniqueFd fd(::openat(dir, file, O_WRONLY | O_CLOEXEC));
-    return fd && ::write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
-}
-
-std::string readFile(int dir, const char* file) {
-    UniqueFd fd(::openat(dir, file, O_RDONLY | O_CLOEXEC));
-    char text[4096];
-    const ssize_t size = fd ? ::read(fd.get(), text, sizeof(text)) : -1;
-    return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
-}
-
-std::uint64_t toNumber(std::string_view text) {
-    std::uint64_t value = 0;
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
-
-// The number behind "key " in a flat-keyed file.
-std::uint64_t keyed(std::string_view text, std::string_view key) {
-    for (std::size_t at = 0; (at = text.find(key, at)) != std::string_view::npos; at += key.size())
-        if ((at == 0 || text[at - 1] == '\n') && at + key.size() < text.size() && text[at + key.size()] == ' ')
-            return toNumber(text.substr(at + key.size() + 1));
-    return 0;
-}
 
 bool waitUntilEmpty(int dir, int timeoutMs) {
     UniqueFd events(::openat(dir, "cgroup.events", O_RDONLY | O_CLOEXEC));

@@ -33,7 +33,6 @@ bool clean(const std::vector<std::string>& list) {
 
 Result<void> checkSupported(const Plan& plan) {
     if (plan.view == View::Merged) return later("view = \"merged\"");
-    if (plan.view == View::Write || !plan.writes.empty()) return later("view = \"write\"");
     if (plan.artifactsStorage == Storage::Disk) return later("storage = \"disk\"");
     return {};
 }
@@ -59,6 +58,14 @@ Result<void> checkStrings(const Plan& plan) {
     if (!plan.artifacts.empty() && (!isPlainPath(plan.artifacts) || plan.artifacts == "/"))
         return malformed("artifacts '" + plan.artifacts + "' is not a plain absolute path");
     if (isTaken(plan.artifacts)) return malformed("artifacts '" + plan.artifacts + "' is within what the launcher mounts itself");
+    return {};
+}
+
+Result<void> checkWrites(const Plan& plan) {
+    if ((plan.view == View::Write) == plan.writes.empty()) return malformed("view = \"write\" and the paths to write go together");
+    if (plan.writes.size() > kMaxWrites) return malformed(std::to_string(plan.writes.size()) + " paths to write");
+    for (const auto& path : plan.writes)
+        if (!isPlainPath(path) || path == "/") return malformed("path to write '" + path + "' is not a plain absolute path below /");
     return {};
 }
 
@@ -119,6 +126,12 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
     for (const auto& one : maxima)
         if (one.asked > one.most) return denied(one.key, over(one.asked, one.most));
     return {};
+}
+
+bool isBelowAny(std::string_view path, const std::vector<std::string>& folders) {
+    return std::ranges::any_of(folders, [&](const std::string& folder) {
+        return folder == "/" || path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
+    });
 }
 
 // The host's number of 0 in the target's own user namespace, where the plan joins that.
@@ -205,7 +218,7 @@ Result<void> checkShape(const Plan& plan) {
     if (plan.layers.empty() || plan.layers.size() > kMaxLayers) return malformed(std::to_string(plan.layers.size()) + " layers");
     for (const auto& layer : plan.layers)
         if (!isDigest(layer)) return malformed("layer '" + layer.substr(0, 80) + "' is not 64 hex digits");
-    for (auto check : {checkSupported, checkStrings, checkNumbers, checkStreams})
+    for (auto check : {checkSupported, checkStrings, checkWrites, checkNumbers, checkStreams})
         if (auto checked = check(plan); !checked) return checked;
     auto filter = readFilter(plan.filter);
     if (!filter) return forward(std::move(filter));
@@ -218,6 +231,9 @@ Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const Target
     if ((ceiling.processes >> static_cast<unsigned>(plan.processes) & 1) == 0)
         return denied("processes", kProcesses[static_cast<std::size_t>(plan.processes)]);
     if ((ceiling.views >> static_cast<unsigned>(plan.view) & 1) == 0) return denied("views", kViews[static_cast<std::size_t>(plan.view)]);
+    for (const auto& path : plan.writes)
+        if (!isBelowAny(path, ceiling.writes)) return denied("writes", path);
+    if (plan.freeze && !ceiling.freeze) return denied("freeze", "the target would be frozen");
     if (const auto beyond = plan.capabilities & ~ceiling.capabilities; beyond != 0) return denied("capabilities", capabilityNames(beyond));
     if (auto checked = checkIdentity(plan, ceiling, facts); !checked) return checked;
     return checkMaxima(plan, ceiling);

@@ -154,7 +154,7 @@ template <class A> void fields(A& a, TargetFacts& v) {
 template <class A> void fields(A& a, Limits& v) { a(v.memory, v.cpuMilli, v.pids, v.scratch); }
 template <class A> void fields(A& a, Plan& v) {
     a(v.runId, v.timeoutUsec, v.graceUsec, v.callerUid, v.capsule, v.target, v.startTime, v.cgroup, v.expected, v.namespaces,
-      v.processes, v.view, v.writes, v.imageDigest, v.layers, v.executable, v.argv, v.env, v.workdir, v.uid, v.gid, v.groups,
+      v.processes, v.view, v.writes, v.freeze, v.imageDigest, v.layers, v.executable, v.argv, v.env, v.workdir, v.uid, v.gid, v.groups,
       v.capabilities, v.noFile, v.limits, v.stdio, v.attached, v.rows, v.columns, v.logMax, v.artifacts, v.artifactsMax, v.artifactsStorage, v.filter);
 }
 template <class A> void fields(A& a, Started& v) { a(v.runId); }

@@ -22,6 +22,7 @@ void setSandbox(const SandboxSpec& sandbox, launcher::Plan& wire) {
     wire.processes = static_cast<launcher::Processes>(sandbox.processes);
     wire.view = static_cast<launcher::View>(sandbox.view);
     wire.writes = sandbox.writes;
+    wire.freeze = sandbox.freeze;
     wire.capabilities = sandbox.capabilities;
     wire.timeoutUsec = usec(sandbox.limits.timeout);
     wire.limits = {sandbox.limits.memory, sandbox.limits.cpuMilli, sandbox.limits.pids, sandbox.limits.scratch};

@@ -205,6 +205,8 @@ Result<SupervisorSetup> setUp(const Options& options) {
     if (!cgroups) return forward(std::move(cgroups));
     auto store = Store::open(options.store);
     if (!store) return forward(std::move(store));
+    auto freezer = Freezer::open(*procfs, host->namespaces[0], options.runDir);
+    if (!freezer) return forward(std::move(freezer));
     Prepared prepared;
     const std::string mountpoint = options.runDir + "/dev";
     if (::mkdir(mountpoint.c_str(), 0700) != 0 && errno != EEXIST) return failErrno("create " + mountpoint);
@@ -218,7 +220,7 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.ownPids.reset(::openat(procfs->fd(), "self/ns/pid", O_RDONLY | O_CLOEXEC));
     prepared.hostUsers = host->first[4];
     prepared.ceilingFilter = ceilingFilter();
-    return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),   std::move(*store), std::move(*ceiling),
+    return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups), std::move(*freezer),  std::move(*store), std::move(*ceiling),
                            std::move(prepared), *peer, options.helpers, options.journalSocket, options.without};
 }
 

@@ -21,6 +21,7 @@ inline constexpr std::uint16_t kVersion = 1;
 inline constexpr std::size_t kMaxMessage = 160 * 1024;  // below the socket's default buffer
 inline constexpr std::size_t kMaxStrings = 1024;        // entries of one array
 inline constexpr std::size_t kMaxString = 64 * 1024;
+inline constexpr std::size_t kMaxWrites = 64;             // paths of one plan
 inline constexpr std::size_t kMaxFilter = 4096;           // BPF instructions
 inline constexpr std::size_t kMaxFds = 4;                 // that a client may send with one message
 inline constexpr std::size_t kListPage = 128;             // rows of one answer
@@ -147,7 +148,8 @@ struct Plan {
     std::uint32_t namespaces = 0;
     Processes processes = Processes::None;
     View view = View::None;
-    std::vector<std::string> writes;
+    std::vector<std::string> writes;  // with View::Write: absolute paths of the target's that can be written, with what is below
+    bool freeze = false;              // the target's cgroup stands still while the capsule lives
     std::string imageDigest;          // 64 hex digits
     std::vector<std::string> layers;  // diff-ids, 64 hex digits, lowest first
     std::string executable;           // absolute path in the image

@@ -250,7 +250,9 @@ void Run::finish() {
     recordLoss();
     if (report_.finished == 0) report_.finished = monotonicUsec();
     streams_.finish();
+    const bool thawed = host_.freezer.thaw(plan_.runId);
     report_.left = whatIsLeft();
+    if (!thawed) report_.left.emplace_back("frozen target");
     report_.escaped = monotonicUsec();
     report_.hasArtifacts = static_cast<bool>(artifacts_);
     report_.logTruncated = streams_.logTruncated();

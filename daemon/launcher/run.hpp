@@ -9,6 +9,7 @@
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/cgroup.hpp"
+#include "daemon/launcher/freezer.hpp"
 #include "daemon/launcher/loop.hpp"
 #include "daemon/launcher/streams.hpp"
 #include "daemon/launcher/transport.hpp"
@@ -21,6 +22,7 @@ struct RunHost {
     Loop& loop;
     const Procfs& procfs;
     const CgroupTree& cgroups;
+    Freezer& freezer;
     OwnMounts ownMounts;
     std::function<void(const RunEvent&)> publish;         // attached, executing, finished
     std::function<void(const std::string& runId)> ended;  // once, after the Finished event

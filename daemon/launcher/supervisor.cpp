@@ -25,6 +25,7 @@ Supervisor::Supervisor(SupervisorSetup setup)
       runHost_{loop_,
                setup_.procfs,
                setup_.cgroups,
+               setup_.freezer,
                {},
                [this](const RunEvent& event) { publish(event); },
                [this](const std::string& id) { onEnded(id); }},
@@ -51,6 +52,7 @@ Result<void> Supervisor::start(unsigned workers) {
     if (!mounts) return forward(std::move(mounts));
     runHost_.ownMounts = std::move(*mounts);
     setup_.prepared.features = probeFeatures(setup_.prepared, setup_.store.layersFd(), setup_.cgroups, setup_.without);
+    const unsigned thawed = setup_.freezer.sweep();
     const auto swept = setup_.cgroups.sweep();
     for (const auto& id : swept.left) keepLeft(id, {});
     for (const auto& folder : setup_.store.incoming()) discard(folder);
@@ -59,6 +61,8 @@ Result<void> Supervisor::start(unsigned workers) {
         journal_.write(Priority::Warning, kMessageSweep,
                        "swept " + removed + " cgroups that an earlier launcher left; " + left + " would not go yet",
                        {{"RECAP_SWEPT", removed}, {"RECAP_LEFT", left}});
+    if (thawed != 0)
+        journal_.write(Priority::Warning, kMessageSweep, "thawed " + std::to_string(thawed) + " targets that an earlier launcher froze");
     return workers_.start(workers);
 }
 

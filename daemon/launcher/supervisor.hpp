@@ -25,6 +25,7 @@ struct SupervisorSetup {
     HostIds host;
     std::uint64_t ownMounts = 0;  // the launcher's own mount namespace
     CgroupTree cgroups;
+    Freezer freezer;
     Store store;
     Ceiling ceiling;
     Prepared prepared;

@@ -106,8 +106,13 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
 }
 
 Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
+    auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
+    if (!frozen) return forward(std::move(frozen));
     auto cgroup = setup_.cgroups.create(plan.runId, plan.limits);
-    if (!cgroup) return forward(std::move(cgroup));
+    if (!cgroup) {
+        setup_.freezer.thaw(plan.runId);
+        return forward(std::move(cgroup));
+    }
     std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
     const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
     SpawnRequest spawn{plan.runId, {}, {}};
@@ -123,6 +128,7 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
     }
     for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
     if (UniqueFd terminal = run->takeTerminalMount()) spawn.fds.push_back(std::move(terminal));
+    if (plan.freeze) spawn.fds.push_back(std::move(*frozen));
     spawn.plan = encode(Verb::Start, 0, plan);
     runs_[plan.runId] = std::move(run);
     ++alive_;

@@ -64,7 +64,8 @@ int cloneTarget(Attach& attach) {
     errno = error;
     if (!attach.tree) return -1;
     mount_attr attributes{};
-    attributes.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    if (attach.plan.view != View::Write) attributes.attr_set |= MOUNT_ATTR_RDONLY;  // allowWrites() does so later
     attributes.propagation = MS_PRIVATE;
     return ::mount_setattr(attach.tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
 }

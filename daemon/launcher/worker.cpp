@@ -153,6 +153,10 @@ Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int la
     attach.target = std::move(fds[kTargetFd]);
     attach.report = std::move(fds[kReportFd]);
     for (std::size_t i = 0; i < 3; ++i) attach.stdio[i] = std::move(fds[kStdinFd + i]);
+    if (attach.plan.freeze) {
+        attach.frozen = std::move(fds.back());
+        fds.pop_back();
+    }
     if (attach.plan.stdio[0] == Stdio::Terminal) {
         attach.terminal = std::move(fds.back());
         fds.pop_back();
@@ -219,7 +223,7 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
         auto request = receiveMessage(socket);
         if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
         auto plan = decode<Plan>(request->bytes);
-        if (!plan || request->fds.size() < kV1Fds + (plan->stdio[0] == Stdio::Terminal)) ::_exit(1);
+        if (!plan || request->fds.size() < kV1Fds + (plan->stdio[0] == Stdio::Terminal) + plan->freeze) ::_exit(1);
         const std::string runId = plan->runId;
         Attach attach;
         const Spawned spawned =

@@ -91,9 +91,7 @@ Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpe
     const auto unsupported = [&](const std::string& what) {
         return fail(Errc::NotSupported, "capsule '" + manifest.name + "' asks for " + what + ", which this version can't do");
     };
-    if (sandbox.view == View::Merged || sandbox.view == View::Write)
-        return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
-    if (sandbox.freeze) return unsupported("freeze = true");
+    if (sandbox.view == View::Merged) return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
     if (manifest.output.storage == manifest::Storage::Disk) return unsupported("storage = \"disk\"");
     if (manifest.output.verdict == manifest::Verdict::Report) return unsupported("verdict = \"report\"");
     return {};

@@ -262,11 +262,6 @@ TEST_F(LauncherRefusal, WhatThisVersionDoesNotDoYet) {
         void (*ask)(Plan&);
     } kCases[] = {
         {"merged", [](Plan& p) { p.view = View::Merged; }},
-        {"write",
-         [](Plan& p) {
-             p.view = View::Write;
-             p.writes = {"/tmp"};
-         }},
         {"disk",
          [](Plan& p) {
              p.artifacts = "/out";

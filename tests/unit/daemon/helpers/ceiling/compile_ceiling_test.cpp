@@ -69,6 +69,7 @@ processes = ["observe"]
 views = ["read-only", "write"]
 writes = ["/var/log"]
 capabilities = ["CAP_NET_RAW"]
+freeze = true
 root-user = true
 limits = "best-effort"
 estate-keep = "10min"
@@ -93,6 +94,7 @@ runs = 3
     EXPECT_EQ(c.views, 0b1011u);
     EXPECT_THAT(c.writes, testing::ElementsAre("/var/log"));
     EXPECT_EQ(c.capabilities, 1ull << *recap::manifest::capabilityNumber("CAP_NET_RAW"));
+    EXPECT_TRUE(c.freeze);
     EXPECT_TRUE(c.rootUser);
     EXPECT_EQ(c.limits, LimitsMode::BestEffort);
     EXPECT_EQ(c.estateKeepUsec, 600'000'000u);
