@@ -273,7 +273,7 @@ class Stack:
         self._look()
 
     def _look(self):
-        known = {self.runtime + "/" + name for name in ("plugins", "ceiling.bin", "launcher", "launcher/lock", "launcher/dev")}
+        known = {self.runtime + "/" + name for name in ("plugins", "ceiling.bin", "launcher", "launcher/lock", "launcher/dev", "launcher/frozen")}
         processes = leftovers.left_processes(self.top)
         left = [text for _, text in processes] + leftovers.left_mounts(self.top) + leftovers.left_files(self.runtime, known)
         left += leftovers.left_files(os.path.join(self.store, "incoming"), set())
