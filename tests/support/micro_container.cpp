@@ -92,10 +92,12 @@ void MicroContainer::start() {
         waitUntilAsleep();
 }
 
-// nginx writes its pid file once its sockets listen.
+// nginx writes its pid file once its sockets listen, and starts its one worker after that.
 void MicroContainer::waitUntilServing() const {
     try {
-        if (waitForPath("/proc/" + std::to_string(pid_) + "/root/run/nginx.pid", Deadline{kPatience})) return;
+        if (waitForPath("/proc/" + std::to_string(pid_) + "/root/run/nginx.pid", Deadline{kPatience}) &&
+            waitUntil([&] { return !childrenOf(pid_).empty(); }, Deadline{kPatience}))
+            return;
     } catch (const std::runtime_error&) {  // it has ended, and its folders with it
     }
     throw std::runtime_error("nginx in " + options_.name + " does not serve:\n" + log());
