@@ -204,7 +204,8 @@ Row details(const RunRecord& run) {
                 {"log-truncated", report.logTruncated},
                 {"artifacts", report.hasArtifacts},
                 {"unenforced-limits", report.unenforcedLimits},
-                {"omitted-mounts", report.omittedMounts}});
+                {"omitted-mounts", report.omittedMounts},
+                {"written", report.written}});
     // No process is without memory: 0 is what this kernel does not count, and is not to be shown as counted.
     if (report.memoryPeak != 0) values.set("memory-peak", report.memoryPeak);
     if (report.pidsPeak != 0) values.set("pids-peak", report.pidsPeak);

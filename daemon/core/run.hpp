@@ -120,6 +120,7 @@ struct RunReport {
     bool hasArtifacts = false;
     std::vector<std::string> unenforcedLimits;
     std::vector<std::string> omittedMounts;
+    std::vector<std::string> written;  // by view = "merged", and gone: "C PATH" made or changed, "D PATH" deleted
 };
 
 // The one way in: every trigger ends here. Answers with the id before any work is done.

@@ -36,10 +36,13 @@ Result<void> upgrade(sqlite3* database, const std::string& path) {
     }
     if (version > kLedgerVersion)
         return fail(Errc::NotSupported, "ledger " + path + " is of version " + std::to_string(version) + ", by a newer recapd");
-    if (version == kLedgerVersion) return {};
-    auto upgraded = execute(database, kLedgerUpgrade, path);
-    if (!upgraded) ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
-    return upgraded;
+    for (version = std::max<std::uint64_t>(version, 1); version < kLedgerVersion; ++version) {
+        auto upgraded = execute(database, kLedgerUpgrades[version - 1], path);
+        if (upgraded) continue;
+        ::sqlite3_exec(database, "ROLLBACK", nullptr, nullptr, nullptr);
+        return upgraded;
+    }
+    return {};
 }
 
 }  // namespace

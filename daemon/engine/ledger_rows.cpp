@@ -8,7 +8,7 @@ namespace recap {
 #define RECAP_LEDGER_COLUMNS                                                                                                        \
     "id, capsule, target, caller, lifetime_of, args, started, ended, state, outcome, exit_code, error, detail, received, planned, " \
     "attached, executing, finished, escaped, left_behind, cpu_usec, memory_peak, pids_peak, out_of_memory, log_bytes, "             \
-    "log_truncated, artifacts, unenforced, omitted, files_until"
+    "log_truncated, artifacts, unenforced, omitted, written, files_until"
 
 const char* const kLedgerSchema =
     "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, capsule TEXT NOT NULL, target TEXT NOT NULL, caller INTEGER NOT NULL, "
@@ -23,7 +23,7 @@ const char* const kLedgerSchema =
     "CREATE INDEX IF NOT EXISTS by_end ON runs (ended);";
 // What older runs have left is kept for as long as a manifest says by itself, a week. An index ends with the id, which is what
 // a list is ordered by.
-const char* const kLedgerUpgrade =
+const char* const kLedgerUpgrades[] = {
     "BEGIN IMMEDIATE;"
     "ALTER TABLE runs ADD COLUMN files_until INTEGER NOT NULL DEFAULT 0;"
     "UPDATE runs SET files_until = ended + 604800000000 WHERE ended != 0 AND (log_bytes != 0 OR artifacts != 0);"
@@ -32,10 +32,15 @@ const char* const kLedgerUpgrade =
     "CREATE INDEX by_target ON runs (target);"
     "CREATE INDEX by_outcome ON runs (outcome);"
     "PRAGMA user_version = 2;"
-    "COMMIT;";
+    "COMMIT;",
+    // What was written is a list of none for every run so far: nothing could be.
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE runs ADD COLUMN written BLOB NOT NULL DEFAULT x'';"
+    "PRAGMA user_version = 3;"
+    "COMMIT;"};
 const char* const kUpsertRun = "INSERT OR REPLACE INTO runs (" RECAP_LEDGER_COLUMNS
                                ") VALUES (?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,?,?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,CAST(? AS "
-                               "BLOB),CAST(? AS BLOB),?)";
+                               "BLOB),CAST(? AS BLOB),CAST(? AS BLOB),?)";
 const char* const kSelectRun = "SELECT " RECAP_LEDGER_COLUMNS " FROM runs ";
 
 namespace {
@@ -84,6 +89,7 @@ void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
     statement.bind(std::int64_t{report.hasArtifacts})
         .bind(pack(report.unenforcedLimits))
         .bind(pack(report.omittedMounts))
+        .bind(pack(report.written))
         .bind(run.filesUntil);
 }
 
@@ -116,6 +122,7 @@ RunRecord readRun(Statement& statement) {
     report.hasArtifacts = statement.number() != 0;
     report.unenforcedLimits = unpack(statement.text());
     report.omittedMounts = unpack(statement.text());
+    report.written = unpack(statement.text());
     run.filesUntil = statement.number();
     return run;
 }

@@ -48,6 +48,7 @@ struct Attach {
     UniqueFd proc;           // observe and join: the target's procfs, detached
     UniqueFd payloadCgroup;  // join: below the capsule's cgroup, for all of it but its init
     UniqueFd root;           // the capsule's root: overlay, detached, later "/"
+    std::vector<UniqueFd> layers;  // view = "merged": the image's, lowest first; the root is made of them and the target's
     UniqueFd report;         // to the supervisor
     std::array<UniqueFd, 3> stdio;
     UniqueFd frozen;    // where the target is to stand still: tells whether it does
@@ -59,6 +60,8 @@ struct Attach {
     std::vector<char*> envp;
     // made by the steps
     UniqueFd tree;       // detached clone of the target's files
+    UniqueFd base;       // view = "merged": of its root alone, without submounts
+    UniqueFd upper;      // view = "merged": the copy-on-write layer, for the list of what was written
     UniqueFd devices;    // detached clone of the /dev template
     UniqueFd artifacts;  // detached tmpfs, later at plan.artifacts
     UniqueFd executable;
@@ -76,11 +79,12 @@ struct Step {
 
 // What the capsule's first process tells the supervisor, one SEQPACKET message each; text behind it where stated.
 enum class InitNews : std::uint32_t {
-    Attached = 1,   // fds: artifacts' mount, if any; text: omitted mounts, NUL-separated
+    Attached = 1,   // value: bits of InitFd; fds: those, in that order; text: omitted mounts, NUL-separated
     Executing = 2,  // fds: the payload's pidfd
     Failed = 3,     // value: errno; text: the step
     Exited = 4,     // value: wait status of the payload
 };
+enum InitFd : std::int32_t { kArtifactsFd = 1, kUpperFd = 2 };
 struct InitMessage {
     InitNews news{};
     std::int32_t value = 0;
@@ -91,7 +95,8 @@ std::uint64_t monotonicUsec();
 
 // namespaces.cpp
 Result<UniqueFd> makeSeed(const Procfs& procfs);
-int enterSeed(Attach& attach);       // into a copy of the seed, with the capsule's root over it
+int enterSeed(Attach& attach);       // into a copy of the seed
+int enterRoot(Attach& attach);       // the capsule's root over it
 int joinNamespaces(Attach& attach);  // the target's net, ipc, uts, time and user; before them an own cgroup namespace
 int verifyNamespaces(Attach& attach);
 int joinCgroupNamespace(Attach& attach);  // in the payload, verified too; allocates nothing
@@ -105,9 +110,17 @@ int refuseTracers(int procfs, std::uint64_t hostUsers, std::uint64_t only);
 int cloneTarget(Attach& attach);
 int mountProcesses(Attach& attach);  // join: the procfs of the pid namespace that this process was born in
 int mountArtifacts(Attach& attach);
-int populateRoot(Attach& attach);  // dev, proc, target, artifacts
+int showTarget(Attach& attach);
 int omitForeign(Attach& attach);
+int populateRoot(Attach& attach);  // dev, proc, artifacts
+Result<std::vector<MountLine>> shownMounts(const Attach& attach);  // of the target, in the capsule's own table: below targetAt()
+void noteOmitted(Attach& attach, const MountLine& mount);
 int allowWrites(Attach& attach);  // writes.cpp
+
+// merged.cpp: view = "merged"
+int cloneLayers(Attach& attach);
+int mergeRoot(Attach& attach);       // in the copy of the seed: attach.root, of the image's layers over the target's root
+int mergeSubmounts(Attach& attach);  // the target's, read-only, each where it is in the target
 int openExecutable(Attach& attach);
 int openWorkdir(Attach& attach);
 

@@ -58,13 +58,18 @@ constexpr std::array kInitSteps{
     Step{"cgroup", enterV1Cgroups},
     Step{"freeze", awaitTarget},
     Step{"target's files", cloneTarget},
+    Step{"layers", cloneLayers},
     Step{"devices", cloneDevices},
     Step{"processes", mountProcesses},
     Step{"artifacts", mountArtifacts},
     Step{"mount namespace", enterSeed},
-    Step{"mounts", populateRoot},
+    Step{"merged root", mergeRoot},
+    Step{"root", enterRoot},
+    Step{"view", showTarget},
     Step{"foreign mounts", omitForeign},
+    Step{"submounts", mergeSubmounts},
     Step{"writes", allowWrites},
+    Step{"mounts", populateRoot},
     Step{"executable", openExecutable},
     Step{"workdir", openWorkdir},
     Step{"namespaces", joinNamespaces},
@@ -72,12 +77,24 @@ constexpr std::array kInitSteps{
     Step{"capability sets", buildCapabilities},
 };
 
-void tell(const Attach& attach, InitNews news, int value, std::string_view text = {}, int fd = -1) {
+void tell(const Attach& attach, InitNews news, int value, std::string_view text = {}, std::span<const int> fds = {}) {
     const InitMessage message{news, value, monotonicUsec()};
     std::string bytes(reinterpret_cast<const char*>(&message), sizeof(message));
     bytes += text;
-    const int fds[] = {fd};
-    static_cast<void>(sendMessage(attach.report.get(), bytes, fd >= 0 ? std::span<const int>(fds) : std::span<const int>()));
+    static_cast<void>(sendMessage(attach.report.get(), bytes, fds));
+}
+
+void tellAttached(const Attach& attach) {
+    std::string omitted;
+    for (const auto& mount : attach.omitted) omitted += mount + '\0';
+    int which = 0;
+    std::vector<int> fds;
+    for (const auto& [bit, fd] : {std::pair{kArtifactsFd, &attach.artifacts}, {kUpperFd, &attach.upper}}) {
+        if (!*fd) continue;
+        which |= bit;
+        fds.push_back(fd->get());
+    }
+    tell(attach, InitNews::Attached, which, omitted, fds);
 }
 
 [[noreturn]] void failStep(const Attach& attach, const char* step, int error) {
@@ -151,15 +168,13 @@ void runCapsuleInit(Attach& attach) {
     if (offerToOom(attach) != 0) failStep(attach, "oom score", errno);
     for (const auto& step : kInitSteps)
         if (step.apply(attach) != 0) failStep(attach, step.name, errno);
-    std::string omitted;
-    for (const auto& mount : attach.omitted) omitted += mount + '\0';
-    tell(attach, InitNews::Attached, 0, omitted, attach.artifacts.get());
+    tellAttached(attach);
     int pidfd = -1;
     PayloadOutcome outcome;
     const pid_t payload = startPayload(attach, pidfd, outcome);
     if (payload < 0) failStep(attach, "fork", errno);
     if (outcome.failedStep != nullptr) failStep(attach, outcome.failedStep, outcome.error);
-    tell(attach, InitNews::Executing, 0, {}, pidfd);
+    tell(attach, InitNews::Executing, 0, {}, {{pidfd}});
     giveUpRights(attach);
     reapUntilDone(payload, attach.plan.processes == Processes::Join);
 }

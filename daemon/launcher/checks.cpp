@@ -22,18 +22,13 @@ tl::unexpected<Error> malformed(std::string_view what) {
     std::string text = "plan: ";
     return fail(Errc::InvalidArgument, std::move(text.append(what)));
 }
-tl::unexpected<Error> later(std::string_view what) {
-    std::string text(what);
-    return fail(Errc::NotSupported, std::move(text.append(" is not supported by this version")));
-}
 
 bool clean(const std::vector<std::string>& list) {
     return std::ranges::none_of(list, [](const std::string& text) { return text.find('\0') != std::string::npos; });
 }
 
 Result<void> checkSupported(const Plan& plan) {
-    if (plan.view == View::Merged) return later("view = \"merged\"");
-    if (plan.artifactsStorage == Storage::Disk) return later("storage = \"disk\"");
+    if (plan.artifactsStorage == Storage::Disk) return fail(Errc::NotSupported, "storage = \"disk\" is not supported by this version");
     return {};
 }
 
@@ -259,6 +254,18 @@ Result<void> checkJoined(const Plan& plan, const TargetFacts& facts) {
     return insideOf(facts.gidMap, plan.gid) ? Result<void>{} : unmapped("gid ", plan.gid, plan);
 }
 
+// What the target's files may decide of what the capsule does is worth no more than the target's own capabilities: those that count
+// where the capsule has its own.
+Result<void> checkMerged(const Plan& plan, const TargetFacts& facts) {
+    if (plan.view != View::Merged) return {};
+    const bool elsewhere = (facts.hostNamespaces & kNsUser) == 0 && (plan.namespaces & kNsUser) == 0;
+    const std::uint64_t beyond = plan.capabilities & ~(elsewhere ? 0 : facts.capEffective);
+    if (beyond == 0) return {};
+    return fail(Errc::Denied, "view = \"merged\": target " + plan.target + " has not " + capabilityNames(beyond) +
+                                  (elsewhere ? " outside its own user namespace" : "") +
+                                  ", and a capsule among its files has no more than it; view = \"read-only\" has no such rule");
+}
+
 }  // namespace
 
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host) {
@@ -279,6 +286,7 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
         if (facts.namespaces[i] != plan.expected[i]) return changed("its " + name + " namespace differs");
     }
     if (auto joined = checkJoined(plan, facts); !joined) return joined;
+    if (auto merged = checkMerged(plan, facts); !merged) return merged;
     if (plan.view != View::None && facts.rootDevice == host.rootDevice && facts.rootInode == host.rootInode)
         return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
     return {};

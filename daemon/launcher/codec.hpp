@@ -161,7 +161,7 @@ template <class A> void fields(A& a, Started& v) { a(v.runId); }
 template <class A> void fields(A& a, Report& v) {
     a(v.runId, v.end, v.value, v.step, v.error, v.message, v.received, v.attached, v.executing, v.finished, v.escaped, v.left,
       v.cpuUsec, v.memoryPeak, v.pidsPeak, v.outOfMemory, v.logTruncated, v.logBytes, v.unenforcedLimits, v.omittedMounts,
-      v.hasArtifacts);
+      v.written, v.hasArtifacts);
 }
 template <class A> void fields(A& a, RunEvent& v) { a(v.phase, v.report); }
 template <class A> void fields(A& a, SignalRequest& v) { a(v.runId, v.signal); }

@@ -127,6 +127,7 @@ RunReport fromProtocol(const launcher::Report& wire) {
     report.hasArtifacts = wire.hasArtifacts;
     report.unenforcedLimits = wire.unenforcedLimits;
     report.omittedMounts = wire.omittedMounts;
+    report.written = wire.written;
     return report;
 }
 

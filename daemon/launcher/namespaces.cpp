@@ -53,7 +53,10 @@ Result<UniqueFd> makeSeed(const Procfs& procfs) {
 
 int enterSeed(Attach& attach) {
     if (::setns(attach.prepared->seed.get(), CLONE_NEWNS) != 0) return -1;
-    if (::unshare(CLONE_NEWNS) != 0) return -1;
+    return ::unshare(CLONE_NEWNS);
+}
+
+int enterRoot(Attach& attach) {
     if (::move_mount(attach.root.get(), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) return -1;
     // "/" of the seed is covered now; from here every path is looked up in the capsule's own root.
     if (::fchdir(attach.root.get()) != 0) return -1;

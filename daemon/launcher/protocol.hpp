@@ -25,7 +25,7 @@ inline constexpr std::size_t kMaxWrites = 64;             // paths of one plan
 inline constexpr std::size_t kMaxFilter = 4096;           // BPF instructions
 inline constexpr std::size_t kMaxFds = 4;                 // that a client may send with one message
 inline constexpr std::size_t kListPage = 128;             // rows of one answer
-inline constexpr std::size_t kListPageBytes = 64 * 1024;  // a row more is at most some 20 KiB
+inline constexpr std::size_t kListPageBytes = 64 * 1024;  // a row more is at most some 60 KiB
 inline constexpr std::size_t kRunIdLength = 26;           // ULID, Crockford base 32
 
 enum class Verb : std::uint16_t {
@@ -210,7 +210,8 @@ struct Report {
     bool logTruncated = false;
     std::uint64_t logBytes = 0;
     std::vector<std::string> unenforcedLimits;  // with limits = "best-effort"
-    std::vector<std::string> omittedMounts;     // FUSE and network mounts left out of the view
+    std::vector<std::string> omittedMounts;     // left out of the view: FUSE and network mounts; merged: what the image covers
+    std::vector<std::string> written;           // merged: "C PATH" made or changed, "D PATH" deleted; all of it is gone by now
     bool hasArtifacts = false;
 };
 

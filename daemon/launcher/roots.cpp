@@ -68,7 +68,7 @@ int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint
 std::vector<std::string> mountpointsOf(const Plan& plan) {
     std::vector<std::string> paths{"/proc", "/dev"};
     if (plan.processes == Processes::Observe) paths.push_back(std::string(kAside) + "/proc");
-    if (plan.view != View::None) paths.emplace_back("/target");
+    if (plan.view != View::None) paths.emplace_back(targetAt(plan));
     if (!plan.artifacts.empty()) paths.push_back(plan.artifacts);
     return paths;
 }

@@ -9,6 +9,7 @@
 #include <deque>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,10 @@ struct RootKind {
 // What stands below /.recap while a capsule observes: its own procfs, and links into that.
 inline constexpr const char* kSelfLinks[] = {"self", "thread-self"};
 
-// The folders that populateRoot() mounts on, in the order of mounting.
+// Where the target's files are shown; merged: where their submounts are sorted before they are taken to their places.
+constexpr std::string_view targetAt(const Plan& plan) { return plan.view == View::Merged ? "/.recap/target" : "/target"; }
+
+// The folders that are mounted on.
 std::vector<std::string> mountpointsOf(const Plan& plan);
 
 // A tmpfs of its own gives a size limit, and dies with its last user: a detached mount, or -1 with errno.

@@ -12,6 +12,7 @@
 
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/written.hpp"
 
 namespace recap::launcher {
 
@@ -91,6 +92,12 @@ void Run::onNews(std::uint32_t) {
     }
 }
 
+void Run::takeFds(int which, std::vector<UniqueFd> fds) {
+    std::size_t next = 0;
+    for (const auto& [bit, fd] : {std::pair{kArtifactsFd, &artifacts_}, {kUpperFd, &upper_}})
+        if ((which & bit) != 0 && next < fds.size()) *fd = std::move(fds[next++]);
+}
+
 void Run::take(Message message) {
     InitMessage news;
     if (message.bytes.size() < sizeof(news)) return;
@@ -99,7 +106,7 @@ void Run::take(Message message) {
     switch (news.news) {
         case InitNews::Attached:
             report_.attached = news.time;
-            if (!message.fds.empty()) artifacts_ = std::move(message.fds[0]);
+            takeFds(news.value, std::move(message.fds));
             for (; !text.empty(); text.remove_prefix(std::min(text.find('\0') + 1, text.size())))
                 report_.omittedMounts.emplace_back(text.substr(0, text.find('\0')));
             return publish(RunPhase::Attached);
@@ -257,6 +264,8 @@ void Run::finish() {
     report_.hasArtifacts = static_cast<bool>(artifacts_);
     report_.logTruncated = streams_.logTruncated();
     report_.logBytes = streams_.logBytes();
+    if (upper_) report_.written = whatIsWritten(upper_.get(), plan_);
+    upper_.reset();
     unwatch();
     target_.reset();
     payload_.reset();

@@ -64,6 +64,7 @@ private:
     void end(End why, std::uint64_t graceUsec);
     void onNews(std::uint32_t events);
     void take(Message message);
+    void takeFds(int which, std::vector<UniqueFd> fds);
     void recordExit(int status);
     void noticeTarget();
     void onInitGone();
@@ -81,7 +82,7 @@ private:
     Plan plan_;  // without the filter
     Report report_;
     Cgroup cgroup_;
-    UniqueFd target_, init_, payload_, news_, artifacts_;
+    UniqueFd target_, init_, payload_, news_, artifacts_, upper_;
     Streams streams_;
     std::optional<End> why_;  // why it is being ended, where it did not end by itself
     std::optional<Loop::TimerId> deadline_;

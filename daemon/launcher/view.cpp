@@ -48,6 +48,18 @@ int showSelf(Attach& attach, int proc) {
     return 0;
 }
 
+UniqueFd cloneOf(const UniqueFd& root, unsigned recursive) {
+    return UniqueFd(::open_tree(root.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive));
+}
+
+int restrict(const UniqueFd& tree, bool readOnly) {
+    mount_attr attributes{};
+    attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    if (readOnly) attributes.attr_set |= MOUNT_ATTR_RDONLY;
+    attributes.propagation = MS_PRIVATE;
+    return ::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
+}
+
 }  // namespace
 
 int cloneTarget(Attach& attach) {
@@ -58,16 +70,16 @@ int cloneTarget(Attach& attach) {
         errno = ESTALE;  // the target went elsewhere between the check and the join
         return -1;
     }
-    attach.tree.reset(::open_tree(attach.targetRoot.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+    const bool merged = attach.plan.view == View::Merged;
+    attach.tree = cloneOf(attach.targetRoot, AT_RECURSIVE);
+    if (merged && attach.tree) attach.base = cloneOf(attach.targetRoot, 0);
     const int error = errno;
     if (::setns(attach.prepared->ownMounts.get(), CLONE_NEWNS) != 0) return -1;
     errno = error;
-    if (!attach.tree) return -1;
-    mount_attr attributes{};
-    attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-    if (attach.plan.view != View::Write) attributes.attr_set |= MOUNT_ATTR_RDONLY;  // allowWrites() does so later
-    attributes.propagation = MS_PRIVATE;
-    return ::mount_setattr(attach.tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
+    if (!attach.tree || (merged && !attach.base)) return -1;
+    const bool readOnly = attach.plan.view != View::Write;  // there allowWrites() makes it so later
+    if (restrict(attach.tree, readOnly) != 0) return -1;
+    return merged ? restrict(attach.base, true) : 0;
 }
 
 // Looked at once more: what came since the worker looked can see this process by now.
@@ -84,6 +96,10 @@ int mountArtifacts(Attach& attach) {
     return attach.artifacts ? 0 : -1;
 }
 
+int showTarget(Attach& attach) {
+    return attach.plan.view == View::None ? 0 : attachAt(attach, attach.tree.get(), std::string(targetAt(attach.plan)));
+}
+
 int populateRoot(Attach& attach) {
     const bool observing = attach.plan.processes == Processes::Observe;
     UniqueFd proc(attach.proc ? attach.proc.release() : ownProc());
@@ -91,7 +107,6 @@ int populateRoot(Attach& attach) {
     if (observing && showSelf(attach, proc.get()) != 0) return -1;
     if (attachAt(attach, attach.devices.get(), "/dev") != 0 || mountTerminal(attach) != 0) return -1;
     if (attach.plan.processes != Processes::None && maskProc(attach, proc.get()) != 0) return -1;
-    if (attach.tree && attachAt(attach, attach.tree.get(), "/target") != 0) return -1;
     if (attach.artifacts && attachAt(attach, attach.artifacts.get(), attach.plan.artifacts) != 0) return -1;
     return 0;
 }
@@ -100,24 +115,27 @@ namespace {
 
 bool isHidden(const MountLine& mount) { return isForeign(mount.type) || mount.type == "proc"; }
 
-// What of the capsule's own, private mount table is shown of the target.
+}  // namespace
+
 Result<std::vector<MountLine>> shownMounts(const Attach& attach) {
     auto text = attach.prepared->procfs->readSelf("mountinfo", Procfs::kMaxMountinfo);
     if (!text) return forward(std::move(text));
     auto mounts = parseMountinfo(*text);
-    std::erase_if(mounts, [](const MountLine& mount) { return mount.path != "/target" && !mount.path.starts_with("/target/"); });
+    const std::string_view top = targetAt(attach.plan);
+    std::erase_if(mounts, [top](const MountLine& mount) {
+        return !mount.path.starts_with(top) || (mount.path.size() > top.size() && mount.path[top.size()] != '/');
+    });
     return mounts;
 }
 
-void note(std::vector<std::string>& omitted, const MountLine& mount) {
+void noteOmitted(Attach& attach, const MountLine& mount) {
     constexpr std::size_t kMostBytes = 256;
-    if (mount.type == "proc") return;
-    if (omitted.size() < kMostNoted)
-        return omitted.push_back((mount.type + " " + (mount.path == "/target" ? "/" : mount.path.substr(7))).substr(0, kMostBytes));
+    auto& omitted = attach.omitted;
     if (omitted.size() == kMostNoted) omitted.emplace_back("and more");
+    if (omitted.size() > kMostNoted) return;
+    const std::string path = mount.path.substr(targetAt(attach.plan).size());
+    omitted.push_back((mount.type + " " + (path.empty() ? "/" : path)).substr(0, kMostBytes));
 }
-
-}  // namespace
 
 // FUSE and network mounts are answered by a server that may not answer: no path of the view may cross one. They are found in the
 // capsule's own, private table, where the target can add none, and taken off without asking them (threat T16). So is a procfs: its
@@ -139,7 +157,7 @@ int omitForeign(Attach& attach) {
         if (!isHidden(mount)) continue;
         // One below another that is gone already is gone with it.
         if (::umount2(mount.path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW) != 0 && errno != EINVAL && errno != ENOENT) return -1;
-        note(attach.omitted, mount);
+        if (mount.type != "proc") noteOmitted(attach, mount);
     }
     mounts = hidden.empty() ? std::move(mounts) : shownMounts(attach);
     errno = EBUSY;

@@ -95,8 +95,12 @@ const char* openRoot(Attach& attach, int layersFd, Roots& roots) {
         if (!layer) return "layers";
         layers.push_back(std::move(*layer));
     }
-    attach.root = roots.take(attach.plan, layers);
-    return attach.root ? nullptr : "root";
+    const bool merged = attach.plan.view == View::Merged;  // each is another one: mergeRoot() makes it
+    if (merged)
+        attach.layers = std::move(layers);
+    else
+        attach.root = roots.take(attach.plan, layers);
+    return merged || attach.root ? nullptr : "root";
 }
 
 void fillVectors(Attach& attach) {
@@ -226,8 +230,9 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
         if (!plan || request->fds.size() < kV1Fds + (plan->stdio[0] == Stdio::Terminal) + plan->freeze) ::_exit(1);
         const std::string runId = plan->runId;
         Attach attach;
-        const Spawned spawned =
-            spawn(attach, *request, prepared, workshop ? workshop->layersFd() : store.layersFd(), roots, std::move(*plan));
+        const bool byName = workshop && plan->view != View::Merged;
+        const int layersFd = byName ? workshop->layersFd() : store.layersFd();
+        const Spawned spawned = spawn(attach, *request, prepared, layersFd, roots, std::move(*plan));
         answer(socket, runId, spawned);
     }
 }

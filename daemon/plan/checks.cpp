@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "daemon/plan/words.hpp"
+#include "sdk/manifest/capabilities.hpp"
 
 namespace recap::plan {
 namespace {
@@ -14,7 +15,7 @@ constexpr std::string_view kArchitecture = "amd64";
 #error "seccomp programs and images are for x86_64 so far"
 #endif
 
-constexpr std::uint32_t kPid = 1, kMnt = 128;
+constexpr std::uint32_t kPid = 1, kUser = 16, kMnt = 128;
 
 std::string label(const Target& target, const std::string& key) {
     const auto found = target.labels.find(key);
@@ -87,14 +88,24 @@ Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifes
     return &image;
 }
 
-Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpec& sandbox) {
+Result<void> checkSupported(const manifest::Manifest& manifest) {
     const auto unsupported = [&](const std::string& what) {
         return fail(Errc::NotSupported, "capsule '" + manifest.name + "' asks for " + what + ", which this version can't do");
     };
-    if (sandbox.view == View::Merged) return unsupported("view = \"" + std::string(word(sandbox.view)) + "\"");
     if (manifest.output.storage == manifest::Storage::Disk) return unsupported("storage = \"disk\"");
     if (manifest.output.verdict == manifest::Verdict::Report) return unsupported("verdict = \"report\"");
     return {};
+}
+
+// As the launcher does: see checkMerged() there.
+Result<void> checkMerged(const SandboxSpec& sandbox, const Target& target) {
+    if (sandbox.view != View::Merged) return {};
+    const bool elsewhere = (target.facts->hostNamespaces & kUser) == 0 && (sandbox.namespaces & kUser) == 0;
+    const std::uint64_t beyond = sandbox.capabilities & ~(elsewhere ? 0 : target.facts->capEffective);
+    if (beyond == 0) return {};
+    return fail(Errc::Denied, "view = \"merged\": target " + target.id.text() + " has not " + join(manifest::capabilityNames(beyond)) +
+                                  (elsewhere ? " outside its own user namespace" : "") +
+                                  ", and a capsule among its files has no more than it; view = \"read-only\" has no such rule");
 }
 
 Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target) {

@@ -17,7 +17,10 @@ Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& 
 Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifest& manifest);
 
 // What this version can't do yet, by the manifest's key.
-Result<void> checkSupported(const manifest::Manifest& manifest, const SandboxSpec& sandbox);
+Result<void> checkSupported(const manifest::Manifest& manifest);
+
+// Among the target's files, with view = "merged", a capsule has no capability that the target lacks.
+Result<void> checkMerged(const SandboxSpec& sandbox, const Target& target);
 
 // Nothing that is joined or shown may be the host's own.
 Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target);

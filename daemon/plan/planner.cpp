@@ -120,8 +120,9 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     auto prepared = prepare(**info, *manifest);
     if (!prepared) return forward(std::move(prepared));
     const auto& [sandbox, taken] = (*prepared)->narrowed;
-    if (auto known = checkSupported(*manifest, sandbox); !known) return forward(std::move(known));
+    if (auto known = checkSupported(*manifest); !known) return forward(std::move(known));
     if (auto own = checkNotHost(sandbox, target); !own) return forward(std::move(own));
+    if (auto merged = checkMerged(sandbox, target); !merged) return forward(std::move(merged));
 
     RunPlan plan;
     plan.id = id;

@@ -103,6 +103,7 @@ std::string inWords(const Dict& run) {
     for (const auto& narrowed : run.strings("narrowed")) say("narrowed      ", narrowed);
     say("not enforced  ", all("unenforced-limits"));
     say("not mounted   ", all("omitted-mounts"));
+    for (const auto& written : run.strings("written")) say("written       ", written);
     if (run.has("cpu-usec")) say("CPU time (ms) ", milliseconds(static_cast<std::uint64_t>(run.number("cpu-usec"))));
     if (run.has("memory-peak")) say("memory peak   ", bytes(static_cast<std::uint64_t>(run.number("memory-peak"))));
     say("out of memory ", run.flag("oom") ? "yes" : "");

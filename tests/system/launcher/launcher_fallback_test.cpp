@@ -54,6 +54,13 @@ TEST_F(LauncherFallback, ObserveShowsTheTargetsProcessesExactly) {
     EXPECT_THAT(payload({"cat", "/proc/1/root/etc/passwd"}).out, Not(HasSubstr("nginx")));
 }
 
+TEST_F(LauncherFallback, MergedViewIsTheImageOverTheTargetsFiles) {
+    Plan asked = plan({"cat", "/etc/nginx/nginx.conf"});
+    asked.view = View::Merged;
+    const Finished finished = run(asked);
+    EXPECT_EQ(finished.out, readFile(nginx_->rootfs() / "etc/nginx/nginx.conf")) << finished.report.step << " " << finished.report.error;
+}
+
 TEST_F(LauncherFallback, ReadOnlyViewIsTheTargetsRootAndCannotBeWritten) {
     Plan asked = plan({"cat", "/target/etc/nginx/nginx.conf"});
     asked.view = View::ReadOnly;

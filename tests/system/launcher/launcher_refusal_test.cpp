@@ -261,7 +261,6 @@ TEST_F(LauncherRefusal, WhatThisVersionDoesNotDoYet) {
         const char* words;
         void (*ask)(Plan&);
     } kCases[] = {
-        {"merged", [](Plan& p) { p.view = View::Merged; }},
         {"disk",
          [](Plan& p) {
              p.artifacts = "/out";

@@ -104,7 +104,6 @@ TEST(CheckShape, AcceptsAGoodPlanAndNamesWhatIsWrong) {
              plan.attached = 4;
          }},
         {"seccomp", [](Plan& plan) { plan.filter.clear(); }},
-        {"merged", [](Plan& plan) { plan.view = View::Merged; }},
     };
     for (const auto& one : cases) {
         Plan plan = goodPlan();

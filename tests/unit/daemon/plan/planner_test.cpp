@@ -207,12 +207,18 @@ TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
     EXPECT_EQ(refusal("[sandbox]\nview = \"read-only\"").code, Errc::Denied);
 }
 
-TEST_F(PlannerTest, NamesWhatThisVersionCannotDo) {
-    for (const std::string sandbox : {"view = \"merged\""}) {
-        const auto error = refusal("[sandbox]\npolicy = \"trusted\"\n" + sandbox);
-        EXPECT_EQ(error.code, Errc::NotSupported) << sandbox;
-        EXPECT_THAT(error.message, HasSubstr(sandbox.substr(0, sandbox.find(' ')))) << sandbox;
-    }
+TEST_F(PlannerTest, AmongTheTargetsFilesNoMoreCapabilitiesThanTheTargets) {
+    const std::string merged = "[sandbox]\npolicy = \"trusted\"\nview = \"merged\"\n";
+    const std::string captures = merged + "capabilities = [\"CAP_NET_RAW\"]\nreason = \"raw sockets\"\n";
+    EXPECT_TRUE(plan(merged));
+    target_.facts->hostNamespaces = 16;
+    target_.facts->capEffective = 1ull << 12;
+    EXPECT_EQ(refusal(captures).code, Errc::Denied);
+    EXPECT_THAT(refusal(captures).message, HasSubstr("target docker:3f2a has not CAP_NET_RAW, and a capsule among its files"));
+    target_.facts->capEffective |= 1ull << 13;
+    EXPECT_TRUE(plan(captures));
+    target_.facts->hostNamespaces = 0;
+    EXPECT_THAT(refusal(captures).message, HasSubstr("outside its own user namespace"));
 }
 
 TEST_F(PlannerTest, GivesATerminalWhereItIsAskedForAndNothingIsGiven) {
