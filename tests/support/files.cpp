@@ -59,6 +59,15 @@ void writeFile(const fs::path& path, const std::string& text) {
     }
 }
 
+std::map<std::string, std::string> values(const std::string& text) {
+    std::map<std::string, std::string> found;
+    for (const std::string& line : lines(text)) {
+        const auto colon = line.rfind(": ");
+        if (colon != std::string::npos) found[line.substr(0, colon)] = line.substr(colon + 2);
+    }
+    return found;
+}
+
 std::vector<std::string> lines(const std::string& text) {
     std::vector<std::string> all;
     std::istringstream in{text};

@@ -29,7 +29,8 @@ void fill(Rootfs& root, const std::string& kind) {
     if (kind == "nginx") return fillNginx(root);
     if (kind == "busybox") return fillBusybox(root);
     if (kind == "debian") return fillDebian(root);
-    throw std::runtime_error("no container kind '" + kind + "': nginx, busybox or debian");
+    if (kind == "scratch") return fillScratch(root);
+    throw std::runtime_error("no container kind '" + kind + "': nginx, busybox, debian or scratch");
 }
 
 std::vector<std::string> operator+(std::vector<std::string> head, const std::vector<std::string>& tail) {
@@ -105,9 +106,10 @@ void MicroContainer::waitUntilServing() const {
 
 // The shell has started all of its sleeps and become one.
 void MicroContainer::waitUntilAsleep() const {
-    const auto asleep = [](pid_t pid) {
+    const std::string last = options_.kind == "scratch" ? "app" : "sleep";
+    const auto asleep = [&](pid_t pid) {
         const auto process = processOf(pid);
-        return process && process->name == "sleep";
+        return process && process->name == last;
     };
     const auto ready = [&] {
         const auto children = childrenOf(pid_);

@@ -16,7 +16,7 @@ using namespace recap::test;
 constexpr const char* kUsage =
     "usage: microcontainer start KIND NAME [--folder DIR] [--runtime runc|crun] [--runtime-root DIR] [--uid N] [--label K=V]\n"
     "                            [--volume SOURCE:PATH] [--writable-root]\n"
-    "                      prints its PID 1; KIND is nginx, busybox or debian\n"
+    "                      prints its PID 1; KIND is nginx, busybox, debian or scratch\n"
     "       microcontainer get PID PATH            one HTTP GET to port 8080 in the network namespace of PID\n"
     "       microcontainer stop NAME [--folder DIR]\n";
 

@@ -14,7 +14,8 @@ std::vector<std::string> defaultArgv(const std::string& kind) {
     if (kind == "nginx") return {"/usr/sbin/nginx", "-c", "/etc/nginx/nginx.conf"};
     if (kind == "busybox") return {"/bin/sh", "-c", "sleep 86401 & exec sleep 86402"};
     if (kind == "debian") return {"/bin/sh", "-c", "sleep 86401 & sleep 86403 & exec sleep 86402"};
-    throw std::runtime_error("no container kind '" + kind + "': nginx, busybox or debian");
+    if (kind == "scratch") return {"/app", "tick"};
+    throw std::runtime_error("no container kind '" + kind + "': nginx, busybox, debian or scratch");
 }
 
 json mount(const char* destination, const char* type, std::vector<std::string> options) {
@@ -53,15 +54,18 @@ json process(const ContainerOptions& options) {
 }  // namespace
 
 std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) {
-    json namespaces = json::array();
-    for (const char* type : {"pid", "network", "ipc", "uts", "mount"}) namespaces.push_back({{"type", type}});
+    json namespaces = json::array({{{"type", "mount"}}});
+    for (const auto& [type, file] : {std::pair{"pid", "pid"}, {"network", "net"}, {"ipc", "ipc"}, {"uts", "uts"}}) {
+        json one{{"type", type}};
+        if (options.podOf != 0) one["path"] = "/proc/" + std::to_string(options.podOf) + "/ns/" + file;
+        namespaces.push_back(std::move(one));
+    }
     if (options.cgroupNamespace) namespaces.push_back({{"type", "cgroup"}});
     if (options.userNamespace != 0) namespaces.push_back({{"type", "user"}});
     json spec = {
         {"ociVersion", "1.0.2"},
         {"process", process(options)},
         {"root", {{"path", "rootfs"}, {"readonly", options.readOnlyRoot}}},
-        {"hostname", options.hostname},
         {"mounts", mounts(options)},
         {"annotations", options.labels},
         {"linux",
@@ -70,6 +74,7 @@ std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) 
           {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
           {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}},
     };
+    if (options.podOf == 0) spec["hostname"] = options.hostname;
     if (options.userNamespace != 0)
         for (const char* map : {"uidMappings", "gidMappings"})
             spec["linux"][map] = json::array({{{"containerID", 0}, {"hostID", options.userNamespace}, {"size", 65536}}});

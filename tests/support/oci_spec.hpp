@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -18,7 +20,7 @@ struct Volume {
 // What a test may choose of a container; the rest is as an engine would do it.
 struct ContainerOptions {
     std::string name = {};               // empty: one of its own
-    std::string kind = "nginx";          // nginx | busybox | debian
+    std::string kind = "nginx";          // nginx | busybox | debian | scratch
     std::vector<std::string> argv = {};  // empty: the kind's own
     std::uint32_t uid = 101;
     std::uint32_t gid = 101;
@@ -30,6 +32,7 @@ struct ContainerOptions {
     bool readOnlyRoot = true;
     bool cgroupNamespace = false;
     std::uint32_t userNamespace = 0;  // the host's number of its uid and gid 0, 65536 of them; 0: the host's user namespace
+    pid_t podOf = 0;                     // a process whose pid, net, ipc and uts namespaces it shares, as containers of a pod do
     std::string runtime = "runc";            // runc | crun
     std::filesystem::path runtimeRoot = {};  // the runtime's state; empty: in the container's own folder
 };

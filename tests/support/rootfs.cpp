@@ -141,6 +141,11 @@ void fillBusybox(Rootfs& root) {
     root.mountpoints();
 }
 
+void fillScratch(Rootfs& root) {
+    root.copy((binDir().parent_path() / "tests/recap-test-payload").string(), "/app");
+    root.mountpoints();
+}
+
 void fillDebian(Rootfs& root) {
     root.debianPackages({"dpkg", "coreutils", "procps", "iproute2", "hostname", "dash", "findutils", "libc-bin", "base-files"});
     root.copy("/usr/bin/busybox", "/usr/bin/busybox");

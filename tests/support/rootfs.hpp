@@ -33,6 +33,7 @@ private:
 
 void fillNginx(Rootfs& root);    // nginx, its libraries, its configuration, one page; no shell
 void fillBusybox(Rootfs& root);  // busybox and its applets
+void fillScratch(Rootfs& root);  // /app, the static test payload, and nothing else
 void fillDebian(Rootfs& root);   // dpkg, coreutils, procps, iproute2, hostname, busybox, a shell: for comparing outputs
 
 }  // namespace recap::test

@@ -108,16 +108,6 @@ inline std::unique_ptr<OwnLauncher> LauncherTest::launcher_;
 // A timeout that a payload's first words come before; where the machine is emulated they take longer.
 inline std::uint64_t shortly() { return std::getenv("RECAP_TEST_EMULATED") != nullptr ? 5'000'000 : 300'000; }
 
-// The payload's own "name: value" lines.
-inline std::map<std::string, std::string> values(const std::string& text) {
-    std::map<std::string, std::string> found;
-    for (const std::string& line : lines(text)) {
-        const auto colon = line.rfind(": ");
-        if (colon != std::string::npos) found[line.substr(0, colon)] = line.substr(colon + 2);
-    }
-    return found;
-}
-
 // The processes of the container as its own /proc numbers them, from outside.
 inline std::vector<std::string> ownNumbers(pid_t target) {
     std::vector<std::string> numbers;

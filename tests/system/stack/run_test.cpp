@@ -14,15 +14,6 @@ protected:
     void TearDown() override { EXPECT_THAT(left(), IsEmpty()) << Stack::get().logs(); }
 };
 
-std::map<std::string, std::string> values(const std::string& text) {
-    std::map<std::string, std::string> found;
-    for (const std::string& line : lines(text)) {
-        const auto colon = line.rfind(": ");
-        if (colon != std::string::npos) found[line.substr(0, colon)] = line.substr(colon + 2);
-    }
-    return found;
-}
-
 TEST_F(Run, ExitStatusAndStreamsAreThePayloads) {
     const CommandResult exited = Stack::get().ctl({"run", "t-payload", target(), "--", "exit", "7"});
     EXPECT_EQ(exited.status, 7) << exited.all();

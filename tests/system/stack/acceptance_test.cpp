@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+// What people attach to containers for, with the tools that they do it with: strace, gdb, logrotate, a shell's own.
+#include <sys/stat.h>
+
+#include <regex>
+
+#include "tests/support/wait.hpp"
+#include "tests/system/stack/stack_fixture.hpp"
+
+namespace recap::test {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// A container that keeps a log: a line every 10 ms, into a file that it opens anew at USR1.
+constexpr const char* kLogger =
+    "trap 'exec >>/var/log/app.log' USR1; exec >>/var/log/app.log; i=0; while :; do i=$((i+1)); echo line $i; usleep 10000; done";
+
+class Acceptance : public StackTest {
+protected:
+    static void SetUpTestSuite() {
+        StackTest::SetUpTestSuite();
+        const TempDir folder;
+        Rootfs tools{folder.path() / "tools"};
+        for (const char* program : {"/usr/bin/strace", "/usr/sbin/logrotate", "/usr/bin/busybox"}) tools.program(program);
+        tools.link("/usr/bin/busybox", "/bin/sh");
+        tools.text("/etc/logrotate.conf", "/target/var/log/app.log {\n rotate 2\n create\n postrotate\n  kill -USR1 1\n endscript\n}\n");
+        tools.text("/check.sh", kCheck);
+        tools.folder("/tmp");
+        std::filesystem::permissions(tools.path() / "tmp", std::filesystem::perms::all);
+        Stack::get().importImage("test/tools:1", filesOf(tools.path()));
+        Rootfs gdb{folder.path() / "gdb"};
+        gdb.debianPackages({"gdb", "libpython3.11-minimal", "libpython3.11-stdlib"});
+        Stack::get().importImage("test/gdb:1", filesOf(gdb.path()));
+    }
+    static void install(const std::string& name, const std::string& command, const std::string& sandbox, const std::string& image = "tools",
+                        const std::string& timeout = "30s") {
+        Stack::get().install(manifestOf(name, "test/" + image + ":1", command,
+                                        "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox +
+                                            "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
+    }
+    static std::unique_ptr<MicroContainer> container(ContainerOptions options) {
+        auto made = std::make_unique<MicroContainer>(std::move(options));
+        Stack::get().run("t-payload", targetOf(*made), {"exit"});  // from now on the daemons know it
+        return made;
+    }
+    static void expectUntouched(const MicroContainer& target, std::uint64_t startTime) {
+        const auto process = processOf(target.pid());
+        ASSERT_TRUE(process);
+        EXPECT_EQ(process->startTime, startTime);
+        EXPECT_THAT(statusOf(target.pid()).at("TracerPid"), HasSubstr("0"));
+        EXPECT_NE(process->state, 't');
+        EXPECT_NE(process->state, 'T');
+    }
+
+    // A list of the image's files with their digests is on standard input; the target's files are below /target.
+    static constexpr const char* kCheck =
+        "cd /target && busybox cat > /tmp/list && busybox sha256sum -c /tmp/list 2>/dev/null | busybox grep -v ': OK$'\n"
+        "busybox cut -d' ' -f3 /tmp/list > /tmp/known\n"
+        "busybox find ./bin ./etc -type f | busybox grep -vxF -f /tmp/known | busybox sed 's/$/: ADDED/'\n";
+};
+
+TEST_F(Acceptance, A2_StraceOfAScratchImageSeesItsCallsAndItGoesOn) {
+    install("a-strace", "[\"strace\", \"-p\", \"1\"]", "processes = \"join\"", "tools", "2s");
+    const auto app = container({.kind = "scratch"});
+    const Outside outside = Stack::get().outside({app->pid()}, {app->rootfs()});
+    const Picture before = outside.look();
+    const auto started = processOf(app->pid())->startTime;
+    const json report = Stack::get().run("a-strace", targetOf(*app));
+    EXPECT_EQ(report.at("outcome"), "timed-out") << report.dump(2);
+    EXPECT_THAT(report.at("stderr").get<std::string>(), AllOf(HasSubstr("Process 1 attached"), HasSubstr("nanosleep("), HasSubstr("getppid()"), HasSubstr("detached")));
+    expectClean(report);
+    expectUntouched(*app, started);
+    EXPECT_THAT(left(outside, before), IsEmpty());
+}
+
+TEST_F(Acceptance, A3_GdbPrintsABacktraceWithSymbolsAndTheServerGoesOn) {
+    install("a-gdb",
+            R"(["gdb", "-batch", "-nx", "-iex", "set sysroot /target", "-ex", "file /target/usr/sbin/nginx", "-ex", "attach 1", "-ex", "bt", "-ex", "detach"])",
+            "processes = \"join\"\nview = \"read-only\"", "gdb");
+    const auto started = processOf(nginx_->pid())->startTime;
+    const json report = Stack::get().run("a-gdb", target());
+    EXPECT_THAT(report.at("stdout").get<std::string>(), AllOf(HasSubstr("sigsuspend"), HasSubstr("ngx_master_process_cycle"), HasSubstr("detached")))
+        << report.dump(2);
+    expectClean(report);
+    expectUntouched(*nginx_, started);
+    EXPECT_EQ(nginx_->get().status, 200);
+    EXPECT_THAT(left(), IsEmpty());
+}
+
+// "line 1" to "line N" without a gap, from the older file into the newer.
+int linesInOrder(const std::string& text) {
+    int expected = 0;
+    for (const std::string& line : lines(text))
+        if (line != "line " + std::to_string(++expected)) return -expected;
+    return expected;
+}
+
+TEST_F(Acceptance, A5_LogrotateTurnsALogOfTheTargetsAndNoLineIsLost) {
+    install("a-logrotate", R"(["logrotate", "--force", "--state", "/tmp/state", "/etc/logrotate.conf"])",
+            "processes = \"join\"\nview = \"write\"\nwrites = [\"/var/log\"]");
+    const TempDir folder{"recap-log"};
+    const auto& log = folder.path();
+    ASSERT_EQ(::chown(log.c_str(), 101, 101), 0);
+    const auto logger = container({.kind = "busybox", .argv = {"/bin/sh", "-c", kLogger}, .volumes = {{log, "/var/log", true}}});
+    ASSERT_TRUE(waitUntil([&] { return linesInOrder(readFile(log / "app.log")) > 3; }, Deadline{kPatience}));
+    const Outside outside = Stack::get().outside({logger->pid()}, {logger->rootfs()});
+    const Picture before = outside.look();
+    const json report = Stack::get().run("a-logrotate", targetOf(*logger));
+    EXPECT_EQ(report.at("outcome"), "succeeded") << report.dump(2);
+    expectClean(report);
+    ASSERT_TRUE(waitUntil([&] { return lines(readFile(log / "app.log")).size() > 5; }, Deadline{kPatience})) << "it writes to the new file";
+    const std::string older = readFile(log / "app.log.1"), newer = readFile(log / "app.log");
+    EXPECT_GT(linesInOrder(older + newer.substr(0, newer.rfind('\n') + 1)), 8);
+    EXPECT_THAT(left(outside, before, "'usleep'"), IsEmpty())
+        << "the rest of its files is as before";
+}
+
+TEST_F(Acceptance, A10_AChangedProgramAndAnAddedFileAreToldAgainstTheImagesList) {
+    install("a-integrity", "[\"busybox\", \"sh\", \"/check.sh\"]",
+            "view = \"read-only\"\ncapabilities = [\"CAP_DAC_READ_SEARCH\"]");
+    const auto app = container({.kind = "busybox"});
+    writeFile(app->rootfs() / "etc/private", "for root only\n");
+    std::filesystem::permissions(app->rootfs() / "etc/private", std::filesystem::perms::owner_read);
+    const std::string list = mustRun({"sh", "-c", "cd " + app->rootfs().string() + " && find ./bin ./etc -type f | LC_ALL=C sort | xargs sha256sum"}).out;
+    const auto check = [&] {
+        return run(Command{.argv = {"recapctl", "run", "a-integrity", targetOf(*app)}, .input = list});
+    };
+    const CommandResult clean = check();
+    EXPECT_EQ(clean.out, "") << clean.all();
+    EXPECT_EQ(clean.err, "");
+    writeFile(app->rootfs() / "etc/app.conf", "answer = 43\n");
+    writeFile(app->rootfs() / "bin/miner", "added\n");
+    writeFile(app->rootfs() / "etc/private", "changed\n");
+    EXPECT_EQ(check().out, "./etc/app.conf: FAILED\n./etc/private: FAILED\n./bin/miner: ADDED\n");
+}
+
+// Answers every question for an address with 10.1.2.3.
+constexpr const char* kNameServer = R"(
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+print("ready", flush=True)
+while True:
+    question, who = server.recvfrom(512)
+    found = question[-4:-2] == b"\0\1"
+    answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([10, 1, 2, 3]) if found else b""
+    server.sendto(question[:2] + b"\x81\x80" + question[4:6] + bytes([0, int(found), 0, 0, 0, 0]) + question[12:] + answer, who)
+)";
+
+TEST_F(Acceptance, A15_NamesAreResolvedAsTheTargetResolvesThem) {
+    install("a-names", "[\"busybox\", \"sh\", \"-c\", \"busybox nslookup db.internal; busybox wget -q -O - http://web.internal:8080/; busybox hostname\"]",
+            "namespaces = [\"net\", \"uts\"]\nview = \"merged\"");
+    writeFile(nginx_->rootfs() / "etc/resolv.conf", "nameserver 127.0.0.1\n");
+    writeFile(nginx_->rootfs() / "etc/hosts", "127.0.0.1 localhost web.internal\n");
+    Child server(Command{.argv = {"python3", "-c", kNameServer}, .network = nginx_->pid()});
+    ASSERT_TRUE(server.waitForOutput("ready", Deadline{kPatience}));
+    const std::string said = Stack::get().run("a-names", target()).at("stdout");
+    EXPECT_THAT(said, AllOf(HasSubstr("10.1.2.3"), HasSubstr("<title>"), HasSubstr("micro")));
+}
+
+TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
+    Stack::get().install(manifestOf("a-share", "test/payload:1", "[\"/payload\"]", "[limits]\ntimeout = \"30s\"\n"));
+    std::vector<std::unique_ptr<MicroContainer>> apps;
+    std::vector<std::string> runs;
+    for (int i = 0; i < 3; ++i) apps.push_back(container({.kind = "busybox"}));
+    for (const auto& app : apps) runs.push_back(Stack::get().startDetached("a-share", targetOf(*app), {"share"}));
+    for (const auto& run : runs) ASSERT_TRUE(Stack::get().waitForLog(run, "resting"));
+    for (const auto& run : runs) {
+        const auto said = values(Stack::get().ctl({"logs", run}).out);
+        EXPECT_EQ(said.at("file"), "made");
+        EXPECT_EQ(said.at("memory"), "made");
+        EXPECT_TRUE(Stack::get().ctl({"stop", run}).ok());
+        expectClean(Stack::get().waitForEnd(run));
+    }
+    std::size_t layers = 0;
+    for ([[maybe_unused]] const auto& layer : std::filesystem::directory_iterator(Stack::get().folder("RECAP_STORE_DIR") / "layers")) ++layers;
+    EXPECT_EQ(layers, 3u) << "payload, tools and gdb: each once";
+}
+
+TEST_F(Acceptance, A21_ATargetThatIsKilledTakesItsCapsulesAndIsNotHeldByThem) {
+    install("a-all", "[\"busybox\", \"sleep\", \"1000\"]",
+            "namespaces = [\"net\", \"ipc\", \"uts\", \"cgroup\"]\nprocesses = \"join\"\nview = \"read-only\"");
+    auto app = container({.kind = "busybox", .cgroupNamespace = true});
+    const auto rootfs = app->rootfs();
+    const std::string run = Stack::get().startDetached("a-all", targetOf(*app), {});
+    ASSERT_TRUE(waitUntil([&] { return Stack::get().ctlJson({"show", run}).value("state", "") == "running"; }, Deadline{kPatience}))
+        << Stack::get().ctl({"show", run}).out;
+    app->kill();
+    const json details = Stack::get().waitForEnd(run);
+    EXPECT_EQ(details.at("outcome"), "target-gone") << details.dump(2);
+    expectClean(details);
+    app.reset();
+    EXPECT_FALSE(std::filesystem::exists(rootfs));
+    EXPECT_THAT(left(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace recap::test
