@@ -70,7 +70,8 @@ std::vector<std::string> otherFailures(const ::testing::TestPartResultArray& res
 
 Arena::Arena(std::optional<Threat> weakened, const launcher::Ceiling& ceiling)
     : weakened_(weakened.has_value()),
-      launcher_(std::make_unique<OwnLauncher>(ceiling, programsFor(weakened))),
+      programs_(programsFor(weakened)),
+      launcher_(std::make_unique<OwnLauncher>(ceiling, programs_)),
       client_(std::make_unique<LauncherClient>(launcher_->socket())) {
     static_cast<void>(client_->ask<launcher::Hello>(launcher::Verb::Hello, launcher::Hello{}).value());
     launcher_->journal();
@@ -83,6 +84,15 @@ launcher::Plan Arena::attack(const MicroContainer& target, std::vector<std::stri
     plan.argv.front() = "/attacker";
     return plan;
 }
+
+std::optional<std::string> Arena::succeeds(const launcher::Plan& plan, const MicroContainer& target) {
+    const std::string said = run(plan, target).out;
+    const auto at = said.find("SUCCESS ");
+    if (at == std::string::npos) return {};
+    return said.substr(at + 8, said.find('\n', at) - at - 8);
+}
+
+std::unique_ptr<OwnLauncher> Arena::another() const { return std::make_unique<OwnLauncher>(launcher::Ceiling{}, programs_); }
 
 std::filesystem::path attacker() { return binDir().parent_path() / "tests" / "recap-test-attacker"; }
 

@@ -33,10 +33,15 @@ public:
     }
     launcher::Plan attack(const MicroContainer& target,
                           std::vector<std::string> words);  // of the attacker, which the image has at /attacker
+    // Whether the attacker's success is in what it printed; what it printed then.
+    std::optional<std::string> succeeds(const launcher::Plan& plan, const MicroContainer& target);
+    std::filesystem::path layer() { return launcher_->folderOfLayer(launcher_->layer()); }
+    std::unique_ptr<OwnLauncher> another() const;  // of the same programs
     Finished run(const launcher::Plan& plan, const MicroContainer& target) { return runPlan(*client_, plan, target.pid()); }
 
 private:
     bool weakened_;
+    LauncherPrograms programs_;
     std::unique_ptr<OwnLauncher> launcher_;
     std::unique_ptr<LauncherClient> client_;
 };

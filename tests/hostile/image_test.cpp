@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attacks by a capsule's image: T4, T5, T8, T19.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "tests/hostile/arena.hpp"
+
+namespace recap::test {
+namespace {
+
+namespace fs = std::filesystem;
+using launcher::End;
+using launcher::Plan;
+
+// CVE-2019-5736: an entry point that makes the kernel execute the launcher itself, from inside.
+TEST(T4, AnImageCannotMakeTheLauncherExecuteItself) {
+    const MicroContainer target;
+    expectInVain(Threat::OwnProgram, [&](Arena& arena, Score& score) {
+        writeFile(arena.layer() / "own", "#!/proc/self/exe\n");
+        ::chmod((arena.layer() / "own").c_str(), 0755);
+        while (goOn(arena, score, 20)) {
+            Plan plan = arena.plan(target, {"--help"});
+            plan.executable = "/own";
+            plan.processes = launcher::Processes::None;  // or /proc/self would be nobody's
+            const Finished finished = arena.run(plan, target);
+            const std::string said = finished.out + finished.err;
+            score.attempt(said.find("recap-launcher") != std::string::npos, "the payload is recap-launcher: " + said.substr(0, 80));
+        }
+        fs::remove(arena.layer() / "own");
+    });
+}
+
+// CVE-2024-21626: a working directory by way of a descriptor that was left open.
+TEST(T5, NoDescriptorOfTheLaunchersIsAWayOut) {
+    const MicroContainer target;
+    expectInVain(Threat::LeakedDescriptors, [&](Arena& arena, Score& score) {
+        std::vector<std::string> ways{"/proc/1/cwd", "/proc/1/root"};
+        for (int fd = 3; fd <= 40; ++fd) ways.push_back("/proc/self/fd/" + std::to_string(fd));
+        for (int round = 0; round < rounds(1); ++round)
+            for (const auto& way : ways) {
+                if (!goOn(arena, score, 1000)) return;
+                Plan plan = arena.plan(target, {"self"});
+                plan.workdir = way;
+                plan.processes = launcher::Processes::None;
+                const Finished finished = arena.run(plan, target);
+                const auto self = values(finished.out);
+                const bool ran = finished.report.end == End::Exited && self.contains("cwd");
+                score.attempt(ran && self.at("cwd").front() != '/', way + " is " + (ran ? self.at("cwd") : ""));
+                score.attempt(ran && self.at("open") != "0 1 2", "open: " + (ran ? self.at("open") : ""));
+            }
+    });
+}
+
+// CVE-2025-31133, 2021-30465: what is to be mounted on is a link to somewhere else.
+TEST(T8, NoMountpointOfAnImageLeadsOutOfIt) {
+    const MicroContainer target;
+    expectInVain(Threat::DivertedMounts, [&](Arena& arena, Score& score) {
+        const TempDir outside{"recap-outside"};
+        const std::string climb = "../../../../../../../../../..";
+        for (int i = 0; goOn(arena, score, 12); ++i) {
+            const std::string name = "way" + std::to_string(i);
+            const std::string to = (i % 2 == 0 ? "" : climb) + outside.path().string();
+            fs::create_symlink(to, arena.layer() / name);
+            Plan plan = arena.plan(target, {"exit"});
+            plan.artifacts = "/" + name + "/deep";
+            plan.artifactsMax = 1 << 20;
+            static_cast<void>(arena.run(plan, target));
+            score.attempt(!fs::is_empty(outside.path()), "a folder was made outside of the image by " + name + " -> " + to);
+            fs::remove(arena.layer() / name);
+        }
+        for (const char* kind : {"proc", "dev", ".recap"}) {
+            if (!goOn(arena, score, 100)) return;
+            fs::create_symlink(outside.path(), arena.layer() / kind);
+            const Finished finished = arena.run(arena.plan(target, {"exit"}), target);
+            score.attempt(finished.report.end != End::NotStarted || !fs::is_empty(outside.path()), std::string(kind) + " is a link, and was mounted on");
+            fs::remove(arena.layer() / kind);
+        }
+    });
+}
+
+// CVE-2021-3493, 2023-0386: rights that a layer brings along.
+TEST(T19, ALayerBringsNoDeviceAndNoOtherUser) {
+    const MicroContainer target;
+    expectInVain(Threat::OverlayTricks, [&](Arena& arena, Score& score) {
+        ASSERT_EQ(::mknod((arena.layer() / "node").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+        ::chmod((arena.layer() / "node").c_str(), 0666);
+        fs::copy_file(arena.layer() / "payload", arena.layer() / "setuid");
+        ::chmod((arena.layer() / "setuid").c_str(), 06755);
+        while (goOn(arena, score, 20)) {
+            const auto tried = values(arena.run(arena.plan(target, {"append", "/node"}), target).out);
+            ASSERT_TRUE(tried.contains("/node"));
+            score.attempt(tried.at("/node") == "written", "a device of the layer's was written to");
+            Plan plan = arena.plan(target, {"self"});
+            plan.executable = "/setuid";
+            const auto self = values(arena.run(plan, target).out);
+            ASSERT_TRUE(self.contains("uid"));
+            score.attempt(self.at("uid") != "101 101" || self.at("gid") != "101 101", "a setuid file made it uid " + self.at("uid"));
+        }
+        fs::remove(arena.layer() / "node");
+        fs::remove(arena.layer() / "setuid");
+    });
+}
+
+}  // namespace
+}  // namespace recap::test
