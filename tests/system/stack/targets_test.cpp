@@ -79,7 +79,7 @@ TEST_P(Targets, A24_EveryCapsuleGoesOnIt) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    , Targets,
+    Kinds, Targets,
     ::testing::Values(Kind{"uid101", {.kind = "busybox", .readOnlyRoot = false}, "101"},
                       Kind{"readOnlyRoot", {.kind = "busybox"}, "101"},  // with no capabilities and no-new-privs, as all here
                       Kind{"root", {.kind = "busybox", .uid = 0, .gid = 0}, "0"},
