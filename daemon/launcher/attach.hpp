@@ -27,6 +27,7 @@ struct Prepared {
     UniqueFd ownMounts;           // the launcher's own mount namespace
     UniqueFd ownPids;             // and its pid namespace
     std::uint64_t hostUsers = 0;  // inode of the host's user namespace
+    pid_t supervisor = 0;         // parent of the workers and of every capsule's init, as `procfs` numbers it
     UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
@@ -43,13 +44,13 @@ struct Identity {
 struct Attach {
     const Prepared* prepared = nullptr;
     Plan plan;
-    UniqueFd target;         // pidfd
-    UniqueFd targetRoot;     // O_PATH of the target's root
-    UniqueFd proc;           // observe and join: the target's procfs, detached
-    UniqueFd payloadCgroup;  // join: below the capsule's cgroup, for all of it but its init
-    UniqueFd root;           // the capsule's root: overlay, detached, later "/"
+    UniqueFd target;               // pidfd
+    UniqueFd targetRoot;           // O_PATH of the target's root
+    UniqueFd proc;                 // observe and join: the target's procfs, detached
+    UniqueFd payloadCgroup;        // join: below the capsule's cgroup, for all of it but its init
+    UniqueFd root;                 // the capsule's root: overlay, detached, later "/"
     std::vector<UniqueFd> layers;  // view = "merged": the image's, lowest first; the root is made of them and the target's
-    UniqueFd report;         // to the supervisor
+    UniqueFd report;               // to the supervisor
     std::array<UniqueFd, 3> stdio;
     UniqueFd frozen;    // where the target is to stand still: tells whether it does
     UniqueFd terminal;  // the devpts instance, where the payload has a terminal
@@ -102,9 +103,9 @@ int verifyNamespaces(Attach& attach);
 int joinCgroupNamespace(Attach& attach);  // in the payload, verified too; allocates nothing
 
 // tracers.cpp: processes that could take over what joins their pid namespace (threat T3)
-// 0: none; -1 with EPERM: there is one. `procfs` shows the target's pid namespace, and with it perhaps others' (`only`: an inode,
-// or 0). The calling process does not count.
-int refuseTracers(int procfs, std::uint64_t hostUsers, std::uint64_t only);
+// 0: none; -1 with EPERM: there is one. `within` is a procfs of that pid namespace, and shows those below it too; -1: the launcher's
+// own is looked at. The launcher's processes do not count.
+int refuseTracers(const Prepared& prepared, std::uint64_t pidNamespace, int within);
 
 // view.cpp
 int cloneTarget(Attach& attach);
@@ -112,7 +113,7 @@ int mountProcesses(Attach& attach);  // join: the procfs of the pid namespace th
 int mountArtifacts(Attach& attach);
 int showTarget(Attach& attach);
 int omitForeign(Attach& attach);
-int populateRoot(Attach& attach);  // dev, proc, artifacts
+int populateRoot(Attach& attach);                                  // dev, proc, artifacts
 Result<std::vector<MountLine>> shownMounts(const Attach& attach);  // of the target, in the capsule's own table: below targetAt()
 void noteOmitted(Attach& attach, const MountLine& mount);
 int allowWrites(Attach& attach);  // writes.cpp

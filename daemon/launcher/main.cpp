@@ -219,9 +219,11 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.ownMounts.reset(::openat(procfs->fd(), "self/ns/mnt", O_RDONLY | O_CLOEXEC));
     prepared.ownPids.reset(::openat(procfs->fd(), "self/ns/pid", O_RDONLY | O_CLOEXEC));
     prepared.hostUsers = host->first[4];
+    prepared.supervisor = ::getpid();
     prepared.ceilingFilter = ceilingFilter();
-    return SupervisorSetup{std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups), std::move(*freezer),  std::move(*store), std::move(*ceiling),
-                           std::move(prepared), *peer, options.helpers, options.journalSocket, options.without};
+    return SupervisorSetup{
+        std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),   std::move(*freezer), std::move(*store), std::move(*ceiling),
+        std::move(prepared), *peer, options.helpers, options.journalSocket, options.without};
 }
 
 Result<UniqueFd> bindSocket(const std::string& path, std::uint32_t owner) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who holds CAP_SYS_PTRACE in the host's user namespace can trace any process that it can name, a non-dumpable one too: a process
 // that joins such a target's pid namespace would hand it the launcher's rights (threat T3). The bounding set counts, as a setuid
-// program can turn it into permitted capabilities at any time.
+// program can turn it into permitted capabilities at any time. The launcher's own processes, on their way to be other capsules of the
+// same target, do not count: they are known by who started them and what they execute, which no target can make up.
 #include <dirent.h>
 #include <sys/capability.h>
 #include <sys/stat.h>
 
 #include <charconv>
 #include <memory>
+#include <set>
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/kernel.hpp"
@@ -42,9 +44,47 @@ bool mayTrace(int procfs, const std::string& pid, std::uint64_t hostUsers) {
     return (held >> CAP_SYS_PTRACE & 1) != 0 && namespaceAt(procfs, pid, "user") == hostUsers;
 }
 
+// "1 2 3": the children of a process, or nothing.
+std::vector<std::string> childrenOf(const Procfs& procfs, const std::string& pid) {
+    std::vector<std::string> children;
+    UniqueFd file(::openat(procfs.fd(), (pid + "/task/" + pid + "/children").c_str(), O_RDONLY | O_CLOEXEC));
+    std::string text(65536, '\0');
+    const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : 0;
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    for (std::size_t at = 0, end; (end = text.find(' ', at)) != std::string::npos; at = end + 1)
+        children.push_back(text.substr(at, end - at));
+    return children;
+}
+
+// The launcher's own processes in a pid namespace, as that one numbers them (`within`), or as the launcher's procfs does.
+std::set<std::string> ownProcesses(const Prepared& prepared, std::uint64_t pidNamespace, bool within) {
+    const Procfs& procfs = *prepared.procfs;
+    std::set<std::string> own;
+    const auto add = [&](const std::string& pid) {
+        if (namespaceAt(procfs.fd(), pid, "pid") != pidNamespace) return;
+        const std::string status = statusAt(procfs.fd(), pid);
+        const auto numbers = statusLine(status, "NSpid");
+        own.insert(within ? std::string(numbers.substr(numbers.rfind('\t') + 1)) : pid);
+    };
+    // A payload that has not executed yet is its init's child.
+    for (const std::string& init : childrenOf(procfs, std::to_string(prepared.supervisor))) {
+        add(init);
+        for (const std::string& payload : childrenOf(procfs, init)) add(payload);
+    }
+    return own;
+}
+
+bool executesTheSame(int procfs, const std::string& pid, const Procfs& ours) {
+    struct stat its {
+    }, own{};
+    return ::fstatat(procfs, (pid + "/exe").c_str(), &its, 0) == 0 && ::fstatat(ours.fd(), "self/exe", &own, 0) == 0 &&
+           its.st_ino == own.st_ino && its.st_dev == own.st_dev;
+}
+
 }  // namespace
 
-int refuseTracers(int procfs, std::uint64_t hostUsers, std::uint64_t only) {
+int refuseTracers(const Prepared& prepared, std::uint64_t pidNamespace, int within) {
+    const int procfs = within >= 0 ? within : prepared.procfs->fd();
     std::unique_ptr<DIR, int (*)(DIR*)> processes(::fdopendir(::openat(procfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), ::closedir);
     if (!processes) return -1;
     char self[16] = {};
@@ -52,8 +92,10 @@ int refuseTracers(int procfs, std::uint64_t hostUsers, std::uint64_t only) {
     while (dirent* entry = ::readdir(processes.get())) {
         const std::string pid = entry->d_name;
         if (pid.find_first_not_of("0123456789") != std::string::npos || pid == self) continue;
-        if (only != 0 && namespaceAt(procfs, pid, "pid") != only) continue;
-        if (!mayTrace(procfs, pid, hostUsers)) continue;
+        if (within < 0 && namespaceAt(procfs, pid, "pid") != pidNamespace) continue;
+        if (!mayTrace(procfs, pid, prepared.hostUsers)) continue;
+        if (ownProcesses(prepared, pidNamespace, within >= 0).contains(pid) && executesTheSame(procfs, pid, *prepared.procfs)) continue;
+        if (!mayTrace(procfs, pid, prepared.hostUsers)) continue;  // one of the launcher's, which executed meanwhile
         errno = EPERM;
         return -1;
     }

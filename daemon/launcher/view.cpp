@@ -87,7 +87,8 @@ int mountProcesses(Attach& attach) {
     if (attach.plan.processes != Processes::Join) return 0;
     attach.proc.reset(ownProc(true));
     if (weakened(Threat::TracingTarget)) return attach.proc ? 0 : -1;
-    return attach.proc ? refuseTracers(attach.proc.get(), attach.prepared->hostUsers, 0) : -1;
+    const auto joined = attach.prepared->procfs->ownNamespaceInode("pid");
+    return attach.proc && joined ? refuseTracers(*attach.prepared, *joined, attach.proc.get()) : -1;
 }
 
 int mountArtifacts(Attach& attach) {

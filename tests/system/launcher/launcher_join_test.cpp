@@ -171,6 +171,22 @@ TEST_F(LauncherJoin, LooksAtEveryProcessOfTheTarget) {
     EXPECT_EQ(join({"exit"}).report.end, End::Exited);
 }
 
+// While it attaches, each holds rights that the others must not take for the target's.
+TEST_F(LauncherJoin, ManyAtOnceDoNotTakeOneAnotherForTracers) {
+    std::vector<std::pair<std::string, UniqueFd>> runs;
+    for (int i = 0; i < 60; ++i) {
+        const Plan asked = joining({"exit"});
+        auto log = startPlan(*client_, asked, target_->pid());
+        ASSERT_TRUE(log) << log.error().message;
+        runs.emplace_back(asked.runId, std::move(*log));
+    }
+    for (const auto& [run, log] : runs) {
+        const Report report = finish(*client_, run, log.get()).report;
+        EXPECT_EQ(report.end, End::Exited) << report.step;
+        EXPECT_TRUE(client_->ask<Empty>(Verb::Ack, RunRef{run}));
+    }
+}
+
 class LauncherUsers : public LauncherTest {
 protected:
     static constexpr std::uint32_t kFirst = 3'000'000;  // the host's number of the target's uid 0
