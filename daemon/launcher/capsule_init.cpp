@@ -16,6 +16,11 @@
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/transport.hpp"
+#include "daemon/launcher/weaken.hpp"
+
+#ifdef RECAP_TEST_WEAKEN
+#include <pwd.h>
+#endif
 
 namespace recap::launcher {
 
@@ -116,7 +121,7 @@ void giveUpRights(const Attach& attach) {
     ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0);
     ::cap_set_proc(none);
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // what it was loses it with its capabilities
+    ::prctl(PR_SET_DUMPABLE, weakened(Threat::Tracing) ? 1 : 0, 0, 0, 0);  // what it was loses it with its capabilities
     const sock_filter filter[] = {
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
         {BPF_JMP | BPF_JEQ | BPF_K, 6, 0, SYS_wait4},
@@ -168,6 +173,9 @@ void runCapsuleInit(Attach& attach) {
     if (offerToOom(attach) != 0) failStep(attach, "oom score", errno);
     for (const auto& step : kInitSteps)
         if (step.apply(attach) != 0) failStep(attach, step.name, errno);
+#ifdef RECAP_TEST_WEAKEN
+    if (weakened(Threat::ForeignLibraries)) static_cast<void>(::getpwuid(attach.plan.uid));
+#endif
     tellAttached(attach);
     int pidfd = -1;
     PayloadOutcome outcome;

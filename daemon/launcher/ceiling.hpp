@@ -27,7 +27,7 @@ struct Ceiling {
     std::uint32_t views = 0b0111;     // views = ["none", "read-only", "merged"]; bit = number of View; write is refused by default
     std::vector<std::string> writes;  // writes = ["/var/log"]: paths (and below) that view = "write" may name
     std::uint64_t capabilities = kDefaultCapabilities;  // capabilities = ["CAP_NET_RAW", …]
-    bool freeze = false;  // freeze: a target may be stopped while a capsule looks at it
+    bool freeze = false;                                // freeze: a target may be stopped while a capsule looks at it
     bool rootUser = false;  // root-user: uid or gid 0, CAP_SETUID and CAP_SETGID where the target's own process is not root
     LimitsMode limits = LimitsMode::Enforced;               // limits = "enforced" | "best-effort"
     std::uint64_t maxMemory = 2ull << 30;                   // [max] memory

@@ -130,7 +130,8 @@ bool Freezer::set(const Place& place, int dir, bool frozen) {
 Result<void> Freezer::record(const std::string& runId, const Place& place) const {
     const std::string line = std::string(place.v1 ? "v1 " : "v2 ") + std::to_string(place.inode) + " " + place.path;
     UniqueFd file(::openat(records_.get(), runId.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!file || ::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size())) return failErrno("record what is frozen");
+    if (!file || ::write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()))
+        return failErrno("record what is frozen");
     return {};
 }
 

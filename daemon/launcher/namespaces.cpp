@@ -87,7 +87,7 @@ int joinNamespaces(Attach& attach) {
     const bool joinsUsers = (flags & CLONE_NEWUSER) != 0;
     if (joinsUsers && ::setgroups(attach.plan.groups.size(), attach.plan.groups.data()) != 0) return -1;
     if (flags != 0 && ::setns(attach.target.get(), flags) != 0) return -1;
-    return joinsUsers ? emptyBoundingSet() : 0;
+    return joinsUsers && !weakened(Threat::UserNamespaces) ? emptyBoundingSet() : 0;
 }
 
 int joinCgroupNamespace(Attach& attach) {

@@ -53,7 +53,7 @@ int setIdentity(Attach& attach) {
     if (::syscall(SYS_setresgid, gid, gid, gid) != 0) return -1;
     if (::syscall(SYS_setresuid, uid, uid, uid) != 0) return -1;
     // A new identity is dumpable where fs.suid_dumpable says so; until it executes, this process is still the launcher's (threat T1).
-    if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return -1;
+    if (!weakened(Threat::Tracing) && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return -1;
     return kernel::hasIdentity(uid, gid) ? 0 : -1;
 }
 

@@ -12,6 +12,7 @@
 
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/weaken.hpp"
 #include "daemon/launcher/written.hpp"
 
 namespace recap::launcher {
@@ -186,7 +187,7 @@ void Run::kill(End why) {
     if (!why_) why_ = why;
     if (!init_) return;  // the worker has not answered yet: spawned() comes back here
     settleUntil_ = monotonicUsec() + kSettleUsec;
-    if (joins()) return endJoined();
+    if (joins() && !weakened(Threat::Zombies)) return endJoined();
     kernel::signalPidfd(init_.get(), SIGKILL);  // PID 1: the kernel kills and reaps the rest of its namespace
     cgroup_.kill();
     // A process that waits for a server of the target's in the kernel does not end by a signal: its end is not waited for.
@@ -198,7 +199,8 @@ void Run::kill(End why) {
 void Run::endJoined() {
     cgroup_.killPayload();
     kernel::signalPidfd(init_.get(), SIGCONT);
-    if (monotonicUsec() < settleUntil_) return setTimer(monotonicUsec() + kJoinedRetryUsec, [this] { endJoined(); });
+    if (monotonicUsec() < settleUntil_ || weakened(Threat::PinnedZombie))
+        return setTimer(monotonicUsec() + kJoinedRetryUsec, [this] { endJoined(); });
     kernel::signalPidfd(init_.get(), SIGKILL);
     cgroup_.kill();
     settleUntil_ = monotonicUsec() + kSettleUsec;

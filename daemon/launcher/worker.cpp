@@ -46,12 +46,12 @@ int mountTargetProc(Attach& attach, pid_t pid, unsigned further = MOUNT_ATTR_NOS
 int checkTracers(Attach& attach, pid_t pid) {
     if (weakened(Threat::TracingTarget)) return 0;
     const Procfs& procfs = *attach.prepared->procfs;
+    const auto joined = procfs.namespaceInode(pid, "pid");
+    if (!joined) return -1;
     // From outside only: nobody is to visit a namespace that may hold a tracer.
     const bool fromOutside = (attach.prepared->features & kFeatureObserve) != 0;
-    if (fromOutside && mountTargetProc(attach, pid, 0) == 0)
-        return refuseTracers(UniqueFd(attach.proc.release()).get(), attach.prepared->hostUsers, 0);
-    const auto joined = procfs.namespaceInode(pid, "pid");
-    return joined ? refuseTracers(procfs.fd(), attach.prepared->hostUsers, *joined) : -1;
+    const bool within = fromOutside && mountTargetProc(attach, pid, 0) == 0;
+    return refuseTracers(*attach.prepared, *joined, within ? UniqueFd(attach.proc.release()).get() : -1);
 }
 
 // The plan's ids are the host's; setresuid(2) takes the user namespace's own.
@@ -112,7 +112,8 @@ void fillVectors(Attach& attach) {
 
 // A namespace that the plan does not join is the capsule's own.
 std::uint64_t ownNamespaces(const Plan& plan) {
-    std::uint64_t flags = plan.processes == Processes::Join ? 0 : CLONE_NEWPID;
+    const bool enters = plan.processes == Processes::Join || weakened(Threat::TracingAfterExec);
+    std::uint64_t flags = enters ? 0 : CLONE_NEWPID;
     if ((plan.namespaces & kNsNet) == 0) flags |= CLONE_NEWNET;
     if ((plan.namespaces & kNsIpc) == 0) flags |= CLONE_NEWIPC;
     if ((plan.namespaces & kNsUts) == 0) flags |= CLONE_NEWUTS;
@@ -126,18 +127,29 @@ int makePayloadCgroup(Attach& attach, int cgroup) {
     return attach.payloadCgroup ? 0 : -1;
 }
 
+[[maybe_unused]] void waitForEnd(int (&pipe)[2]) {
+    char none = 0;
+    ::close(pipe[1]);
+    static_cast<void>(::read(pipe[0], &none, 1) < 0);
+    ::close(pipe[0]);
+}
+
 pid_t cloneInit(Attach& attach, int cgroup, int& pidfd) {
     clone_args args{};
     args.flags = ownNamespaces(attach.plan) | CLONE_PIDFD | CLONE_PARENT | CLONE_CLEAR_SIGHAND | CLONE_INTO_CGROUP;
     args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
     args.cgroup = static_cast<std::uint64_t>(cgroup);
-    const bool joins = attach.plan.processes == Processes::Join;
-    if (joins && (makePayloadCgroup(attach, cgroup) != 0 || ::setns(attach.target.get(), CLONE_NEWPID) != 0)) return -1;
+    const bool joins = attach.plan.processes == Processes::Join, enters = (args.flags & CLONE_NEWPID) == 0;
+    if (joins && makePayloadCgroup(attach, cgroup) != 0) return -1;
+    if (enters && ::setns(attach.target.get(), CLONE_NEWPID) != 0) return -1;
+    int started[2] = {-1, -1};  // T15: closed by the child when its payload executes, as the end of a vfork would be
+    if (joins && weakened(Threat::Stalling) && ::pipe2(started, O_CLOEXEC) != 0) return -1;
     const pid_t pid = kernel::clone3(args);
     if (pid == 0) runCapsuleInit(attach);
     const int error = errno;
+    if (weakened(Threat::Stalling)) waitForEnd(started);
     // A worker whose children went on into a target's pid namespace would be of no use to anybody.
-    if (joins && ::setns(attach.prepared->ownPids.get(), CLONE_NEWPID) != 0) ::_exit(1);
+    if (enters && ::setns(attach.prepared->ownPids.get(), CLONE_NEWPID) != 0) ::_exit(1);
     errno = error;
     return pid;
 }

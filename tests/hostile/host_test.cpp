@@ -104,7 +104,7 @@ TEST(T11, NoFieldOfARecordCanBeForged) {
     expectInVain(Threat::Injection, [&](Arena& arena, Score& score) {
         const std::string forged = "x\nRECAP_FORGED=1";
         while (goOn(arena, score, 30)) {
-            for (std::string Plan::* field : {&Plan::target, &Plan::capsule, &Plan::runId, &Plan::imageDigest, &Plan::cgroup}) {
+            for (std::string Plan::*field : {&Plan::target, &Plan::capsule, &Plan::runId, &Plan::imageDigest, &Plan::cgroup}) {
                 Plan plan = arena.plan(target, {"exit"});
                 plan.*field = forged;
                 if (const auto log = startPlan(arena.client(), plan, target.pid())) {
@@ -141,7 +141,8 @@ TEST(T24, TheHostsSideOfAVirtualMachineIsNoTarget) {
             bool ran = false;
             std::string why;
             try {
-                ran = runPlan(arena.client(), planFor(arena.client(), arena.launcher(), sandbox, {"exit"}), sandbox).report.end == launcher::End::Exited;
+                ran = runPlan(arena.client(), planFor(arena.client(), arena.launcher(), sandbox, {"exit"}), sandbox).report.end ==
+                      launcher::End::Exited;
             } catch (const std::runtime_error& error) {
                 why = error.what();
             }

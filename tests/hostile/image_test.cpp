@@ -74,7 +74,8 @@ TEST(T8, NoMountpointOfAnImageLeadsOutOfIt) {
             if (!goOn(arena, score, 100)) return;
             fs::create_symlink(outside.path(), arena.layer() / kind);
             const Finished finished = arena.run(arena.plan(target, {"exit"}), target);
-            score.attempt(finished.report.end != End::NotStarted || !fs::is_empty(outside.path()), std::string(kind) + " is a link, and was mounted on");
+            score.attempt(finished.report.end != End::NotStarted || !fs::is_empty(outside.path()),
+                          std::string(kind) + " is a link, and was mounted on");
             fs::remove(arena.layer() / kind);
         }
     });

@@ -113,6 +113,11 @@ bool Child::waitForOutput(const std::string& text, const Deadline& deadline) {
     }
 }
 
+const std::string& Child::readOut() {
+    for (std::size_t before = std::string::npos; before != result_.out.size() && pump(0);) before = result_.out.size();
+    return result_.out;
+}
+
 void Child::reap() {
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {

@@ -47,7 +47,8 @@ public:
 
     pid_t pid() const { return pid_; }
     int pidfd() const { return pidfd_.get(); }
-    const std::string& out() const { return result_.out; }
+    const std::string& out() const { return result_.out; }                  // what was read of it so far
+    const std::string& readOut();                                           // and of what is there by now
     bool waitForOutput(const std::string& text, const Deadline& deadline);  // in stdout or stderr; false: ended or too late
     CommandResult wait(const Deadline& deadline);                           // too late: killed, timedOut
     void signal(int number) const;

@@ -26,7 +26,7 @@ private:
 std::string readFile(const std::filesystem::path& path);
 void writeFile(const std::filesystem::path& path, const std::string& text);
 
-std::vector<std::string> lines(const std::string& text);  // without their ends; a last empty one is left out
+std::vector<std::string> lines(const std::string& text);             // without their ends; a last empty one is left out
 std::map<std::string, std::string> values(const std::string& text);  // of "name: value" lines, as the test payload prints them
 std::string trimmed(const std::string& text);
 

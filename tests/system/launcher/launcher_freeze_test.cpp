@@ -31,9 +31,7 @@ protected:
                                                           .folders = {launcher_->store()}});
         before_ = outside_->look();
     }
-    void TearDown() override {
-        EXPECT_THAT(leftAfter(*outside_, before_), IsEmpty()) << launcher_->output();
-    }
+    void TearDown() override { EXPECT_THAT(leftAfter(*outside_, before_), IsEmpty()) << launcher_->output(); }
     Plan freezingPlan(std::vector<std::string> words) {
         Plan plan = planFor(*client_, *launcher_, target_->pid(), std::move(words));
         plan.freeze = true;
@@ -162,7 +160,8 @@ TEST_P(LauncherFreeze, NotWhatSharesItsCgroupWithTheHost) {
     EXPECT_THAT(started.error().message, HasSubstr("no cgroup of its own"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Runtimes, LauncherFreeze, ::testing::Values("runc", "crun"), [](const auto& one) { return std::string(one.param); });
+INSTANTIATE_TEST_SUITE_P(Runtimes, LauncherFreeze, ::testing::Values("runc", "crun"),
+                         [](const auto& one) { return std::string(one.param); });
 
 }  // namespace
 }  // namespace recap::test

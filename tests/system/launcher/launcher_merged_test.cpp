@@ -33,9 +33,10 @@ protected:
         std::filesystem::create_directory(target_->rootfs() / "srv");
         writeFile(target_->rootfs() / "srv/old", "old\n");
         for (const char* name : {"srv", "srv/old", "etc/settings"})
-            EXPECT_EQ(::chown((target_->rootfs() / name).c_str(), options.uid + options.userNamespace, options.gid + options.userNamespace), 0);
-        watched_ = std::make_unique<Outside>(OutsideScope{
-            .targets = {target_->pid()}, .daemons = {launcher_->pid()}, .contents = {target_->rootfs(), volume_.path()}});
+            EXPECT_EQ(::chown((target_->rootfs() / name).c_str(), options.uid + options.userNamespace, options.gid + options.userNamespace),
+                      0);
+        watched_ = std::make_unique<Outside>(
+            OutsideScope{.targets = {target_->pid()}, .daemons = {launcher_->pid()}, .contents = {target_->rootfs(), volume_.path()}});
         quiet_ = watched_->look();
         return *target_;
     }
@@ -63,15 +64,18 @@ protected:
 
 TEST_F(LauncherMerged, TheImageLiesOverTheTargetsFiles) {
     target();
-    const auto out = runShell("cat /etc/settings /data/rows; ls -d /payload /data/deep /target /.recap/target/etc; stat -c '%u %a' /etc /srv; "
-                              "cat /proc/1/comm").out;
+    const auto out = runShell(
+                         "cat /etc/settings /data/rows; ls -d /payload /data/deep /target /.recap/target/etc; stat -c '%u %a' /etc /srv; "
+                         "cat /proc/1/comm")
+                         .out;
     EXPECT_EQ(out, "a=1\n1 2 3\n/data/deep\n/payload\n0 755\n101 755\nsleep\n");
 }
 
 TEST_F(LauncherMerged, WhatIsWrittenIsDroppedAndListed) {
     target();
-    const auto finished = runShell("echo b=2 >> /etc/settings; cat /etc/settings; echo new > /srv/new; mkdir /srv/folder; rm /srv/old; "
-                                   "ln -s settings /srv/link; echo x > '/tmp/a name'; chmod 700 /srv");
+    const auto finished = runShell(
+        "echo b=2 >> /etc/settings; cat /etc/settings; echo new > /srv/new; mkdir /srv/folder; rm /srv/old; "
+        "ln -s settings /srv/link; echo x > '/tmp/a name'; chmod 700 /srv");
     EXPECT_EQ(finished.out, "a=1\nb=2\n") << finished.err;
     EXPECT_THAT(finished.report.written, ElementsAre("C /etc/settings", "C /srv/folder", "C /srv/link", "C /srv/new", "D /srv/old"))
         << "/tmp is a tmpfs of the target's, and can't be written";
@@ -115,7 +119,8 @@ TEST_F(LauncherMerged, AFolderOfTheImagesWhereTheTargetHasASubmount) {
 
 TEST_F(LauncherMerged, ArtifactsAndScratchAreTheCapsulesOwn) {
     target();
-    Plan asked = merged({"exec", "/bin/busybox", "sh", "-c", "echo x > /out/deep/a; dd if=/dev/zero of=/srv/big bs=1M count=64; wc -c < /srv/big"});
+    Plan asked =
+        merged({"exec", "/bin/busybox", "sh", "-c", "echo x > /out/deep/a; dd if=/dev/zero of=/srv/big bs=1M count=64; wc -c < /srv/big"});
     asked.artifacts = "/out/deep";
     asked.artifactsMax = 1 << 20;
     asked.limits.scratch = 8 << 20;

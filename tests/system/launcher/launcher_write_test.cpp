@@ -31,10 +31,10 @@ protected:
             std::filesystem::create_directory(volumes_.path() / name);
             std::filesystem::permissions(volumes_.path() / name, std::filesystem::perms::all);
         }
-        target_ = std::make_unique<MicroContainer>(ContainerOptions{
-            .kind = "busybox",
-            .volumes = {{volumes_.path() / "data", "/data", true}, {volumes_.path() / "sealed", "/sealed", false}},
-            .readOnlyRoot = false});
+        target_ = std::make_unique<MicroContainer>(
+            ContainerOptions{.kind = "busybox",
+                             .volumes = {{volumes_.path() / "data", "/data", true}, {volumes_.path() / "sealed", "/sealed", false}},
+                             .readOnlyRoot = false});
         std::filesystem::create_directories(target_->rootfs() / "var/log/deep");
         writeFile(target_->rootfs() / "var/log/app.log", "one\n");
         writeFile(target_->rootfs() / "etc/settings", "a=1\n");
@@ -127,7 +127,8 @@ TEST_F(LauncherWrite, NoLinksNoAbsentPathsNoDevices) {
     const struct {
         const char* path;
         int error;
-    } kCases[] = {{"/var/etc/settings", ELOOP}, {"/var/etc", ELOOP}, {"/var/absent", ENOENT}, {"/var/fifo", EINVAL}, {"/var/log/app.log/x", ENOTDIR}};
+    } kCases[] = {
+        {"/var/etc/settings", ELOOP}, {"/var/etc", ELOOP}, {"/var/absent", ENOENT}, {"/var/fifo", EINVAL}, {"/var/log/app.log/x", ENOTDIR}};
     for (const auto& [path, error] : kCases) {
         const Report report = runWriting({path}, {"ids"}).report;
         EXPECT_EQ(report.end, End::NotStarted) << path;

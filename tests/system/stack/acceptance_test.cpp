@@ -39,9 +39,9 @@ protected:
     }
     static void install(const std::string& name, const std::string& command, const std::string& sandbox, const std::string& image = "tools",
                         const std::string& timeout = "30s") {
-        Stack::get().install(manifestOf(name, "test/" + image + ":1", command,
-                                        "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox +
-                                            "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
+        Stack::get().install(
+            manifestOf(name, "test/" + image + ":1", command,
+                       "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox + "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
     }
     static std::unique_ptr<MicroContainer> container(ContainerOptions options) {
         auto made = std::make_unique<MicroContainer>(std::move(options));
@@ -72,19 +72,22 @@ TEST_F(Acceptance, A2_StraceOfAScratchImageSeesItsCallsAndItGoesOn) {
     const auto started = processOf(app->pid())->startTime;
     const json report = Stack::get().run("a-strace", targetOf(*app));
     EXPECT_EQ(report.at("outcome"), "timed-out") << report.dump(2);
-    EXPECT_THAT(report.at("stderr").get<std::string>(), AllOf(HasSubstr("Process 1 attached"), HasSubstr("nanosleep("), HasSubstr("getppid()"), HasSubstr("detached")));
+    EXPECT_THAT(report.at("stderr").get<std::string>(),
+                AllOf(HasSubstr("Process 1 attached"), HasSubstr("nanosleep("), HasSubstr("getppid()"), HasSubstr("detached")));
     expectClean(report);
     expectUntouched(*app, started);
     EXPECT_THAT(left(outside, before), IsEmpty());
 }
 
 TEST_F(Acceptance, A3_GdbPrintsABacktraceWithSymbolsAndTheServerGoesOn) {
-    install("a-gdb",
-            R"(["gdb", "-batch", "-nx", "-iex", "set sysroot /target", "-ex", "file /target/usr/sbin/nginx", "-ex", "attach 1", "-ex", "bt", "-ex", "detach"])",
-            "processes = \"join\"\nview = \"read-only\"", "gdb");
+    install(
+        "a-gdb",
+        R"(["gdb", "-batch", "-nx", "-iex", "set sysroot /target", "-ex", "file /target/usr/sbin/nginx", "-ex", "attach 1", "-ex", "bt", "-ex", "detach"])",
+        "processes = \"join\"\nview = \"read-only\"", "gdb");
     const auto started = processOf(nginx_->pid())->startTime;
     const json report = Stack::get().run("a-gdb", target());
-    EXPECT_THAT(report.at("stdout").get<std::string>(), AllOf(HasSubstr("sigsuspend"), HasSubstr("ngx_master_process_cycle"), HasSubstr("detached")))
+    EXPECT_THAT(report.at("stdout").get<std::string>(),
+                AllOf(HasSubstr("sigsuspend"), HasSubstr("ngx_master_process_cycle"), HasSubstr("detached")))
         << report.dump(2);
     expectClean(report);
     expectUntouched(*nginx_, started);
@@ -116,20 +119,17 @@ TEST_F(Acceptance, A5_LogrotateTurnsALogOfTheTargetsAndNoLineIsLost) {
     ASSERT_TRUE(waitUntil([&] { return lines(readFile(log / "app.log")).size() > 5; }, Deadline{kPatience})) << "it writes to the new file";
     const std::string older = readFile(log / "app.log.1"), newer = readFile(log / "app.log");
     EXPECT_GT(linesInOrder(older + newer.substr(0, newer.rfind('\n') + 1)), 8);
-    EXPECT_THAT(left(outside, before, "'usleep'"), IsEmpty())
-        << "the rest of its files is as before";
+    EXPECT_THAT(left(outside, before, "'usleep'"), IsEmpty()) << "the rest of its files is as before";
 }
 
 TEST_F(Acceptance, A10_AChangedProgramAndAnAddedFileAreToldAgainstTheImagesList) {
-    install("a-integrity", "[\"busybox\", \"sh\", \"/check.sh\"]",
-            "view = \"read-only\"\ncapabilities = [\"CAP_DAC_READ_SEARCH\"]");
+    install("a-integrity", "[\"busybox\", \"sh\", \"/check.sh\"]", "view = \"read-only\"\ncapabilities = [\"CAP_DAC_READ_SEARCH\"]");
     const auto app = container({.kind = "busybox"});
     writeFile(app->rootfs() / "etc/private", "for root only\n");
     std::filesystem::permissions(app->rootfs() / "etc/private", std::filesystem::perms::owner_read);
-    const std::string list = mustRun({"sh", "-c", "cd " + app->rootfs().string() + " && find ./bin ./etc -type f | LC_ALL=C sort | xargs sha256sum"}).out;
-    const auto check = [&] {
-        return run(Command{.argv = {"recapctl", "run", "a-integrity", targetOf(*app)}, .input = list});
-    };
+    const std::string list =
+        mustRun({"sh", "-c", "cd " + app->rootfs().string() + " && find ./bin ./etc -type f | LC_ALL=C sort | xargs sha256sum"}).out;
+    const auto check = [&] { return run(Command{.argv = {"recapctl", "run", "a-integrity", targetOf(*app)}, .input = list}); };
     const CommandResult clean = check();
     EXPECT_EQ(clean.out, "") << clean.all();
     EXPECT_EQ(clean.err, "");
@@ -153,8 +153,10 @@ while True:
 )";
 
 TEST_F(Acceptance, A15_NamesAreResolvedAsTheTargetResolvesThem) {
-    install("a-names", "[\"busybox\", \"sh\", \"-c\", \"busybox nslookup db.internal; busybox wget -q -O - http://web.internal:8080/; busybox hostname\"]",
-            "namespaces = [\"net\", \"uts\"]\nview = \"merged\"");
+    install(
+        "a-names",
+        "[\"busybox\", \"sh\", \"-c\", \"busybox nslookup db.internal; busybox wget -q -O - http://web.internal:8080/; busybox hostname\"]",
+        "namespaces = [\"net\", \"uts\"]\nview = \"merged\"");
     writeFile(nginx_->rootfs() / "etc/resolv.conf", "nameserver 127.0.0.1\n");
     writeFile(nginx_->rootfs() / "etc/hosts", "127.0.0.1 localhost web.internal\n");
     Child server(Command{.argv = {"python3", "-c", kNameServer}, .network = nginx_->pid()});
@@ -178,7 +180,8 @@ TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
         expectClean(Stack::get().waitForEnd(run));
     }
     std::size_t layers = 0;
-    for ([[maybe_unused]] const auto& layer : std::filesystem::directory_iterator(Stack::get().folder("RECAP_STORE_DIR") / "layers")) ++layers;
+    for ([[maybe_unused]] const auto& layer : std::filesystem::directory_iterator(Stack::get().folder("RECAP_STORE_DIR") / "layers"))
+        ++layers;
     EXPECT_EQ(layers, 3u) << "payload, tools and gdb: each once";
 }
 
@@ -188,7 +191,11 @@ TEST_F(Acceptance, A21_ATargetThatIsKilledTakesItsCapsulesAndIsNotHeldByThem) {
     auto app = container({.kind = "busybox", .cgroupNamespace = true});
     const auto rootfs = app->rootfs();
     const std::string run = Stack::get().startDetached("a-all", targetOf(*app), {});
-    ASSERT_TRUE(waitUntil([&] { return Stack::get().ctlJson({"show", run}).value("state", "") == "running"; }, Deadline{kPatience}))
+    ASSERT_TRUE(waitUntil(
+        [&] {
+            return Stack::get().ctlJson({"show", run}).value("state", "") == "running";
+        },
+        Deadline{kPatience}))
         << Stack::get().ctl({"show", run}).out;
     app->kill();
     const json details = Stack::get().waitForEnd(run);

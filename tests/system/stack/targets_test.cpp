@@ -34,8 +34,9 @@ protected:
         install("m-joined", "[\"busybox\", \"hostname\"]", "namespaces = [\"net\", \"ipc\", \"uts\"]");
     }
     static void install(const std::string& name, const std::string& command, const std::string& sandbox, const char* timeout = "20s") {
-        Stack::get().install(manifestOf(name, "test/looks:1", command,
-                                        "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox + "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
+        Stack::get().install(
+            manifestOf(name, "test/looks:1", command,
+                       "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox + "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
     }
     void SetUp() override {
         StackTest::SetUp();

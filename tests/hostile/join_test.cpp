@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attacks on what happens inside a target's namespaces: T13, T15, T17, T18.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "tests/hostile/prober.hpp"
+#include "tests/support/proc.hpp"
+
+namespace recap::test {
+namespace {
+
+using launcher::End;
+using launcher::Plan;
+using launcher::Processes;
+using launcher::RunPhase;
+using launcher::Verb;
+
+Plan joining(Arena& arena, const MicroContainer& target, std::vector<std::string> words) {
+    Plan plan = arena.plan(target, std::move(words));
+    plan.processes = Processes::Join;
+    plan.namespaces |= launcher::kNsPid;
+    return plan;
+}
+
+std::ptrdiff_t zombiesOf(pid_t parent) {
+    return std::ranges::count_if(childrenOf(parent), [](pid_t pid) { return processOf(pid) && processOf(pid)->state == 'Z'; });
+}
+
+// What is killed after its init becomes the target's, whose first process may wait for nobody.
+TEST(T13, NoZombieIsLeftInATarget) {
+    expectInVain(Threat::Zombies, [](Arena& arena, Score& score) {
+        const MicroContainer target({.kind = "busybox"});
+        while (goOn(arena, score, 20)) {
+            Plan plan = joining(arena, target, {"double-fork", "stay"});
+            plan.timeoutUsec = 200'000;
+            plan.graceUsec = 0;
+            EXPECT_EQ(arena.run(plan, target).report.end, End::TimedOut);
+            const auto zombies = zombiesOf(target.pid());
+            score.attempt(zombies != 0, std::to_string(zombies) + " zombies under the target's first process");
+        }
+    });
+}
+
+// When a run ended; none: it does not.
+std::optional<std::uint64_t> finishedAt(Arena& arena, const Plan& plan, const MicroContainer& target) {
+    try {
+        const Finished finished = arena.run(plan, target);
+        EXPECT_EQ(finished.report.end, End::Exited);
+        return finished.report.finished;
+    } catch (const std::runtime_error&) {
+        return {};
+    }
+}
+
+// Root in the target stops what comes into its pid namespace: nobody else's capsule waits for that.
+TEST(T15, ATargetThatStopsEverythingHoldsUpNobodyElse) {
+    const MicroContainer hostile({.kind = "busybox", .uid = 0, .gid = 0, .readOnlyRoot = false}), other;
+    expectInVain(Threat::Stalling, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 3)) {
+            auto stopper = std::make_unique<Prober>(hostile, std::vector<std::string>{"stop-all"});
+            std::vector<std::string> held;
+            for (int i = 0; i < 4; ++i) {
+                Plan plan = joining(arena, hostile, {"rest"});
+                plan.timeoutUsec = 2'000'000;
+                if (startPlan(arena.client(), plan, hostile.pid())) held.push_back(plan.runId);
+            }
+            ASSERT_FALSE(held.empty());
+            const auto finished = finishedAt(arena, arena.plan(other, {"exit"}), other);
+            if (!finished) {  // the launcher would not come out of this by itself
+                stopper.reset();
+                for (const pid_t pid : childrenOf(arena.launcher().pid())) ::kill(pid, SIGCONT);
+                return score.attempt(true, "a run on another target waits for ever");
+            }
+            std::uint64_t first = UINT64_MAX;
+            for (const std::string& run : held) {
+                const launcher::Report report = finish(arena.client(), run, -1).report;
+                if (report.end != End::NotStarted) first = std::min(first, report.finished);  // a stopped runtime's process may be refused
+                static_cast<void>(arena.client().ask<launcher::Empty>(Verb::Ack, launcher::RunRef{run}));
+            }
+            score.attempt(*finished > first, "a run on another target waited for one on this");
+        }
+    });
+}
+
+// A target that goes elsewhere between the look at it and the join.
+TEST(T17, NoNamespaceIsJoinedThatWasNotLookedAt) {
+    const MicroContainer target({.kind = "busybox", .uid = 0, .gid = 0, .capabilities = {"CAP_SYS_ADMIN"}, .readOnlyRoot = false});
+    std::filesystem::copy_file(attacker(), target.rootfs() / "attacker");
+    expectInVain(Threat::SwappedTarget, [&](Arena& arena, Score& score) {
+        auto argv = runtimeCommand("runc", target.runtimeRoot());
+        for (const char* word : {"exec", target.name().c_str(), "/attacker", "swap-net"}) argv.emplace_back(word);
+        const Child swapper(Command{.argv = argv});
+        pid_t hopping = 0;
+        ASSERT_TRUE(waitUntil(
+            [&] {
+                for (const Process& process : allProcesses())
+                    if (process.name == "attacker" && process.state != 'Z' &&
+                        namespaceOf(process.pid, "pid") == namespaceOf(target.pid(), "pid"))
+                        hopping = process.pid;
+                return hopping != 0;
+            },
+            Deadline{kPatience}));
+        int ran = 0;
+        while (goOn(arena, score, 200)) {
+            Plan plan = planFor(arena.client(), arena.launcher(), hopping, {"ids", "/proc/self/ns/net"});
+            plan.processes = Processes::None;
+            const std::uint64_t seen = plan.expected[1];  // net
+            try {
+                const Finished finished = runPlan(arena.client(), plan, hopping);
+                const auto ids = values(finished.out);
+                const auto found = ids.find("/proc/self/ns/net");
+                ran += found != ids.end() ? 1 : 0;
+                const bool elsewhere = found != ids.end() && found->second.substr(found->second.find(':') + 1) != std::to_string(seen);
+                score.attempt(elsewhere, "joined a network namespace that nobody looked at");
+            } catch (const std::runtime_error&) {
+                score.attempt(false, "");  // refused
+            }
+        }
+        ::kill(hopping, SIGKILL);
+    });
+}
+
+// A container on the host's network is none that capsules may be given the network of.
+TEST(T17, TheHostsNamespacesAreNotJoined) {
+    expectInVain(Threat::SwappedTarget, [&](Arena& arena, Score& score) {
+        Child process(Command{.argv = {"unshare", "--mount", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "sleep", "1000"}});
+        pid_t target = 0;
+        ASSERT_TRUE(waitUntil(
+            [&] {
+                const auto children = childrenOf(process.pid());
+                target = children.empty() ? 0 : children.front();
+                return target != 0 && processOf(target) && processOf(target)->name == "sleep";
+            },
+            Deadline{kPatience}));
+        for (const char* which : {"net", "ipc", "uts"}) {
+            if (!goOn(arena, score, 3)) return;
+            Plan plan = planFor(arena.client(), arena.launcher(), target, {"exit"});
+            plan.namespaces = which == std::string("net") ? launcher::kNsNet : launcher::kNsNet | launcher::kNsUts;
+            score.attempt(startPlan(arena.client(), plan, target).has_value(), "the host's network was joined");
+            if (arena.weakened()) finish(arena.client(), plan.runId, -1);
+        }
+    });
+}
+
+// Whoever enters a user namespace has every capability there, until they are given up.
+TEST(T18, NoCapabilityIsKeptInATargetsUserNamespace) {
+    const MicroContainer target({.kind = "busybox", .uid = 0, .gid = 0, .userNamespace = 3'000'000});
+    expectInVain(Threat::UserNamespaces, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 20)) {
+            Plan plan = arena.plan(target, {"self"});
+            plan.namespaces |= launcher::kNsUser;
+            const auto self = values(arena.run(plan, target).out);
+            ASSERT_TRUE(self.contains("bounding"));
+            for (const char* set : {"effective", "permitted", "inheritable", "ambient", "bounding"})
+                if (self.contains(set)) score.attempt(self.at(set) != "0", std::string(set) + " is " + self.at(set));
+        }
+    });
+}
+
+}  // namespace
+}  // namespace recap::test

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attacks by the files of a target or an image on the processes that come near them: T6, T7, T16.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "tests/hostile/arena.hpp"
+#include "tests/support/command.hpp"
+#include "tests/support/environment.hpp"
+
+namespace recap::test {
+namespace {
+
+namespace fs = std::filesystem;
+using launcher::Plan;
+
+// CVE-2019-14271: a process with the host's rights loads a library of the container's.
+TEST(T6, NoLibraryOfAnImageRunsInTheLauncher) {
+    const MicroContainer target;
+    expectInVain(Threat::ForeignLibraries, [&](Arena& arena, Score& score) {
+        const fs::path root = arena.layer(), libraries = root / "lib/x86_64-linux-gnu";
+        fs::create_directories(libraries);
+        fs::create_directories(root / "usr/lib/x86_64-linux-gnu/gconv");
+        writeFile(root / "etc/nsswitch.conf", "passwd: evil\ngroup: evil\nhosts: evil\n");
+        writeFile(root / "etc/ld.so.preload", "/lib/x86_64-linux-gnu/libnss_evil.so.2\n");
+        writeFile(root / "usr/lib/x86_64-linux-gnu/gconv/gconv-modules",
+                  "module INTERNAL EVIL// /lib/x86_64-linux-gnu/libnss_evil.so.2 1\n");
+        fs::copy_file(binDir().parent_path() / "tests/libnss_evil.so", libraries / "libnss_evil.so.2");
+        fs::copy_file("/lib/x86_64-linux-gnu/libc.so.6", libraries / "libc.so.6");
+        fs::copy_file("/lib64/ld-linux-x86-64.so.2", libraries / "ld-linux-x86-64.so.2");
+        while (goOn(arena, score, 20)) {
+            const std::string said = arena.run(arena.plan(target, {"cat", "/tmp/evil"}), target).out;
+            EXPECT_TRUE(said == "evil\n" || said.starts_with("error")) << said;
+            score.attempt(said == "evil\n", "the image's name service ran with the launcher's rights");
+        }
+        for (const char* made : {"lib", "usr", "etc/nsswitch.conf", "etc/ld.so.preload"}) fs::remove_all(root / made);
+    });
+}
+
+// CVE-2019-19921, 2023-27561, 2025-52881: a /proc that says what the container wants it to say.
+TEST(T7, ATargetsOwnProcIsNotBelieved) {
+    const MicroContainer target({.kind = "busybox"});
+    const fs::path script = target.rootfs().parent_path() / "fake-proc";
+    writeFile(script, R"(set -e
+mkdir /tmp/true
+for file in stat cgroup status mountinfo uid_map gid_map; do cat /proc/1/$file > /tmp/true/$file; done
+mount -t tmpfs none /proc
+mkdir /proc/1
+sed 's/^\([UG]id:\).*/\1\t0\t0\t0\t0/' /tmp/true/status > /proc/1/status
+for file in stat cgroup mountinfo uid_map gid_map; do cat /tmp/true/$file > /proc/1/$file; done
+)");
+    mustRun({"nsenter", "--mount=/proc/" + std::to_string(target.pid()) + "/ns/mnt", "sh", "-c",
+             "mount -t tmpfs none /tmp; " + readFile(script)});
+    expectInVain(Threat::FakeProc, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 20)) {
+            const auto self = values(arena.run(arena.plan(target, {"self"}), target).out);
+            ASSERT_TRUE(self.contains("uid"));
+            score.attempt(self.at("uid") == "0 0", "it runs as root, as the target's own /proc has it");
+        }
+    });
+}
+
+// A file system whose server is the target's, and never answers: nobody who asks it can be ended.
+TEST(T16, AMountThatNeverAnswersHoldsNoRun) {
+    const MicroContainer target({.kind = "busybox"});
+    expectInVain(Threat::HangingMounts, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 3)) {
+            fs::create_directories(target.rootfs() / "mnt");
+            Child server(Command{.argv = {attacker().string(), "silent-fuse", std::to_string(target.pid()), "/mnt"}});
+            ASSERT_TRUE(server.waitForOutput("ready", Deadline{kPatience}));
+            Plan plan = arena.plan(target, {"ls", "/target/mnt"});
+            plan.view = launcher::View::ReadOnly;
+            plan.timeoutUsec = 1'000'000;
+            plan.graceUsec = 0;
+            bool held = false;
+            try {
+                held = !arena.run(plan, target).report.left.empty();
+            } catch (const std::runtime_error&) {
+                held = true;
+            }
+            score.attempt(held, "a process of the capsule's can't be ended");
+            server.signal(SIGKILL);  // its end lets go of who waits for it
+            server.wait(Deadline{kPatience});
+            mustRun({"nsenter", "--mount=/proc/" + std::to_string(target.pid()) + "/ns/mnt", "umount", "-l", "/mnt"});
+        }
+    });
+}
+
+}  // namespace
+}  // namespace recap::test

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attacks by a target on the processes that attach to it: T1 to T3, and T14.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "tests/hostile/prober.hpp"
+
+namespace recap::test {
+namespace {
+
+using launcher::End;
+using launcher::Plan;
+using launcher::RunPhase;
+using launcher::Verb;
+
+const ContainerOptions kRoot{.kind = "busybox", .uid = 0, .gid = 0, .readOnlyRoot = false};
+
+Plan joining(Arena& arena, const MicroContainer& target, std::vector<std::string> words) {
+    Plan plan = arena.plan(target, std::move(words));
+    plan.processes = launcher::Processes::Join;
+    plan.namespaces |= launcher::kNsPid;
+    return plan;
+}
+
+void stop(Arena& arena, const std::string& runId, int log) {
+    static_cast<void>(arena.client().ask<launcher::Empty>(Verb::Stop, launcher::StopRequest{runId, 0}));
+    finish(arena.client(), runId, log);
+    static_cast<void>(arena.client().ask<launcher::Empty>(Verb::Ack, launcher::RunRef{runId}));
+}
+
+// A run that stays is there to be attacked for a whole look of the prober's.
+void rest(Arena& arena, Prober& prober, const Plan& plan, const MicroContainer& target) {
+    const auto log = startPlan(arena.client(), plan, target.pid());
+    if (!log) throw std::runtime_error("START: " + log.error().message);
+    arena.client().waitFor(plan.runId, RunPhase::Executing);
+    prober.awaitLook();
+    stop(arena, plan.runId, log->get());
+}
+
+// CVE-2016-9962, CVE-2016-8649: root in the container takes what is the host's from the process that joins.
+TEST(T1, NothingIsTakenFromWhatJoins) {
+    const MicroContainer target(kRoot);
+    Prober prober(target, {"probe", "capsule-init", "recap-spawn", "recap-launcher"});
+    expectInVain(Threat::Tracing, [&](Arena& arena, Score& score) {
+        const std::size_t before = prober.mark();
+        while (goOn(arena, score, 200)) {
+            if (score.attempts % 50 == 0)
+                rest(arena, prober, joining(arena, target, {"rest"}), target);
+            else
+                arena.run(joining(arena, target, {"exit"}), target);
+            const std::string how = prober.gained(before);
+            score.attempt(!how.empty(), how);
+        }
+    });
+}
+
+// After it executed, a capsule with the target's own identity would be the target's to trace: by default it is not among its processes.
+TEST(T2, ARunningCapsuleIsNotAmongTheTargetsProcesses) {
+    const MicroContainer target(kRoot);
+    Prober prober(target, {"probe", "payload", "capsule-init"});
+    expectInVain(Threat::TracingAfterExec, [&](Arena& arena, Score& score) {
+        const std::size_t before = prober.mark();
+        while (goOn(arena, score, 20)) {
+            rest(arena, prober, arena.plan(target, {"rest"}), target);
+            const std::string how = prober.gained(before);
+            score.attempt(!how.empty(), how);
+        }
+    });
+}
+
+// No flag of a process's own keeps out who may trace everything.
+TEST(T3, NothingJoinsATargetThatMayTraceEverything) {
+    ContainerOptions options = kRoot;
+    options.capabilities = {"CAP_SYS_PTRACE"};
+    const MicroContainer target(options);
+    Prober prober(target, {"probe", "payload", "capsule-init", "recap-spawn"});
+    expectInVain(Threat::TracingTarget, [&](Arena& arena, Score& score) {
+        const std::size_t before = prober.mark();
+        while (goOn(arena, score, 20)) {
+            Plan plan = joining(arena, target, {"rest"});
+            std::string refusal;
+            try {
+                rest(arena, prober, plan, target);
+            } catch (const std::runtime_error& error) {
+                refusal = error.what();
+            }
+            EXPECT_TRUE(arena.weakened() || refusal.find("CAP_SYS_PTRACE") != std::string::npos) << refusal;
+            rest(arena, prober, arena.plan(target, {"rest"}), target);  // processes = observe is for such targets
+            const std::string how = prober.gained(before);
+            score.attempt(!how.empty(), how);
+        }
+    });
+}
+
+// Who is traced by a process that never waits for it can't be reaped by its parent.
+TEST(T14, ATracerKeepsNoRunFromEnding) {
+    const MicroContainer target(kRoot);
+    expectInVain(Threat::PinnedZombie, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 3)) {
+            Prober holder(target, {"hold", "payload"});
+            const Plan plan = joining(arena, target, {"rest"});
+            const auto log = startPlan(arena.client(), plan, target.pid());
+            ASSERT_TRUE(log) << log.error().message;
+            ASSERT_TRUE(holder.says("held"));
+            ASSERT_TRUE(arena.client().ask<launcher::Empty>(Verb::Stop, launcher::StopRequest{plan.runId, 0}));
+            bool ended = true;
+            try {
+                EXPECT_EQ(finish(arena.client(), plan.runId, log->get()).report.end, End::Stopped);
+                static_cast<void>(arena.client().ask<launcher::Empty>(Verb::Ack, launcher::RunRef{plan.runId}));
+            } catch (const std::runtime_error&) {
+                ended = false;
+            }
+            score.attempt(!ended, "the run never ends");
+        }
+    });
+}
+
+}  // namespace
+}  // namespace recap::test
