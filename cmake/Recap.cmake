@@ -12,6 +12,7 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo)
 endif()
 option(RECAP_SANITIZE "AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(RECAP_FUZZ "programs for libFuzzer, by clang (./dev fuzz)" OFF)
 option(RECAP_QT "librecap-qt, for which Qt 6 is needed" ON)
 
 # What all targets have in common: recap_options is for what is shipped, recap_test_options for what tests it.
@@ -25,6 +26,11 @@ target_link_options(recap_common INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexec
 if(RECAP_SANITIZE)
   # g++ 12 sees uninitialised variants where the sanitizers' own code is between their making and their use.
   target_compile_options(recap_common INTERFACE -Wno-maybe-uninitialized -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(recap_common INTERFACE -fsanitize=address,undefined)
+endif()
+
+if(RECAP_FUZZ)
+  target_compile_options(recap_common INTERFACE -Wno-error -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(recap_common INTERFACE -fsanitize=address,undefined)
 endif()
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/launcher/news.hpp"
 #include "daemon/launcher/procfs.hpp"
 #include "daemon/launcher/protocol.hpp"
 #include "sdk/base/unique_fd.hpp"
@@ -76,20 +77,6 @@ struct Attach {
 struct Step {
     const char* name;
     int (*apply)(Attach&);
-};
-
-// What the capsule's first process tells the supervisor, one SEQPACKET message each; text behind it where stated.
-enum class InitNews : std::uint32_t {
-    Attached = 1,   // value: bits of InitFd; fds: those, in that order; text: omitted mounts, NUL-separated
-    Executing = 2,  // fds: the payload's pidfd
-    Failed = 3,     // value: errno; text: the step
-    Exited = 4,     // value: wait status of the payload
-};
-enum InitFd : std::int32_t { kArtifactsFd = 1, kUpperFd = 2 };
-struct InitMessage {
-    InitNews news{};
-    std::int32_t value = 0;
-    std::uint64_t time = 0;  // CLOCK_MONOTONIC, µs
 };
 
 std::uint64_t monotonicUsec();

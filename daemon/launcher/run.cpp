@@ -100,31 +100,29 @@ void Run::takeFds(int which, std::vector<UniqueFd> fds) {
 }
 
 void Run::take(Message message) {
-    InitMessage news;
-    if (message.bytes.size() < sizeof(news)) return;
-    std::memcpy(&news, message.bytes.data(), sizeof(news));
-    std::string_view text = std::string_view(message.bytes).substr(sizeof(news));
-    switch (news.news) {
+    auto news = readNews(message.bytes);
+    if (!news) return;
+    const InitMessage& what = news->what;
+    switch (what.news) {
         case InitNews::Attached:
-            report_.attached = news.time;
-            takeFds(news.value, std::move(message.fds));
-            for (; !text.empty(); text.remove_prefix(std::min(text.find('\0') + 1, text.size())))
-                report_.omittedMounts.emplace_back(text.substr(0, text.find('\0')));
+            report_.attached = what.time;
+            takeFds(what.value, std::move(message.fds));
+            report_.omittedMounts = std::move(news->omitted);
             return publish(RunPhase::Attached);
         case InitNews::Executing:
-            report_.executing = news.time;
+            report_.executing = what.time;
             if (!message.fds.empty()) payload_ = std::move(message.fds[0]);
             if (why_) kernel::signalPidfd(payload_.get(), SIGTERM);
             return publish(RunPhase::Executing);
         case InitNews::Failed:
             report_.end = End::NotStarted;
-            report_.step = std::string(text);
-            report_.error = news.value;
+            report_.step = std::move(news->step);
+            report_.error = what.value;
             exited_ = true;
             return;
         case InitNews::Exited:
-            report_.finished = news.time;
-            recordExit(news.value);
+            report_.finished = what.time;
+            recordExit(what.value);
             if (!joins() || settleUntil_ != 0) return;
             settleUntil_ = monotonicUsec() + kSettleUsec;
             return endJoined();

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// A fuzz target is one file that defines seeds() and input(). Two programs are made of it: one for libFuzzer (`./dev fuzz`), and a
+// replay, a unit test, which gives it what was found before and some thousands of mutations that are the same each time.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace recap::fuzz {
+
+std::vector<std::string> seeds();    // well-formed inputs, to start from
+void input(std::string_view bytes);  // reads it as the code under test does; a promise that is broken ends the process
+
+inline void promise(bool kept, const char* what) {
+    if (kept) return;
+    std::fprintf(stderr, "broken promise: %s\n", what);
+    std::abort();
+}
+
+}  // namespace recap::fuzz
