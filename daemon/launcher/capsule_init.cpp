@@ -12,6 +12,7 @@
 #include <ctime>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/fault.hpp"
 #include "daemon/launcher/freezer.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/seccomp.hpp"
@@ -144,6 +145,7 @@ void giveUpRights(const Attach& attach) {
         if (pid < 0 && errno == EINTR) continue;
         if (pid < 0 && joined) ::_exit(0);
         if (pid != payload && pid > 0) continue;
+        faultPoint("init", "exited");
         const InitMessage message{InitNews::Exited, status, monotonicUsec()};
         const std::string_view bytes(reinterpret_cast<const char*>(&message), sizeof(message));
         static_cast<void>(sendMessage(3, bytes));
@@ -171,19 +173,26 @@ void runCapsuleInit(Attach& attach) {
     ::prctl(PR_SET_NAME, "capsule-init", 0, 0, 0);
     if (attach.plan.processes == Processes::Join) liveAmongOthers();
     if (offerToOom(attach) != 0) failStep(attach, "oom score", errno);
-    for (const auto& step : kInitSteps)
-        if (step.apply(attach) != 0) failStep(attach, step.name, errno);
+    for (const auto& next : kInitSteps) {
+        faultPoint("init", next.name);
+        if (next.apply(attach) != 0) failStep(attach, next.name, errno);
+    }
 #ifdef RECAP_TEST_WEAKEN
     if (weakened(Threat::ForeignLibraries)) static_cast<void>(::getpwuid(attach.plan.uid));
 #endif
+    faultPoint("init", "attached");
     tellAttached(attach);
+    faultPoint("init", "payload");
     int pidfd = -1;
     PayloadOutcome outcome;
     const pid_t payload = startPayload(attach, pidfd, outcome);
     if (payload < 0) failStep(attach, "fork", errno);
     if (outcome.failedStep != nullptr) failStep(attach, outcome.failedStep, outcome.error);
+    faultPoint("init", "executing");
     tell(attach, InitNews::Executing, 0, {}, {{pidfd}});
+    faultPoint("init", "rights");
     giveUpRights(attach);
+    faultPoint("init", "reaping");
     reapUntilDone(payload, attach.plan.processes == Processes::Join);
 }
 

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <sys/capability.h>
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -181,11 +180,14 @@ Result<void> leaveMounts() {
     return {};
 }
 
+// The process's own, by fcntl(2): a child that is about to end with it, or to execute, must not hold it on.
 Result<UniqueFd> lock(const std::string& dir) {
     if (::mkdir(dir.c_str(), 0700) != 0 && errno != EEXIST) return failErrno("create " + dir);
     UniqueFd file(::open((dir + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file) return failErrno("open " + dir + "/lock");
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return fail(Errc::Busy, "another recap-launcher holds " + dir + "/lock");
+    struct flock whole {};
+    whole.l_type = F_WRLCK;
+    if (::fcntl(file.get(), F_SETLK, &whole) != 0) return fail(Errc::Busy, "another recap-launcher holds " + dir + "/lock");
     return file;
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/fault.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/weaken.hpp"
@@ -112,6 +113,7 @@ struct Birth {
 int becomePayload(void* argument) {
     auto& birth = *static_cast<Birth*>(argument);
     for (std::size_t i = 0; i < kPayloadSteps.size(); ++i) {
+        faultPoint("payload", kPayloadSteps[i].name);
         if (kPayloadSteps[i].apply(*birth.attach) == 0) continue;
         const Failure failure{i, errno};
         birth.outcome->error = failure.error;

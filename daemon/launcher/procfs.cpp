@@ -172,6 +172,18 @@ Result<ProcessStat> Procfs::stat(pid_t pid) const {
     return parseStat(*text);
 }
 
+std::vector<pid_t> Procfs::children(pid_t pid) const {
+    const std::string number = std::to_string(pid);
+    const auto text = readAt((number + "/task/" + number + "/children").c_str(), 1 << 20);
+    std::vector<pid_t> children;
+    if (!text) return children;
+    for (std::string_view rest = *text; !rest.empty();) {
+        pid_t child = 0;
+        if (launcher::number(cut(rest, ' '), child)) children.push_back(child);
+    }
+    return children;
+}
+
 namespace {
 Result<std::uint64_t> inodeAt(int dir, const std::string& path) {
     struct stat info {};

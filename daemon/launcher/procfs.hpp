@@ -63,6 +63,8 @@ public:
     Result<std::uint64_t> ownNamespaceInode(const char* name) const;
     // Opens /proc/PID/<link> (ns/pid, root): O_PATH for root.
     Result<UniqueFd> open(pid_t pid, std::string_view file, int flags) const;
+    // Of its main thread; those that nobody has waited for yet too.
+    std::vector<pid_t> children(pid_t pid) const;
     // The pid behind a pidfd, as this procfs numbers it. Errc::TargetGone when it has ended.
     Result<pid_t> pidOf(int pidfd) const;
 

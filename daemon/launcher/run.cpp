@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "daemon/launcher/fault.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/weaken.hpp"
@@ -59,6 +60,7 @@ Result<void> Run::prepare(std::vector<UniqueFd> given, std::array<UniqueFd, 3>& 
 }
 
 void Run::spawned(UniqueFd initPidfd) {
+    faultPoint("supervisor", "spawned");
     init_ = std::move(initPidfd);
     host_.loop.add(init_.get(), EPOLLIN, [this](std::uint32_t) { onInitGone(); });
     if (why_) kill(*why_);  // ended while the worker was at it
@@ -105,11 +107,13 @@ void Run::take(Message message) {
     const InitMessage& what = news->what;
     switch (what.news) {
         case InitNews::Attached:
+            faultPoint("supervisor", "attached");
             report_.attached = what.time;
             takeFds(what.value, std::move(message.fds));
             report_.omittedMounts = std::move(news->omitted);
             return publish(RunPhase::Attached);
         case InitNews::Executing:
+            faultPoint("supervisor", "executing");
             report_.executing = what.time;
             if (!message.fds.empty()) payload_ = std::move(message.fds[0]);
             if (why_) kernel::signalPidfd(payload_.get(), SIGTERM);
@@ -121,6 +125,7 @@ void Run::take(Message message) {
             exited_ = true;
             return;
         case InitNews::Exited:
+            faultPoint("supervisor", "exited");
             report_.finished = what.time;
             recordExit(what.value);
             if (!joins() || settleUntil_ != 0) return;
@@ -183,6 +188,7 @@ void Run::end(End why, std::uint64_t graceUsec) {
 void Run::kill(End why) {
     if (finished_ || settleUntil_ != 0) return;
     if (!why_) why_ = why;
+    faultPoint("supervisor", "kill");
     if (!init_) return;  // the worker has not answered yet: spawned() comes back here
     settleUntil_ = monotonicUsec() + kSettleUsec;
     if (joins() && !weakened(Threat::Zombies)) return endJoined();
@@ -195,6 +201,7 @@ void Run::kill(End why) {
 // In the target's pid namespace what dies after its init is a zombie of the target's: all but the init is killed, which then reaps
 // and ends by itself. Again and again, as a target may stop it, and may have kept its payload from being started yet.
 void Run::endJoined() {
+    faultPoint("supervisor", "end joined");
     cgroup_.killPayload();
     kernel::signalPidfd(init_.get(), SIGCONT);
     if (monotonicUsec() < settleUntil_ || weakened(Threat::PinnedZombie))
@@ -206,6 +213,7 @@ void Run::endJoined() {
 }
 
 void Run::onInitGone() {
+    faultPoint("supervisor", "init gone");
     host_.loop.remove(init_.get());
     onNews(EPOLLIN);  // what it said last
     siginfo_t info{};
@@ -230,6 +238,7 @@ void Run::recordLoss() {
 
 // Waits for the cgroup to be empty and removed; normally it is both at once.
 void Run::settle() {
+    faultPoint("supervisor", "settle");
     if (report_.finished == 0) report_.finished = monotonicUsec();
     if (settleUntil_ == 0) settleUntil_ = monotonicUsec() + kSettleUsec;
     if (cgroup_.populated()) cgroup_.kill();
@@ -254,6 +263,7 @@ void Run::setTimer(std::uint64_t at, std::function<void()> then) {
 }
 
 void Run::finish() {
+    faultPoint("supervisor", "finish");
     recordLoss();
     if (report_.finished == 0) report_.finished = monotonicUsec();
     streams_.finish();
@@ -273,6 +283,7 @@ void Run::finish() {
     cgroup_ = Cgroup{};
     for (auto* list : {&plan_.argv, &plan_.env, &plan_.layers, &plan_.writes}) *list = {};  // of no more use to anybody
     finished_ = true;
+    faultPoint("supervisor", "publish");
     publish(RunPhase::Finished);
     host_.ended(plan_.runId);
 }

@@ -44,32 +44,21 @@ bool mayTrace(int procfs, const std::string& pid, std::uint64_t hostUsers) {
     return (held >> CAP_SYS_PTRACE & 1) != 0 && namespaceAt(procfs, pid, "user") == hostUsers;
 }
 
-// "1 2 3": the children of a process, or nothing.
-std::vector<std::string> childrenOf(const Procfs& procfs, const std::string& pid) {
-    std::vector<std::string> children;
-    UniqueFd file(::openat(procfs.fd(), (pid + "/task/" + pid + "/children").c_str(), O_RDONLY | O_CLOEXEC));
-    std::string text(65536, '\0');
-    const ssize_t size = file ? ::read(file.get(), text.data(), text.size()) : 0;
-    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-    for (std::size_t at = 0, end; (end = text.find(' ', at)) != std::string::npos; at = end + 1)
-        children.push_back(text.substr(at, end - at));
-    return children;
-}
-
 // The launcher's own processes in a pid namespace, as that one numbers them (`within`), or as the launcher's procfs does.
 std::set<std::string> ownProcesses(const Prepared& prepared, std::uint64_t pidNamespace, bool within) {
     const Procfs& procfs = *prepared.procfs;
     std::set<std::string> own;
-    const auto add = [&](const std::string& pid) {
+    const auto add = [&](pid_t number) {
+        const std::string pid = std::to_string(number);
         if (namespaceAt(procfs.fd(), pid, "pid") != pidNamespace) return;
         const std::string status = statusAt(procfs.fd(), pid);
         const auto numbers = statusLine(status, "NSpid");
         own.insert(within ? std::string(numbers.substr(numbers.rfind('\t') + 1)) : pid);
     };
     // A payload that has not executed yet is its init's child.
-    for (const std::string& init : childrenOf(procfs, std::to_string(prepared.supervisor))) {
+    for (const pid_t init : procfs.children(prepared.supervisor)) {
         add(init);
-        for (const std::string& payload : childrenOf(procfs, init)) add(payload);
+        for (const pid_t payload : procfs.children(init)) add(payload);
     }
     return own;
 }

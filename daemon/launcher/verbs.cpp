@@ -10,6 +10,7 @@
 
 #include "daemon/launcher/checks.hpp"
 #include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/fault.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/supervisor.hpp"
 #include "daemon/launcher/tasks.hpp"
@@ -106,9 +107,12 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
 }
 
 Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
+    faultPoint("supervisor", "start");
     auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
     if (!frozen) return forward(std::move(frozen));
+    faultPoint("supervisor", "cgroup");
     auto cgroup = setup_.cgroups.create(plan.runId, plan.limits);
+    faultPoint("supervisor", "prepare");
     if (!cgroup) {
         setup_.freezer.thaw(plan.runId);
         return forward(std::move(cgroup));
@@ -132,6 +136,7 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
     spawn.plan = encode(Verb::Start, 0, plan);
     runs_[plan.runId] = std::move(run);
     ++alive_;
+    faultPoint("supervisor", "spawn");
     workers_.spawn(std::move(spawn));
     return {};
 }
@@ -221,6 +226,7 @@ void Supervisor::ackRun(Request request) {
     auto run = find(body->runId);
     if (!run) return refuse(request, run.error());
     if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
+    faultPoint("supervisor", "ack");
     forget(runs_.find(body->runId), {});
     reply(request, Empty{});
 }
@@ -305,6 +311,7 @@ void Supervisor::collect(Request request) {
     if (collects_ >= kMaxCollects)
         return refuse(request,
                       {Errc::Busy, std::to_string(collects_) + " runs' artifacts are being collected; try again when one is done"});
+    faultPoint("supervisor", "collect");
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return refuse(request, {Errc::Io, "pipe"});
     UniqueFd read(ends[0]);
@@ -316,7 +323,9 @@ void Supervisor::collect(Request request) {
         loop_, kCollectTimeoutUsec,
         [&] {
             const int folder = ::openat(artifacts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+            faultPoint("collector", "identity");
             if (folder < 0 || !becomeCapsuleUser(plan)) return 126;
+            faultPoint("collector", "execute");
             return executeHelper(program, std::to_string(plan.artifactsMax), -1, write.get(), folder);
         },
         [this, id = body->runId](TaskResult result) {

@@ -13,6 +13,7 @@
 #include "daemon/launcher/cgroup.hpp"
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/fallback_procfs.hpp"
+#include "daemon/launcher/fault.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/roots.hpp"
@@ -183,10 +184,13 @@ Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int la
     fillVectors(attach);
     Spawned spawned;
     errno = 0;
+    faultPoint("worker", "target");
     spawned.step = openTarget(attach);
+    faultPoint("worker", "root");
     if (spawned.step == nullptr) spawned.step = openRoot(attach, layersFd, roots);
     if (spawned.step == nullptr) {
         int pidfd = -1;
+        faultPoint("worker", "clone");
         spawned.pid = cloneInit(attach, fds[kCgroupFd].get(), pidfd);
         if (spawned.pid < 0) spawned.step = "clone";
         spawned.pidfd.reset(pidfd);
@@ -244,8 +248,11 @@ void runWorker(int socket, const Prepared& prepared, const Store& store) {
         Attach attach;
         const bool byName = workshop && plan->view != View::Merged;
         const int layersFd = byName ? workshop->layersFd() : store.layersFd();
+        faultPoint("worker", "request");
         const Spawned spawned = spawn(attach, *request, prepared, layersFd, roots, std::move(*plan));
+        faultPoint("worker", "answer");
         answer(socket, runId, spawned);
+        faultPoint("worker", "answered");
     }
 }
 

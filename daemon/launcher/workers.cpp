@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/transport.hpp"
 #include "daemon/launcher/worker.hpp"
 
@@ -88,7 +89,18 @@ void Workers::onReady(Worker& worker) {
     done_(std::move(result));
 }
 
-// A worker that died (a bug, or memory) costs its one request; its capsules are the supervisor's children and live on.
+// A child of the supervisor's that is in this run's cgroup, ended or not.
+UniqueFd Workers::initOf(const std::string& runId) const {
+    const Procfs& procfs = *prepared_.procfs;
+    for (const pid_t pid : procfs.children(prepared_.supervisor)) {
+        const auto cgroups = procfs.read(pid, "cgroup");
+        if (cgroups && cgroups->find("/" + runId) != std::string::npos) return UniqueFd(kernel::openPidfd(pid));
+    }
+    return {};
+}
+
+// A worker that died (a bug, or memory) costs the request that it had not carried out yet; its capsules are the supervisor's children
+// and live on, the last one too, of which it had no time to tell.
 void Workers::onDeath(Worker& worker) {
     loop_.remove(worker.socket.get());
     worker.socket.reset();
@@ -98,7 +110,10 @@ void Workers::onDeath(Worker& worker) {
     }
     const std::string lost = std::exchange(worker.runId, {});
     restart(worker);
-    if (!lost.empty()) done_({lost, "spawn worker", ECHILD, {}});
+    if (lost.empty()) return;
+    UniqueFd init = initOf(lost);
+    const bool born = static_cast<bool>(init);
+    done_({lost, born ? "" : "spawn worker", born ? 0 : ECHILD, std::move(init)});
 }
 
 // No process to be had now (pids, memory) may be one in a second.

@@ -47,6 +47,7 @@ private:
     void give(Worker& worker);
     void onReady(Worker& worker);
     void onDeath(Worker& worker);
+    UniqueFd initOf(const std::string& runId) const;
     void restart(Worker& worker);
     void failQueue();
     void failLater(std::string runId, int error);

@@ -103,6 +103,8 @@ RunEvent LauncherClient::waitFor(const std::string& runId, RunPhase phase) {
     }
 }
 
+void LauncherClient::hangUp() { ::shutdown(socket_.get(), SHUT_RDWR); }
+
 bool LauncherClient::closed() {
     if (!waitReadable(socket_.get(), Deadline{kPatience})) return false;
     const auto message = receiveMessage(socket_.get());

@@ -30,7 +30,8 @@ public:
     }
     Result<launcher::Message> exchange(const std::string& bytes, const std::vector<int>& fds);  // any bytes; the next reply
     launcher::RunEvent waitFor(const std::string& runId, launcher::RunPhase phase);             // throws std::runtime_error after patience
-    bool closed();                                                                              // the launcher hung up (within patience)
+    void hangUp();  // as the end of this process would; for another thread's use, too
+    bool closed();  // the launcher hung up (within patience)
 
 private:
     launcher::Message receive(const Deadline& deadline);
