@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// libFuzzer's side. RECAP_FUZZ_SEEDS: a folder that the seeds are written to.
+// libFuzzer's side. RECAP_FUZZ_SEEDS: a folder that the seeds, and the corpus of RECAP_FUZZ_CORPUS, are written to.
 #include <cstdint>
-#include <fstream>
 
 #include "tests/fuzz/fuzz.hpp"
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
     const char* folder = std::getenv("RECAP_FUZZ_SEEDS");
+    const char* corpus = std::getenv("RECAP_FUZZ_CORPUS");
+    if (folder == nullptr || corpus == nullptr) return 0;
     int number = 0;
-    if (folder != nullptr)
-        for (const std::string& seed : recap::fuzz::seeds())
-            std::ofstream(std::string(folder) + "/seed-" + std::to_string(++number), std::ios::binary) << seed;
+    for (const auto& inputs : {recap::fuzz::seeds(), recap::fuzz::readCorpus(corpus)})
+        for (const std::string& bytes : inputs)
+            std::ofstream(std::string(folder) + "/seed-" + std::to_string(++number), std::ios::binary) << bytes;
     return 0;
 }
 

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// replay CORPUS ROUNDS: every seed, every file of the folder, and ROUNDS mutations of them, the same each time.
-#include <filesystem>
-#include <fstream>
+// replay CORPUS ROUNDS: every seed, every line of the file, and ROUNDS mutations of them, the same each time.
 #include <iterator>
 #include <random>
 
@@ -9,13 +7,9 @@
 
 namespace {
 
-std::vector<std::string> inputs(const std::filesystem::path& corpus) {
+std::vector<std::string> inputs(const char* corpus) {
     std::vector<std::string> all = recap::fuzz::seeds();
-    if (!std::filesystem::exists(corpus)) return all;
-    for (const auto& entry : std::filesystem::directory_iterator(corpus)) {
-        std::ifstream file(entry.path(), std::ios::binary);
-        all.emplace_back(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-    }
+    for (std::string& bytes : recap::fuzz::readCorpus(corpus)) all.push_back(std::move(bytes));
     return all;
 }
 

@@ -58,10 +58,17 @@ std::optional<std::uint64_t> finishedAt(Arena& arena, const Plan& plan, const Mi
 
 // Root in the target stops what comes into its pid namespace: nobody else's capsule waits for that.
 TEST(T15, ATargetThatStopsEverythingHoldsUpNobodyElse) {
-    const MicroContainer hostile({.kind = "busybox", .uid = 0, .gid = 0, .readOnlyRoot = false}), other;
+    const MicroContainer other;
+    const TempDir folder{"recap-attacks"};
+    std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+    std::filesystem::copy_file(attacker(), folder.path() / "attacker");
     expectInVain(Threat::Stalling, [&](Arena& arena, Score& score) {
         while (goOn(arena, score, 3)) {
-            auto stopper = std::make_unique<Prober>(hostile, std::vector<std::string>{"stop-all"});
+            const MicroContainer hostile({.kind = "busybox",
+                                          .argv = {"/bin/sh", "-c", "sleep 86401 & exec /attacks/attacker stop-all"},
+                                          .uid = 0,
+                                          .gid = 0,
+                                          .volumes = {{folder.path(), "/attacks"}}});
             std::vector<std::string> held;
             for (int i = 0; i < 4; ++i) {
                 Plan plan = joining(arena, hostile, {"rest"});
@@ -70,15 +77,11 @@ TEST(T15, ATargetThatStopsEverythingHoldsUpNobodyElse) {
             }
             ASSERT_FALSE(held.empty());
             const auto finished = finishedAt(arena, arena.plan(other, {"exit"}), other);
-            if (!finished) {  // the launcher would not come out of this by itself
-                stopper.reset();
-                for (const pid_t pid : childrenOf(arena.launcher().pid())) ::kill(pid, SIGCONT);
-                return score.attempt(true, "a run on another target waits for ever");
-            }
+            // The launcher does not come out of this by itself: the container's end ends what it stopped.
+            if (!finished) return score.attempt(true, "a run on another target waits for ever");
             std::uint64_t first = UINT64_MAX;
             for (const std::string& run : held) {
-                const launcher::Report report = finish(arena.client(), run, -1).report;
-                if (report.end != End::NotStarted) first = std::min(first, report.finished);  // a stopped runtime's process may be refused
+                first = std::min(first, finish(arena.client(), run, -1).report.finished);
                 static_cast<void>(arena.client().ask<launcher::Empty>(Verb::Ack, launcher::RunRef{run}));
             }
             score.attempt(*finished > first, "a run on another target waited for one on this");
