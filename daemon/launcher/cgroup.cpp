@@ -94,44 +94,56 @@ bool limitV1(int dir, std::string_view controller, const Limits& limits) {
 
 }  // namespace
 
-std::vector<int> Cgroup::v1Procs() const {
-    std::vector<int> fds;
-    for (const auto& one : v1_) fds.push_back(one.procs.get());
+UniqueFd Cgroup::open() const { return UniqueFd(tree_ != nullptr ? openDir(tree_->capsules_.get(), id_.c_str()) : -1); }
+
+std::vector<UniqueFd> Cgroup::v1Procs() const {
+    std::vector<UniqueFd> fds;
+    for (const auto& root : tree_->v1_) {
+        UniqueFd procs(::openat(root.dir.get(), (id_ + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+        if (procs || errno != ENOENT)
+            fds.push_back(std::move(procs));  // one that can't be opened fails the child; none was made without limit()
+    }
     return fds;
 }
 
-bool Cgroup::populated() const { return keyed(readFile(unified_.get(), "cgroup.events"), "populated") != 0; }
+bool Cgroup::populated() const { return keyed(readFile(open().get(), "cgroup.events"), "populated") != 0; }
 
-bool Cgroup::killsWhole() const { return !withoutKill_ && ::faccessat(unified_.get(), "cgroup.kill", W_OK, 0) == 0; }
+bool Cgroup::killsWhole() const { return !tree_->withoutKill_ && ::faccessat(open().get(), "cgroup.kill", W_OK, 0) == 0; }
 
-void Cgroup::kill() const { killAll(unified_.get(), withoutKill_); }
+void Cgroup::kill() const {
+    if (const UniqueFd dir = open()) killAll(dir.get(), tree_->withoutKill_);
+}
 
 void Cgroup::killPayload() const {
-    if (const UniqueFd payload(openDir(unified_.get(), kPayloadCgroup)); payload) killAll(payload.get(), withoutKill_);
+    if (const UniqueFd payload(openDir(open().get(), kPayloadCgroup)); payload) killAll(payload.get(), tree_->withoutKill_);
 }
 
 CgroupUsage Cgroup::usage() const {
     CgroupUsage usage;
-    const int dir = unified_.get();
+    const UniqueFd unified = open();
+    const int dir = unified.get();
     usage.cpuUsec = keyed(readFile(dir, "cpu.stat"), "usage_usec");
     usage.memoryPeak = toNumber(readFile(dir, "memory.peak"));
     usage.pidsPeak = toNumber(readFile(dir, "pids.peak"));
     usage.outOfMemory = keyed(readFile(dir, "memory.events"), "oom_kill") != 0;
-    for (const auto& one : v1_) {
-        if (one.controller == "pids") usage.pidsPeak = toNumber(readFile(one.dir.get(), "pids.peak"));
-        if (one.controller != "memory") continue;
-        usage.memoryPeak = toNumber(readFile(one.dir.get(), "memory.max_usage_in_bytes"));
-        usage.outOfMemory = keyed(readFile(one.dir.get(), "memory.oom_control"), "oom_kill") != 0;
+    if (const UniqueFd pids = openV1("pids")) usage.pidsPeak = toNumber(readFile(pids.get(), "pids.peak"));
+    if (const UniqueFd memory = openV1("memory")) {
+        usage.memoryPeak = toNumber(readFile(memory.get(), "memory.max_usage_in_bytes"));
+        usage.outOfMemory = keyed(readFile(memory.get(), "memory.oom_control"), "oom_kill") != 0;
     }
     return usage;
 }
 
 bool Cgroup::counts(const char* controller) const {
     const std::string_view name = controller;
-    for (const auto& one : v1_)
-        if (one.controller == name)
-            return ::faccessat(one.dir.get(), name == "memory" ? "memory.max_usage_in_bytes" : "pids.peak", R_OK, 0) == 0;
-    return ::faccessat(unified_.get(), name == "memory" ? "memory.peak" : "pids.peak", R_OK, 0) == 0;
+    if (const UniqueFd dir = openV1(name))
+        return ::faccessat(dir.get(), name == "memory" ? "memory.max_usage_in_bytes" : "pids.peak", R_OK, 0) == 0;
+    return ::faccessat(open().get(), name == "memory" ? "memory.peak" : "pids.peak", R_OK, 0) == 0;
+}
+
+UniqueFd Cgroup::openV1(std::string_view controller) const {
+    const CgroupTree::V1Root* root = tree_ != nullptr ? tree_->v1(controller) : nullptr;
+    return UniqueFd(root != nullptr ? openDir(root->dir.get(), id_.c_str()) : -1);
 }
 
 bool CgroupTree::unified(std::string_view controller) const { return std::ranges::find(controllers_, controller) != controllers_.end(); }
@@ -211,20 +223,18 @@ Result<void> CgroupTree::checkLimits(LimitsMode mode) const {
 }
 
 Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
+    const UniqueFd dir = cgroup.open();
     for (const char* controller : kControllers) {
         if (weakened(Threat::Exhaustion)) continue;
         if (unified(controller)) {
-            if (!limitUnified(cgroup.unified_.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
+            if (!limitUnified(dir.get(), controller, limits)) return failErrno(std::string("set the ") + controller + " limit");
             continue;
         }
         if (const V1Root* root = v1(controller); root != nullptr) {
             if (::mkdirat(root->dir.get(), cgroup.id_.c_str(), 0755) != 0)
                 return failErrno(std::string("create a cgroup for ") + controller);
-            Cgroup::V1 one{controller, UniqueFd(openDir(root->dir.get(), cgroup.id_.c_str())), {}};
-            one.procs.reset(::openat(one.dir.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
-            if (!one.procs || !limitV1(one.dir.get(), controller, limits))
+            if (!limitV1(cgroup.openV1(controller).get(), controller, limits))
                 return failErrno(std::string("set the ") + controller + " limit");
-            cgroup.v1_.push_back(std::move(one));
             continue;
         }
         cgroup.unenforced_.emplace_back(controller);
@@ -234,21 +244,19 @@ Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
 
 Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits) const {
     Cgroup cgroup;
+    cgroup.tree_ = this;
     cgroup.id_ = id;
-    cgroup.withoutKill_ = withoutKill_;
     if (::mkdirat(capsules_.get(), id.c_str(), 0755) != 0) return failErrno("create cgroup " + path_ + "/c/" + id);
-    cgroup.unified_.reset(openDir(capsules_.get(), id.c_str()));
     auto limited = limit(cgroup, limits);
     if (!limited) {
         static_cast<void>(remove(cgroup));
         return forward(std::move(limited));
     }
-    cgroup.events_.reset(::openat(cgroup.unified_.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
     return cgroup;
 }
 
 Result<void> CgroupTree::remove(const Cgroup& cgroup) const {
-    ::unlinkat(cgroup.unified_.get(), kPayloadCgroup, AT_REMOVEDIR);  // mostly there is none
+    ::unlinkat(capsules_.get(), (cgroup.id_ + "/" + kPayloadCgroup).c_str(), AT_REMOVEDIR);  // mostly there is none
     const auto gone = [&](int dir) { return ::unlinkat(dir, cgroup.id_.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT; };
     if (!gone(capsules_.get())) return fail(Errc::Busy, "cgroup " + path_ + "/c/" + cgroup.id_ + ": " + ::strerrordesc_np(errno));
     for (const auto& root : v1_)

@@ -25,13 +25,12 @@ inline constexpr const char* kPayloadCgroup = "payload";
 
 class CgroupTree;
 
-// One capsule's. Removed by remove(); the destructor only closes.
+// One capsule's, by its name: thousands of them live at once, and none holds a descriptor. Removed by CgroupTree::remove().
 class Cgroup {
 public:
-    int fd() const { return unified_.get(); }  // for clone3(CLONE_INTO_CGROUP)
-    std::vector<int> v1Procs() const;          // cgroup.procs to write "0" to, in the child
+    UniqueFd open() const;                  // for clone3(CLONE_INTO_CGROUP)
+    std::vector<UniqueFd> v1Procs() const;  // cgroup.procs to write "0" to, in the child
     const std::vector<std::string>& unenforced() const { return unenforced_; }
-    int eventsFd() const { return events_.get(); }  // EPOLLPRI when populated changes
     bool populated() const;
     void kill() const;         // every process in it; the cgroup is of no further use
     void killPayload() const;  // every process in it but the init
@@ -41,17 +40,11 @@ public:
 
 private:
     friend class CgroupTree;
-    struct V1 {
-        std::string controller;
-        UniqueFd dir;
-        UniqueFd procs;
-    };
+    UniqueFd openV1(std::string_view controller) const;
+
+    const CgroupTree* tree_ = nullptr;  // outlives this
     std::string id_;
-    UniqueFd unified_;
-    UniqueFd events_;
-    std::vector<V1> v1_;
     std::vector<std::string> unenforced_;
-    bool withoutKill_ = false;
 };
 
 class CgroupTree {
@@ -80,6 +73,7 @@ public:
     std::string capsulesPrefix() const { return "/" + relative_ + "/c/"; }
 
 private:
+    friend class Cgroup;
     struct V1Root {
         std::string controller;
         UniqueFd dir;

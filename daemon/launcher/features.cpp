@@ -88,7 +88,7 @@ std::uint64_t probeFeatures(const Prepared& prepared, int layers, CgroupTree& cg
     constexpr Limits kSome{64u << 20, 100, 8, 1u << 20};
     auto cgroup = cgroups.create("probe", kSome);
     if (!cgroup) return found;
-    if (clonesIntoCgroup(cgroup->fd())) found |= kFeatureIntoCgroup;
+    if (clonesIntoCgroup(cgroup->open().get())) found |= kFeatureIntoCgroup;
     if (cgroup->killsWhole()) found |= kFeatureCgroupKill;
     if (cgroup->counts("memory")) found |= kFeatureMemoryPeak;
     if (cgroup->counts("pids")) found |= kFeaturePidsPeak;

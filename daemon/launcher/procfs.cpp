@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/launcher/procfs.hpp"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/weaken.hpp"
@@ -170,6 +173,19 @@ Result<ProcessStat> Procfs::stat(pid_t pid) const {
     auto text = read(pid, "stat", 8192);
     if (!text) return forward(std::move(text));
     return parseStat(*text);
+}
+
+UniqueFd Procfs::reopenReadOnly(int fd) const {
+    return UniqueFd(::openat(root_.get(), ("self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+int Procfs::ownDescriptors() const {
+    DIR* list = ::fdopendir(::openat(root_.get(), "self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (list == nullptr) return INT_MAX;
+    int count = -3;  // ".", ".." and the list itself
+    while (::readdir(list) != nullptr) ++count;
+    ::closedir(list);
+    return count;
 }
 
 std::vector<pid_t> Procfs::children(pid_t pid) const {

@@ -63,6 +63,9 @@ public:
     Result<std::uint64_t> ownNamespaceInode(const char* name) const;
     // Opens /proc/PID/<link> (ns/pid, root): O_PATH for root.
     Result<UniqueFd> open(pid_t pid, std::string_view file, int flags) const;
+    // A read-only descriptor of the same file: what is handed out must not be written through.
+    UniqueFd reopenReadOnly(int fd) const;
+    int ownDescriptors() const;  // how many are open
     // Of its main thread; those that nobody has waited for yet too.
     std::vector<pid_t> children(pid_t pid) const;
     // The pid behind a pidfd, as this procfs numbers it. Errc::TargetGone when it has ended.

@@ -16,6 +16,7 @@ namespace {
 
 constexpr const char* kAside = "/.recap";
 constexpr unsigned kNodesPerMegabyte = 256;
+constexpr std::uint64_t kScaffoldSize = 64 << 10;
 
 UniqueFd makeUpper(std::uint64_t scratch) {
     UniqueFd upper(makeTmpfs(scratch, "755", 0, 0));
@@ -23,7 +24,16 @@ UniqueFd makeUpper(std::uint64_t scratch) {
     return upper;
 }
 
-UniqueFd mountOverlay(std::span<const UniqueFd> layers, const UniqueFd& upper) {
+// As far as the image lets them be made: what is in the way is found, and told, when it is mounted on.
+void makeMountpoints(int root, const std::vector<std::string>& mountpoints) {
+    for (const auto& path : mountpoints) UniqueFd(openMountpoint(root, path));
+    if (std::ranges::find(mountpoints, std::string(kAside) + "/proc") == mountpoints.end()) return;
+    const UniqueFd aside(openMountpoint(root, kAside));
+    for (const char* name : kSelfLinks)
+        static_cast<void>(::symlinkat((std::string(kAside) + "/proc/" + name).c_str(), aside.get(), name) + 1);
+}
+
+UniqueFd mountOverlay(int lowest, std::span<const UniqueFd> layers, const UniqueFd& upper) {
     UniqueFd upperDir(::openat(upper.get(), "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     UniqueFd workDir(::openat(upper.get(), "work", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     UniqueFd context(::fsopen("overlay", FSOPEN_CLOEXEC));
@@ -31,6 +41,7 @@ UniqueFd mountOverlay(std::span<const UniqueFd> layers, const UniqueFd& upper) {
     const int fd = context.get();
     for (std::size_t i = layers.size(); i-- > 0;)  // overlay wants the uppermost first
         if (kernel::setFd(fd, "lowerdir+", layers[i].get()) != 0) return {};
+    if (lowest >= 0 && kernel::setFd(fd, "lowerdir+", lowest) != 0) return {};
     if (kernel::setFd(fd, "upperdir", upperDir.get()) != 0 || kernel::setFd(fd, "workdir", workDir.get()) != 0) return {};
     if (kernel::setFlag(fd, "userxattr") != 0 || kernel::setFlag(fd, "volatile") != 0) return {};
     if (kernel::setKey(fd, "xino", "off") != 0 || kernel::setKey(fd, "index", "off") != 0) return {};
@@ -39,18 +50,23 @@ UniqueFd mountOverlay(std::span<const UniqueFd> layers, const UniqueFd& upper) {
 
 }  // namespace
 
-// With its mountpoints, as far as the image lets them be made: what is in the way is found, and told, when it is mounted on.
-UniqueFd Roots::makeKind(const RootKind& kind, std::span<const UniqueFd> layers) const {
+// What the scaffold could not give them, an image's layer has taken away: it is made anew, above it.
+UniqueFd Roots::makeKind(const RootKind& kind, std::span<const UniqueFd> layers) {
     const UniqueFd upper = makeUpper(kind.scratch);
     if (!upper) return {};
-    UniqueFd root = workshop_ != nullptr ? workshop_->mountOverlay(layers, upper.get()) : mountOverlay(layers, upper);
-    if (!root) return root;
-    for (const auto& path : kind.mountpoints) UniqueFd(openMountpoint(root.get(), path));
-    if (std::ranges::find(kind.mountpoints, std::string(kAside) + "/proc") == kind.mountpoints.end()) return root;
-    const UniqueFd aside(openMountpoint(root.get(), kAside));
-    for (const char* name : kSelfLinks)
-        static_cast<void>(::symlinkat((std::string(kAside) + "/proc/" + name).c_str(), aside.get(), name) + 1);
+    UniqueFd root =
+        workshop_ != nullptr ? workshop_->mountOverlay(layers, upper.get()) : mountOverlay(scaffoldOf(kind.mountpoints), layers, upper);
+    if (root) makeMountpoints(root.get(), kind.mountpoints);
     return root;
+}
+
+int Roots::scaffoldOf(const std::vector<std::string>& mountpoints) {
+    const auto found = std::ranges::find(scaffolds_, mountpoints, &Scaffold::mountpoints);
+    if (found != scaffolds_.end()) return found->mount.get();
+    if (scaffolds_.size() >= kMost) scaffolds_.pop_front();
+    scaffolds_.push_back({mountpoints, UniqueFd(makeTmpfs(kScaffoldSize, "755", 0, 0))});
+    if (scaffolds_.back().mount) makeMountpoints(scaffolds_.back().mount.get(), mountpoints);
+    return scaffolds_.back().mount.get();
 }
 
 int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid) {

@@ -66,11 +66,18 @@ private:
         RootKind kind;
         std::vector<UniqueFd> layers;
     };
-    UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers) const;
+    // The mountpoints, made once for all roots that have the same ones, whose lowest layer they are.
+    struct Scaffold {
+        std::vector<std::string> mountpoints;
+        UniqueFd mount;
+    };
+    UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers);
+    int scaffoldOf(const std::vector<std::string>& mountpoints);
 
     const Workshop* workshop_ = nullptr;  // where this kernel mounts layers by name only
     std::deque<Ready> ready_;             // the last used is the last
     Next next_;
+    std::deque<Scaffold> scaffolds_;
 };
 
 }  // namespace recap::launcher

@@ -52,8 +52,6 @@ public:
     const Report& report() const { return report_; }
     RunPhase phase() const;
     int target() const { return target_.get(); }
-    int cgroupFd() const { return cgroup_.fd(); }
-    std::vector<int> v1Procs() const { return cgroup_.v1Procs(); }
     int logFd() const { return streams_.logFd(); }
     int artifactsFd() const { return artifacts_.get(); }
     std::uint64_t estateBytes() const;

@@ -30,13 +30,8 @@ Supervisor::Supervisor(SupervisorSetup setup)
                [this](const RunEvent& event) { publish(event); },
                [this](const std::string& id) { onEnded(id); }},
       workers_(loop_, setup_.prepared, setup_.store, [this](SpawnResult result) {
-          const auto found = runs_.find(result.runId);
-          if (found == runs_.end()) return;
-          recordRun(Priority::Info, kMessageStart, "START", found->second->plan(), {});  // now: the worker does not wait for the journal
-          if (result.step.empty())
-              found->second->spawned(std::move(result.pidfd));
-          else
-              found->second->notSpawned(std::move(result.step), result.error);
+          startWaiting();  // first: no worker waits for the journal
+          onSpawned(std::move(result));
       }) {
     setup_.prepared.procfs = &setup_.procfs;
 }
@@ -44,6 +39,16 @@ Supervisor::Supervisor(SupervisorSetup setup)
 Supervisor::~Supervisor() {
     runs_.clear();
     for (auto& [socket, client] : clients_) loop_.remove(socket);
+}
+
+void Supervisor::onSpawned(SpawnResult result) {
+    const auto found = runs_.find(result.runId);
+    if (found == runs_.end()) return;
+    recordRun(Priority::Info, kMessageStart, "START", found->second->plan(), {});
+    if (result.step.empty())
+        found->second->spawned(std::move(result.pidfd));
+    else
+        found->second->notSpawned(std::move(result.step), result.error);
 }
 
 Result<void> Supervisor::start(unsigned workers) {
@@ -118,7 +123,7 @@ void Supervisor::onReadable(int socket) {
         send(socket, encodeFailure(Verb::Hello, 0, header.error()));
         return drop(socket);
     }
-    Request request{socket, clients_.at(socket).id, *header, std::move(*message)};
+    Request request{socket, clients_.at(socket).id, *header, std::move(*message), monotonicUsec()};
     if (request.message.fds.size() > kMaxFds) return refuse(request, {Errc::InvalidArgument, "too many descriptors"});
     handle(std::move(request));
 }

@@ -66,6 +66,12 @@ private:
         std::uint64_t clientId;
         Header header;
         Message message;
+        std::uint64_t received;  // µs of CLOCK_MONOTONIC
+    };
+
+    struct Estate {
+        Loop::TimerId expiry;
+        std::uint64_t bytes;
     };
 
     void onConnect(int listener, bool admitSocket);
@@ -100,13 +106,17 @@ private:
     void removeImage(Request request);
     void listImages(Request request);
 
+    Result<void> checkRoom() const;  // for one capsule more
+    void startWaiting();
+    void startNext(Request request);
+    void refuseStart(const Request& request, const Error& error);
     Result<Plan> checkedPlan(Request& request, std::vector<UniqueFd>& given);
     Result<void> launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received);
     Result<Run*> find(const std::string& runId);
     void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
+    void onSpawned(SpawnResult result);
     void onEnded(const std::string& runId);
-    std::map<std::string, std::unique_ptr<Run>>::iterator forget(std::map<std::string, std::unique_ptr<Run>>::iterator run,
-                                                                 std::string_view why);
+    void forget(const std::string& runId, std::string_view why);
     void boundEstate();
     void keepLeft(const std::string& runId, UniqueFd init);
     void retryLeft();
@@ -123,10 +133,12 @@ private:
     std::map<std::string, std::unique_ptr<Run>> runs_;  // by id: in the order of their time
     std::map<std::string, UniqueFd> left_;  // runs whose init or cgroup would not go, and the init's pidfd: tried again until they do
     std::uint64_t leftWaitUsec_ = 0;
-    std::map<std::string, Loop::TimerId> estateTimers_;  // of finished runs
+    std::map<std::string, Estate> estates_;  // of finished runs, by id
+    std::uint64_t estateBytes_ = 0;          // all of them
     unsigned imports_ = 0;
     unsigned collects_ = 0;
     std::size_t alive_ = 0;
+    std::deque<Request> waiting_;  // STARTs whose turn has not come
     bool stopping_ = false;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each verb of the protocol does.
+// What each verb of the protocol does that is about a run; START: start_verb.cpp.
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/prctl.h>
@@ -23,11 +23,6 @@ constexpr std::uint64_t kCollectTimeoutUsec = 600ull * 1000000;
 constexpr unsigned kMaxCollects = 8;               // at once
 constexpr std::uint64_t kFirstRetryUsec = 250000;  // for what a capsule left; doubled up to
 constexpr std::uint64_t kLastRetryUsec = 60000000;
-
-// A read-only descriptor of the same file: what is handed out must not be written through.
-UniqueFd reopenReadOnly(const Procfs& procfs, int fd) {
-    return UniqueFd(::openat(procfs.fd(), ("self/fd/" + std::to_string(fd)).c_str(), O_RDONLY | O_CLOEXEC));
-}
 
 // In the child that becomes recap-collect: the capsule's identity and no right at all.
 bool becomeCapsuleUser(const Plan& plan) {
@@ -57,111 +52,6 @@ Result<Run*> Supervisor::find(const std::string& runId) {
     const auto found = runs_.find(runId);
     if (found == runs_.end()) return fail(Errc::NotFound, "no run " + runId.substr(0, 40));
     return found->second.get();
-}
-
-void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan,
-                           std::string_view detail) {
-    std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
-    if (!detail.empty()) message += ": " + std::string(detail);
-    const std::string uid = std::to_string(plan.callerUid);
-    const std::initializer_list<Journal::Field> fields{{"RECAP_RUN_ID", plan.runId},
-                                                       {"RECAP_CAPSULE", plan.capsule},
-                                                       {"RECAP_TARGET", plan.target},
-                                                       {"RECAP_IMAGE_DIGEST", plan.imageDigest},
-                                                       {"RECAP_UID", uid},
-                                                       {"RECAP_RECORD", what}};
-    if (messageId == kMessageRefused) return journal_.refused(message, fields, monotonicUsec());
-    journal_.write(priority, messageId, message, fields);
-}
-
-// Everything that can be refused, before anything happens.
-Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& given) {
-    auto plan = decode<Plan>(request.message.bytes);
-    if (!plan) return plan;
-    if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
-    const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given) + std::popcount(plan->attached));
-    if (request.message.fds.size() != 1 + expected)
-        return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
-    given = std::move(request.message.fds);
-    for (std::size_t i = 0, next = 1; i < 3; ++i) {
-        const bool attached = (plan->attached >> i & 1) != 0;
-        if (plan->stdio[i] != Stdio::Given && !attached) continue;
-        const auto check = attached ? checkAttached : checkStdio;
-        if (auto checked = check(given[next++].get(), static_cast<int>(i), *plan); !checked) return forward(std::move(checked));
-    }
-    auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
-    if (!facts) return forward(std::move(facts));
-    if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix()))
-        return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
-    if (auto checked = checkTarget(*plan, *facts, setup_.host); !checked) return forward(std::move(checked));
-    if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
-    if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
-    if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
-    if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
-    if (alive_ >= setup_.ceiling.maxRuns)
-        return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(alive_) + " of " + std::to_string(setup_.ceiling.maxRuns) +
-                                             " capsules are alive; try again when one has ended");
-    if (auto enforceable = setup_.cgroups.checkLimits(setup_.ceiling.limits); !enforceable) return forward(std::move(enforceable));
-    if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
-    return plan;
-}
-
-Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
-    faultPoint("supervisor", "start");
-    auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
-    if (!frozen) return forward(std::move(frozen));
-    faultPoint("supervisor", "cgroup");
-    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits);
-    faultPoint("supervisor", "prepare");
-    if (!cgroup) {
-        setup_.freezer.thaw(plan.runId);
-        return forward(std::move(cgroup));
-    }
-    std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
-    const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
-    SpawnRequest spawn{plan.runId, {}, {}};
-    spawn.fds.resize(kV1Fds);
-    spawn.fds[kTargetFd] = copy(fds[0].get());
-    spawn.fds[kCgroupFd] = copy(cgroup->fd());
-    for (int procs : cgroup->v1Procs()) spawn.fds.push_back(copy(procs));
-    auto run = std::make_unique<Run>(runHost_, plan, std::move(fds[0]), std::move(*cgroup), received);
-    std::array<UniqueFd, 3> stdio;
-    if (auto prepared = run->prepare(std::move(given), stdio, spawn.fds[kReportFd]); !prepared) {
-        run->notSpawned("prepare", EIO);
-        return prepared;
-    }
-    for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
-    if (UniqueFd terminal = run->takeTerminalMount()) spawn.fds.push_back(std::move(terminal));
-    if (plan.freeze) spawn.fds.push_back(std::move(*frozen));
-    spawn.plan = encode(Verb::Start, 0, plan);
-    runs_[plan.runId] = std::move(run);
-    ++alive_;
-    faultPoint("supervisor", "spawn");
-    workers_.spawn(std::move(spawn));
-    return {};
-}
-
-void Supervisor::startRun(Request request) {
-    const std::uint64_t received = monotonicUsec();
-    std::vector<UniqueFd> fds;
-    auto plan = checkedPlan(request, fds);
-    if (!plan) {
-        auto asked = decode<Plan>(request.message.bytes);
-        Plan shown = asked ? std::move(*asked) : Plan{};
-        for (std::string* text : {&shown.runId, &shown.capsule, &shown.target, &shown.imageDigest})
-            text->resize(std::min<std::size_t>(text->size(), 512));
-        recordRun(Priority::Warning, kMessageRefused, "REFUSED", shown, plan.error().message.substr(0, 4096));
-        return refuse(request, plan.error());
-    }
-    const Plan kept = *plan;
-    auto launched = launch(std::move(*plan), std::move(fds), received);
-    if (!launched) {
-        recordRun(Priority::Warning, kMessageRefused, "REFUSED", kept, launched.error().message);
-        return refuse(request, launched.error());
-    }
-    std::vector<UniqueFd> log;
-    if (const int fd = runs_.at(kept.runId)->logFd(); fd >= 0) log.push_back(reopenReadOnly(setup_.procfs, fd));
-    reply(request, Started{kept.runId}, std::move(log));
 }
 
 void Supervisor::signalRun(Request request) {
@@ -227,7 +117,7 @@ void Supervisor::ackRun(Request request) {
     if (!run) return refuse(request, run.error());
     if (!(*run)->finished()) return refuse(request, {Errc::Busy, "run " + body->runId + " has not ended"});
     faultPoint("supervisor", "ack");
-    forget(runs_.find(body->runId), {});
+    forget(body->runId, {});
     reply(request, Empty{});
 }
 
@@ -239,8 +129,10 @@ void Supervisor::onEnded(const std::string& runId) {
     std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
     if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;
     recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "END", found->second->plan(), detail);
-    estateTimers_[runId] =
-        loop_.at(monotonicUsec() + setup_.ceiling.estateKeepUsec, [this, runId] { forget(runs_.find(runId), "past estate-keep"); });
+    const std::uint64_t bytes = found->second->estateBytes();
+    estateBytes_ += bytes;
+    const std::uint64_t expiry = monotonicUsec() + setup_.ceiling.estateKeepUsec;
+    estates_[runId] = {loop_.at(expiry, [this, runId] { forget(runId, "past estate-keep"); }), bytes};
     UniqueFd init = found->second->takeInit();
     if (init || setup_.cgroups.exists(runId)) keepLeft(runId, std::move(init));
     boundEstate();
@@ -248,12 +140,14 @@ void Supervisor::onEnded(const std::string& runId) {
 }
 
 // A finished run with its estate; `why` where it is dropped before recapd has acknowledged it.
-std::map<std::string, std::unique_ptr<Run>>::iterator Supervisor::forget(std::map<std::string, std::unique_ptr<Run>>::iterator run,
-                                                                         std::string_view why) {
-    if (run == runs_.end()) return run;
+void Supervisor::forget(const std::string& runId, std::string_view why) {
+    const auto estate = estates_.extract(runId);
+    if (estate.empty()) return;
+    loop_.cancel(estate.mapped().expiry);
+    estateBytes_ -= estate.mapped().bytes;
+    const auto run = runs_.find(runId);
     if (!why.empty()) recordRun(Priority::Warning, kMessageEnd, "ESTATE-DROPPED", run->second->plan(), why);
-    if (auto timer = estateTimers_.extract(run->first); !timer.empty()) loop_.cancel(timer.mapped());
-    return runs_.erase(run);
+    runs_.erase(run);
 }
 
 void Supervisor::keepLeft(const std::string& runId, UniqueFd init) {
@@ -286,18 +180,10 @@ void Supervisor::retryLeft() {
 // Oldest first, until all unread logs and artifacts together are within the ceiling's estate-max, and no more runs wait to be read
 // than may be alive. Not the run that ended in this very call: it is still in use further up.
 void Supervisor::boundEstate() {
-    const auto over = [this] {
-        std::uint64_t bytes = 0, count = 0;
-        for (const auto& [id, run] : runs_) {
-            bytes += run->finished() ? run->estateBytes() : 0;
-            count += run->finished();
-        }
-        return bytes > setup_.ceiling.estateMax || count > setup_.ceiling.maxRuns;
-    };
+    const auto over = [this] { return estateBytes_ > setup_.ceiling.estateMax || estates_.size() > setup_.ceiling.maxRuns; };
     if (!over()) return;
     loop_.at(monotonicUsec(), [this, over] {
-        for (auto at = runs_.begin(); at != runs_.end() && over();)
-            at = at->second->finished() ? forget(at, "over estate-max") : std::next(at);
+        while (over()) forget(std::string(estates_.begin()->first), "over estate-max");
     });
 }
 
@@ -351,7 +237,7 @@ void Supervisor::openLog(Request request) {
     if ((*run)->logFd() < 0)
         return refuse(request, {Errc::NotFound, "run " + body->runId + " has no log here: its caller gave descriptors"});
     std::vector<UniqueFd> fds;
-    fds.push_back(reopenReadOnly(setup_.procfs, (*run)->logFd()));
+    fds.push_back(setup_.procfs.reopenReadOnly((*run)->logFd()));
     reply(request, Empty{}, std::move(fds));
 }
 

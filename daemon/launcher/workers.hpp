@@ -35,7 +35,8 @@ public:
     Workers& operator=(const Workers&) = delete;
 
     Result<void> start(unsigned count);
-    void spawn(SpawnRequest request);  // `done` comes on a later turn, whatever happens
+    bool full() const { return queue_.size() >= 2 * workers_.size(); }  // more would only wait: `done` says when to look again
+    void spawn(SpawnRequest request);                                   // `done` comes on a later turn, whatever happens
 
 private:
     struct Worker {

@@ -76,14 +76,20 @@ Message LauncherClient::receive(const Deadline& deadline) {
 }
 
 Result<Message> LauncherClient::exchange(const std::string& bytes, const std::vector<int>& fds) {
-    if (auto sent = sendMessage(socket_.get(), bytes, fds); !sent) return forward(std::move(sent));
+    if (auto sent = send(bytes, fds); !sent) return forward(std::move(sent));
+    return reply();
+}
+
+Result<void> LauncherClient::send(const std::string& bytes, const std::vector<int>& fds) { return sendMessage(socket_.get(), bytes, fds); }
+
+Result<Message> LauncherClient::reply() {
     const Deadline deadline{kPatience};
     for (;;) {
         Message message = receive(deadline);
         auto header = decodeHeader(message.bytes);
         if (!header) return forward(std::move(header));
         if (header->verb != Verb::Event) return message;
-        events_.push_back(decode<RunEvent>(message.bytes).value());
+        keep(decode<RunEvent>(message.bytes).value());
     }
 }
 
@@ -91,17 +97,20 @@ Result<Message> LauncherClient::exchange(const std::string& bytes, const std::ve
 RunEvent LauncherClient::waitFor(const std::string& runId, RunPhase phase) {
     const Deadline deadline{kPatience};
     for (;;) {
-        for (auto event = events_.begin(); event != events_.end(); ++event) {
-            if (event->report.runId != runId || (event->phase != phase && event->phase != RunPhase::Finished)) continue;
+        auto& events = events_[runId];
+        for (auto event = events.begin(); event != events.end(); ++event) {
+            if (event->phase != phase && event->phase != RunPhase::Finished) continue;
             const RunEvent found = *event;
-            if (found.phase == phase) events_.erase(event);
+            if (found.phase == phase) events.erase(event);
             return found;
         }
         Message message = receive(deadline);
         const auto header = decodeHeader(message.bytes);
-        if (header && header->verb == Verb::Event) events_.push_back(decode<RunEvent>(message.bytes).value());
+        if (header && header->verb == Verb::Event) keep(decode<RunEvent>(message.bytes).value());
     }
 }
+
+void LauncherClient::keep(RunEvent event) { events_[event.report.runId].push_back(std::move(event)); }
 
 void LauncherClient::hangUp() { ::shutdown(socket_.get(), SHUT_RDWR); }
 

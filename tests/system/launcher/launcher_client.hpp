@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,16 +30,19 @@ public:
         return launcher::decodeReply<Answer>(reply->bytes);
     }
     Result<launcher::Message> exchange(const std::string& bytes, const std::vector<int>& fds);  // any bytes; the next reply
+    Result<void> send(const std::string& bytes, const std::vector<int>& fds);                   // to ask for several things at once
+    Result<launcher::Message> reply();                                                          // the next one
     launcher::RunEvent waitFor(const std::string& runId, launcher::RunPhase phase);             // throws std::runtime_error after patience
     void hangUp();  // as the end of this process would; for another thread's use, too
     bool closed();  // the launcher hung up (within patience)
 
 private:
     launcher::Message receive(const Deadline& deadline);
+    void keep(launcher::RunEvent event);
 
     UniqueFd socket_;
     std::uint32_t sequence_ = 0;
-    std::deque<launcher::RunEvent> events_;
+    std::map<std::string, std::deque<launcher::RunEvent>> events_;  // by run
 };
 
 // Which launcher, where it is not the build's own, and how it is started.

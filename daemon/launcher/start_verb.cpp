@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// START: what is checked before anything happens, whose turn it is, and what the worker gets.
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <bit>
+#include <climits>
+
+#include "daemon/launcher/checks.hpp"
+#include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/fault.hpp"
+#include "daemon/launcher/supervisor.hpp"
+
+namespace recap::launcher {
+
+namespace {
+
+constexpr int kSpareDescriptors = 128;  // kept for messages, and for what ends capsules
+
+// Seen at the lowest of the last ones, the kernel gives out the lowest first; where that one is taken, for long maybe, all are counted.
+bool descriptorsLeft(const Procfs& procfs) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    const int last = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, INT_MAX)) - kSpareDescriptors;
+    const UniqueFd lowest(::fcntl(procfs.fd(), F_DUPFD_CLOEXEC, last));
+    return lowest.get() == last || procfs.ownDescriptors() < last;
+}
+
+}  // namespace
+
+void Supervisor::recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan,
+                           std::string_view detail) {
+    std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
+    if (!detail.empty()) message += ": " + std::string(detail);
+    const std::string uid = std::to_string(plan.callerUid);
+    const std::initializer_list<Journal::Field> fields{{"RECAP_RUN_ID", plan.runId},
+                                                       {"RECAP_CAPSULE", plan.capsule},
+                                                       {"RECAP_TARGET", plan.target},
+                                                       {"RECAP_IMAGE_DIGEST", plan.imageDigest},
+                                                       {"RECAP_UID", uid},
+                                                       {"RECAP_RECORD", what}};
+    if (messageId == kMessageRefused) return journal_.refused(message, fields, monotonicUsec());
+    journal_.write(priority, messageId, message, fields);
+}
+
+// Everything that can be refused, before anything happens.
+Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& given) {
+    auto plan = decode<Plan>(request.message.bytes);
+    if (!plan) return plan;
+    if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
+    const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given) + std::popcount(plan->attached));
+    if (request.message.fds.size() != 1 + expected)
+        return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
+    given = std::move(request.message.fds);
+    for (std::size_t i = 0, next = 1; i < 3; ++i) {
+        const bool attached = (plan->attached >> i & 1) != 0;
+        if (plan->stdio[i] != Stdio::Given && !attached) continue;
+        const auto check = attached ? checkAttached : checkStdio;
+        if (auto checked = check(given[next++].get(), static_cast<int>(i), *plan); !checked) return forward(std::move(checked));
+    }
+    auto facts = inspect(setup_.procfs, setup_.host, given[0].get(), false);
+    if (!facts) return forward(std::move(facts));
+    if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix()))
+        return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
+    if (auto checked = checkTarget(*plan, *facts, setup_.host); !checked) return forward(std::move(checked));
+    if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
+    if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
+    if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
+    if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
+    if (auto enforceable = setup_.cgroups.checkLimits(setup_.ceiling.limits); !enforceable) return forward(std::move(enforceable));
+    if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
+    return plan;
+}
+
+Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
+    faultPoint("supervisor", "start");
+    auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
+    if (!frozen) return forward(std::move(frozen));
+    faultPoint("supervisor", "cgroup");
+    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits);
+    faultPoint("supervisor", "prepare");
+    if (!cgroup) {
+        setup_.freezer.thaw(plan.runId);
+        return forward(std::move(cgroup));
+    }
+    std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
+    const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
+    SpawnRequest spawn{plan.runId, {}, {}};
+    spawn.fds.resize(kV1Fds);
+    spawn.fds[kTargetFd] = copy(fds[0].get());
+    spawn.fds[kCgroupFd] = cgroup->open();
+    for (UniqueFd& procs : cgroup->v1Procs()) spawn.fds.push_back(std::move(procs));
+    auto run = std::make_unique<Run>(runHost_, plan, std::move(fds[0]), std::move(*cgroup), received);
+    std::array<UniqueFd, 3> stdio;
+    if (auto prepared = run->prepare(std::move(given), stdio, spawn.fds[kReportFd]); !prepared) {
+        run->notSpawned("prepare", EIO);
+        return prepared;
+    }
+    for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
+    if (UniqueFd terminal = run->takeTerminalMount()) spawn.fds.push_back(std::move(terminal));
+    if (plan.freeze) spawn.fds.push_back(std::move(*frozen));
+    spawn.plan = encode(Verb::Start, 0, plan);
+    runs_[plan.runId] = std::move(run);
+    ++alive_;
+    faultPoint("supervisor", "spawn");
+    workers_.spawn(std::move(spawn));
+    return {};
+}
+
+Result<void> Supervisor::checkRoom() const {
+    const std::size_t max = setup_.ceiling.maxRuns, all = alive_ + waiting_.size();
+    if (all >= max)
+        return fail(Errc::LimitExceeded, "ceiling: max.runs: " + std::to_string(all) + " of " + std::to_string(max) +
+                                             " capsules are alive; try again when one has ended");
+    if (!descriptorsLeft(setup_.procfs))
+        return fail(Errc::LimitExceeded,
+                    "recap-launcher's RLIMIT_NOFILE is used up by " + std::to_string(all) + " capsules; try again when one has ended");
+    return {};
+}
+
+// A START waits as it came until a worker is near: so it costs the descriptors that came with it, and those of a run only in its turn.
+void Supervisor::startRun(Request request) {
+    if (auto room = checkRoom(); !room) return refuseStart(request, room.error());
+    waiting_.push_back(std::move(request));
+    startWaiting();
+}
+
+void Supervisor::startWaiting() {
+    while (!waiting_.empty() && !workers_.full()) {
+        Request next = std::move(waiting_.front());
+        waiting_.pop_front();
+        startNext(std::move(next));
+    }
+}
+
+void Supervisor::startNext(Request request) {
+    if (auto room = checkRoom(); !room) return refuseStart(request, room.error());
+    std::vector<UniqueFd> fds;
+    auto plan = checkedPlan(request, fds);
+    if (!plan) return refuseStart(request, plan.error());
+    const std::string runId = plan->runId;
+    if (auto launched = launch(std::move(*plan), std::move(fds), request.received); !launched)
+        return refuseStart(request, launched.error());
+    std::vector<UniqueFd> log;
+    if (const int fd = runs_.at(runId)->logFd(); fd >= 0) log.push_back(setup_.procfs.reopenReadOnly(fd));
+    reply(request, Started{runId}, std::move(log));
+}
+
+void Supervisor::refuseStart(const Request& request, const Error& error) {
+    auto asked = decode<Plan>(request.message.bytes);
+    Plan shown = asked ? std::move(*asked) : Plan{};
+    for (std::string* text : {&shown.runId, &shown.capsule, &shown.target, &shown.imageDigest})
+        text->resize(std::min<std::size_t>(text->size(), 512));
+    recordRun(Priority::Warning, kMessageRefused, "REFUSED", shown, error.message.substr(0, 4096));
+    refuse(request, error);
+}
+
+}  // namespace recap::launcher
