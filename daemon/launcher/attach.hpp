@@ -45,6 +45,7 @@ struct Identity {
 struct Attach {
     const Prepared* prepared = nullptr;
     Plan plan;
+    int worker = -1;               // the worker's socket, of which nobody else is to have a copy: its end tells that the worker has died
     UniqueFd target;               // pidfd
     UniqueFd targetRoot;           // O_PATH of the target's root
     UniqueFd proc;                 // observe and join: the target's procfs, detached
@@ -56,6 +57,7 @@ struct Attach {
     UniqueFd frozen;    // where the target is to stand still: tells whether it does
     UniqueFd terminal;  // the devpts instance, where the payload has a terminal
     std::vector<UniqueFd> v1Procs;
+    UniqueFd alone;  // born of a parked worker: a pipe that ends when that one has left the capsule's cgroups
     Identity identity;
     std::vector<sock_filter> filter;
     std::vector<char*> argv;  // into plan

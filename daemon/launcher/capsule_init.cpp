@@ -34,6 +34,16 @@ int enterV1Cgroups(Attach& attach) {
     return 0;
 }
 
+// Nobody counts against the capsule's limits, nor in what is told of it, but the capsule.
+int awaitAlone(Attach& attach) {
+    char none = 0;
+    ssize_t size = 0;
+    if (attach.alone && !weakened(Threat::Stalling)) do
+            size = ::read(attach.alone.get(), &none, 1);
+        while (size < 0 && errno == EINTR);
+    return size == 0 ? 0 : -1;
+}
+
 // Where the host runs out of memory, a capsule goes before what it is attached to.
 int offerToOom(Attach& attach) {
     UniqueFd score(::openat(attach.prepared->procfs->fd(), "self/oom_score_adj", O_WRONLY | O_CLOEXEC));
@@ -81,6 +91,7 @@ constexpr std::array kInitSteps{
     Step{"namespaces", joinNamespaces},
     Step{"namespace check", verifyNamespaces},
     Step{"capability sets", buildCapabilities},
+    Step{"parked worker", awaitAlone},
 };
 
 void tell(const Attach& attach, InitNews news, int value, std::string_view text = {}, std::span<const int> fds = {}) {
@@ -171,6 +182,7 @@ std::uint64_t monotonicUsec() {
 void runCapsuleInit(Attach& attach) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::prctl(PR_SET_NAME, "capsule-init", 0, 0, 0);
+    ::close(attach.worker);
     if (attach.plan.processes == Processes::Join) liveAmongOthers();
     if (offerToOom(attach) != 0) failStep(attach, "oom score", errno);
     for (const auto& next : kInitSteps) {

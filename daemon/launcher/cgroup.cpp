@@ -222,7 +222,8 @@ Result<void> CgroupTree::checkLimits(LimitsMode mode) const {
     return {};
 }
 
-Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
+// Version 1 lets a cgroup be renamed, within its folder, with whom it may hold.
+Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits, const std::optional<std::string>& parked) const {
     const UniqueFd dir = cgroup.open();
     for (const char* controller : kControllers) {
         if (weakened(Threat::Exhaustion)) continue;
@@ -231,7 +232,9 @@ Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
             continue;
         }
         if (const V1Root* root = v1(controller); root != nullptr) {
-            if (::mkdirat(root->dir.get(), cgroup.id_.c_str(), 0755) != 0)
+            const int base = root->dir.get();
+            const char* id = cgroup.id_.c_str();
+            if ((parked ? ::renameat(base, parked->c_str(), base, id) : ::mkdirat(base, id, 0755)) != 0)
                 return failErrno(std::string("create a cgroup for ") + controller);
             if (!limitV1(cgroup.openV1(controller).get(), controller, limits))
                 return failErrno(std::string("set the ") + controller + " limit");
@@ -242,17 +245,32 @@ Result<void> CgroupTree::limit(Cgroup& cgroup, const Limits& limits) const {
     return {};
 }
 
-Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits) const {
+Result<Cgroup> CgroupTree::create(const std::string& id, const Limits& limits, const std::optional<std::string>& parked) const {
     Cgroup cgroup;
     cgroup.tree_ = this;
     cgroup.id_ = id;
     if (::mkdirat(capsules_.get(), id.c_str(), 0755) != 0) return failErrno("create cgroup " + path_ + "/c/" + id);
-    auto limited = limit(cgroup, limits);
+    auto limited = limit(cgroup, limits, parked);
     if (!limited) {
         static_cast<void>(remove(cgroup));
         return forward(std::move(limited));
     }
     return cgroup;
+}
+
+Result<std::vector<UniqueFd>> CgroupTree::makeParking(const std::string& name) const {
+    std::vector<UniqueFd> procs;
+    for (const auto& root : v1_) {
+        UniqueFd one;
+        if (::mkdirat(root.dir.get(), name.c_str(), 0755) == 0)
+            one.reset(::openat(root.dir.get(), (name + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
+        if (!one) {
+            removeLate(name);
+            return fail(Errc::Io, "create a cgroup for a parked worker in " + root.controller);
+        }
+        procs.push_back(std::move(one));
+    }
+    return procs;
 }
 
 Result<void> CgroupTree::remove(const Cgroup& cgroup) const {

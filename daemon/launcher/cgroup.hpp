@@ -3,6 +3,7 @@
 // the unified one lacks these controllers (hybrid hosts). Never the target's.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,8 +55,11 @@ public:
 
     // Before anything happens: a limit whose controller is missing refuses by name, unless `mode` is best effort.
     Result<void> checkLimits(LimitsMode mode) const;
-    // A limit whose controller is missing is listed in unenforced().
-    Result<Cgroup> create(const std::string& id, const Limits& limits) const;
+    // A limit whose controller is missing is listed in unenforced(). `parked`: those of version 1 become the capsule's.
+    Result<Cgroup> create(const std::string& id, const Limits& limits, const std::optional<std::string>& parked = {}) const;
+    // Cgroups of version 1 for a worker to wait in (parking.hpp): their cgroup.procs. removeLate() removes them too.
+    bool parks() const { return !v1_.empty(); }
+    Result<std::vector<UniqueFd>> makeParking(const std::string& name) const;
     // True when nothing of it is left; Errc::Busy when a process is still in it.
     Result<void> remove(const Cgroup& cgroup) const;
     bool exists(const std::string& id) const;
@@ -82,7 +86,7 @@ private:
     Result<void> openV1(const std::vector<MountLine>& mounts, const std::string& relative);
     const V1Root* v1(std::string_view controller) const;
     bool unified(std::string_view controller) const;
-    Result<void> limit(Cgroup& cgroup, const Limits& limits) const;
+    Result<void> limit(Cgroup& cgroup, const Limits& limits, const std::optional<std::string>& parked) const;
 
     std::string path_;
     std::string relative_;  // path_ from the hierarchy's mount point

@@ -104,26 +104,35 @@ int openMountpoint(int root, const std::string& path) {
     return at.release();
 }
 
-UniqueFd Roots::take(const Plan& plan, std::span<const UniqueFd> layers) {
-    RootKind kind{{}, plan.limits.scratch, mountpointsOf(plan)};
-    Next next;
+std::optional<Roots::Next> Roots::kindOf(const Plan& plan, std::span<const UniqueFd> layers) {
+    Next next{{{}, plan.limits.scratch, mountpointsOf(plan)}, {}};
     for (const auto& layer : layers) {
         struct stat info {};
-        if (::fstat(layer.get(), &info) != 0) return {};
-        kind.layers.emplace_back(info.st_dev, info.st_ino);
+        if (::fstat(layer.get(), &info) != 0) return std::nullopt;
+        next.kind.layers.emplace_back(info.st_dev, info.st_ino);
         next.layers.emplace_back(::fcntl(layer.get(), F_DUPFD_CLOEXEC, 3));
     }
-    const auto found = std::ranges::find(ready_, kind, &Ready::kind);
+    return next;
+}
+
+UniqueFd Roots::take(const Plan& plan, std::span<const UniqueFd> layers) {
+    auto next = kindOf(plan, layers);
+    if (!next) return {};
+    const auto found = std::ranges::find(ready_, next->kind, &Ready::kind);
     UniqueFd root;
     if (found != ready_.end()) {
         root = std::move(found->root);
         ready_.erase(found);
     } else {
-        root = makeKind(kind, layers);
+        root = makeKind(next->kind, layers);
     }
-    next.kind = std::move(kind);
-    if (root) next_ = std::move(next);
+    if (root) next_ = std::move(*next);
     return root;
+}
+
+void Roots::makeAhead(const Plan& plan, std::span<const UniqueFd> layers) {
+    if (auto next = kindOf(plan, layers)) next_ = std::move(*next);
+    if (lacksNext()) makeNext();
 }
 
 void Roots::makeNext() {

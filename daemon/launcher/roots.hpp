@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -55,6 +56,8 @@ public:
     // Whether a root should be made ahead; then makeNext() does so. To be called when nobody waits.
     bool lacksNext() const { return !next_.layers.empty(); }
     void makeNext();
+    // One for this plan, without taking it.
+    void makeAhead(const Plan& plan, std::span<const UniqueFd> layers);
 
 private:
     static constexpr std::size_t kMost = 4;
@@ -71,6 +74,7 @@ private:
         std::vector<std::string> mountpoints;
         UniqueFd mount;
     };
+    static std::optional<Next> kindOf(const Plan& plan, std::span<const UniqueFd> layers);
     UniqueFd makeKind(const RootKind& kind, std::span<const UniqueFd> layers);
     int scaffoldOf(const std::vector<std::string>& mountpoints);
 

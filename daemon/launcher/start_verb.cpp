@@ -73,38 +73,57 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     return plan;
 }
 
+// What of a worker's request does not need the run itself.
+SpawnRequest Supervisor::spawnRequest(const Plan& plan, int target, const Cgroup& cgroup, bool parked) {
+    SpawnRequest spawn{plan.runId, encode(Verb::Start, 0, plan), {}};
+    spawn.fds.resize(kV1Fds);
+    spawn.fds[kTargetFd].reset(::fcntl(target, F_DUPFD_CLOEXEC, 3));
+    spawn.fds[kCgroupFd] = cgroup.open();
+    if (parked) return spawn;
+    for (UniqueFd& procs : cgroup.v1Procs()) spawn.fds.push_back(std::move(procs));
+    return spawn;
+}
+
+Result<Cgroup> Supervisor::cgroupFor(const Plan& plan, const std::optional<std::string>& parked) {
+    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits, parked);
+    if (cgroup || !parked) return cgroup;
+    parking_.leave(*parked);
+    for (const std::string& name : {plan.runId, *parked}) setup_.cgroups.removeLate(name);
+    return cgroup;
+}
+
 Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
     faultPoint("supervisor", "start");
     auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
     if (!frozen) return forward(std::move(frozen));
     faultPoint("supervisor", "cgroup");
-    auto cgroup = setup_.cgroups.create(plan.runId, plan.limits);
+    const auto parked = parking_.take();
+    auto cgroup = cgroupFor(plan, parked);
     faultPoint("supervisor", "prepare");
     if (!cgroup) {
         setup_.freezer.thaw(plan.runId);
         return forward(std::move(cgroup));
     }
     std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
-    const auto copy = [](int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 3)); };
-    SpawnRequest spawn{plan.runId, {}, {}};
-    spawn.fds.resize(kV1Fds);
-    spawn.fds[kTargetFd] = copy(fds[0].get());
-    spawn.fds[kCgroupFd] = cgroup->open();
-    for (UniqueFd& procs : cgroup->v1Procs()) spawn.fds.push_back(std::move(procs));
+    SpawnRequest spawn = spawnRequest(plan, fds[0].get(), *cgroup, parked.has_value());
     auto run = std::make_unique<Run>(runHost_, plan, std::move(fds[0]), std::move(*cgroup), received);
     std::array<UniqueFd, 3> stdio;
     if (auto prepared = run->prepare(std::move(given), stdio, spawn.fds[kReportFd]); !prepared) {
+        if (parked) parking_.leave(*parked);
         run->notSpawned("prepare", EIO);
         return prepared;
     }
     for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
     if (UniqueFd terminal = run->takeTerminalMount()) spawn.fds.push_back(std::move(terminal));
     if (plan.freeze) spawn.fds.push_back(std::move(*frozen));
-    spawn.plan = encode(Verb::Start, 0, plan);
     runs_[plan.runId] = std::move(run);
     ++alive_;
+    parking_.busy();
     faultPoint("supervisor", "spawn");
-    workers_.spawn(std::move(spawn));
+    if (parked)
+        parking_.spawn(*parked, std::move(spawn));
+    else
+        workers_.spawn(std::move(spawn));
     return {};
 }
 

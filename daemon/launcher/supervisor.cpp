@@ -10,6 +10,7 @@
 
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/features.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -29,10 +30,12 @@ Supervisor::Supervisor(SupervisorSetup setup)
                {},
                [this](const RunEvent& event) { publish(event); },
                [this](const std::string& id) { onEnded(id); }},
-      workers_(loop_, setup_.prepared, setup_.store, [this](SpawnResult result) {
-          startWaiting();  // first: no worker waits for the journal
-          onSpawned(std::move(result));
-      }) {
+      workers_(loop_, setup_.prepared, setup_.store,
+               [this](SpawnResult result) {
+                   startWaiting();  // first: no worker waits for the journal
+                   onSpawned(std::move(result));
+               }),
+      parking_(loop_, setup_.cgroups, setup_.prepared, setup_.store, [this](SpawnResult result) { onSpawned(std::move(result)); }) {
     setup_.prepared.procfs = &setup_.procfs;
 }
 
@@ -68,7 +71,9 @@ Result<void> Supervisor::start(unsigned workers) {
                        {{"RECAP_SWEPT", removed}, {"RECAP_LEFT", left}});
     if (thawed != 0)
         journal_.write(Priority::Warning, kMessageSweep, "thawed " + std::to_string(thawed) + " targets that an earlier launcher froze");
-    return workers_.start(workers);
+    if (auto started = workers_.start(workers); !started) return started;
+    if (!weakened(Threat::Exhaustion)) parking_.start();
+    return {};
 }
 
 Result<void> Supervisor::listen(UniqueFd socket, bool admitSocket) {
@@ -204,6 +209,7 @@ void Supervisor::publish(const RunEvent& event) {
 
 void Supervisor::shutDown() {
     stopping_ = true;
+    parking_.stop();
     if (alive_ == 0) return loop_.stop();
     for (auto& [id, run] : runs_)
         if (!run->finished()) run->kill(End::Stopped);

@@ -14,6 +14,7 @@
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/journal.hpp"
 #include "daemon/launcher/loop.hpp"
+#include "daemon/launcher/parking.hpp"
 #include "daemon/launcher/run.hpp"
 #include "daemon/launcher/store.hpp"
 #include "daemon/launcher/workers.hpp"
@@ -111,6 +112,8 @@ private:
     void startNext(Request request);
     void refuseStart(const Request& request, const Error& error);
     Result<Plan> checkedPlan(Request& request, std::vector<UniqueFd>& given);
+    Result<Cgroup> cgroupFor(const Plan& plan, const std::optional<std::string>& parked);
+    static SpawnRequest spawnRequest(const Plan& plan, int target, const Cgroup& cgroup, bool parked);
     Result<void> launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received);
     Result<Run*> find(const std::string& runId);
     void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
@@ -127,6 +130,7 @@ private:
     Journal journal_;
     RunHost runHost_;
     Workers workers_;
+    Parking parking_;
     std::vector<UniqueFd> listeners_;
     std::map<int, Client> clients_;
     std::uint64_t lastClient_ = 0;

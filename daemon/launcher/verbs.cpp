@@ -125,6 +125,7 @@ void Supervisor::onEnded(const std::string& runId) {
     const auto found = runs_.find(runId);
     if (found == runs_.end()) return;  // refused while it was being prepared
     --alive_;
+    parking_.busy();
     const Report& report = found->second->report();
     std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
     if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;

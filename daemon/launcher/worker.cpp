@@ -89,18 +89,24 @@ const char* openTarget(Attach& attach) {
     return "target";
 }
 
-const char* openRoot(Attach& attach, int layersFd, Roots& roots) {
+std::optional<std::vector<UniqueFd>> openLayers(const Plan& plan, int layersFd) {
     std::vector<UniqueFd> layers;
-    for (const auto& id : attach.plan.layers) {
+    for (const auto& id : plan.layers) {
         auto layer = Store::openLayer(layersFd, id);
-        if (!layer) return "layers";
+        if (!layer) return std::nullopt;
         layers.push_back(std::move(*layer));
     }
+    return layers;
+}
+
+const char* openRoot(Attach& attach, int layersFd, Roots& roots) {
+    auto layers = openLayers(attach.plan, layersFd);
+    if (!layers) return "layers";
     const bool merged = attach.plan.view == View::Merged;  // each is another one: mergeRoot() makes it
     if (merged)
-        attach.layers = std::move(layers);
+        attach.layers = std::move(*layers);
     else
-        attach.root = roots.take(attach.plan, layers);
+        attach.root = roots.take(attach.plan, *layers);
     return merged || attach.root ? nullptr : "root";
 }
 
@@ -162,9 +168,50 @@ struct Spawned {
     UniqueFd pidfd;
 };
 
+void answer(int socket, const std::string& runId, const Spawned& spawned) {
+    WorkerReply reply;
+    reply.error = spawned.error;
+    reply.pid = spawned.pid;
+    std::memcpy(reply.runId, runId.data(), std::min(runId.size(), sizeof(reply.runId)));
+    std::string bytes(reinterpret_cast<const char*>(&reply), sizeof(reply));
+    if (spawned.step != nullptr) bytes += spawned.step;
+    const int fds[] = {spawned.pidfd.get()};
+    static_cast<void>(sendMessage(socket, bytes, spawned.pidfd ? std::span<const int>(fds) : std::span<const int>()));
+}
+
+class Worker {
+public:
+    Worker(int socket, const Prepared& prepared, const Store& store, bool parked);
+    [[noreturn]] void serve();
+
+private:
+    int layersFd(const Plan& plan) const { return workshop_ && plan.view != View::Merged ? workshop_->layersFd() : store_.layersFd(); }
+    std::size_t descriptorsOf(const Plan& plan) const { return kV1Fds + parked_ + (plan.stdio[0] == Stdio::Terminal) + plan.freeze; }
+    Spawned spawn(Attach& attach, Message& request, Plan plan);
+    void makeAhead(const Plan& plan);
+
+    const int socket_;
+    const Prepared& prepared_;
+    const Store& store_;
+    const bool parked_;
+    std::optional<Workshop> workshop_;
+    Roots roots_;
+};
+
+Worker::Worker(int socket, const Prepared& prepared, const Store& store, bool parked)
+    : socket_(socket), prepared_(prepared), store_(store), parked_(parked) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    ::prctl(PR_SET_NAME, parked ? "recap-parked" : "recap-spawn", 0, 0, 0);
+    kernel::resetSignals();
+    if ((prepared.features & kFeatureLayers) == 0)
+        if (auto made = Workshop::make(prepared, store.layersFd())) workshop_ = std::move(*made);
+    roots_ = Roots(workshop_ ? &*workshop_ : nullptr);
+}
+
 // `attach` is the child's, and outlives the answer here: letting go of it is work, and nobody need wait for it.
-Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int layersFd, Roots& roots, Plan plan) {
-    attach.prepared = &prepared;
+Spawned Worker::spawn(Attach& attach, Message& request, Plan plan) {
+    attach.prepared = &prepared_;
+    attach.worker = socket_;
     attach.plan = std::move(plan);
     auto& fds = request.fds;
     attach.target = std::move(fds[kTargetFd]);
@@ -178,7 +225,10 @@ Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int la
         attach.terminal = std::move(fds.back());
         fds.pop_back();
     }
-    for (std::size_t i = kV1Fds; i < fds.size(); ++i) attach.v1Procs.push_back(std::move(fds[i]));
+    if (parked_)
+        attach.alone = std::move(fds[kV1Fds]);
+    else
+        for (std::size_t i = kV1Fds; i < fds.size(); ++i) attach.v1Procs.push_back(std::move(fds[i]));
     auto filter = readFilter(attach.plan.filter);
     if (filter) attach.filter = std::move(*filter);
     fillVectors(attach);
@@ -187,7 +237,7 @@ Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int la
     faultPoint("worker", "target");
     spawned.step = openTarget(attach);
     faultPoint("worker", "root");
-    if (spawned.step == nullptr) spawned.step = openRoot(attach, layersFd, roots);
+    if (spawned.step == nullptr) spawned.step = openRoot(attach, layersFd(attach.plan), roots_);
     if (spawned.step == nullptr) {
         int pidfd = -1;
         faultPoint("worker", "clone");
@@ -199,20 +249,37 @@ Spawned spawn(Attach& attach, Message& request, const Prepared& prepared, int la
     return spawned;
 }
 
-void answer(int socket, const std::string& runId, const Spawned& spawned) {
-    WorkerReply reply;
-    reply.error = spawned.error;
-    reply.pid = spawned.pid;
-    std::memcpy(reply.runId, runId.data(), std::min(runId.size(), sizeof(reply.runId)));
-    std::string bytes(reinterpret_cast<const char*>(&reply), sizeof(reply));
-    if (spawned.step != nullptr) bytes += spawned.step;
-    const int fds[] = {spawned.pidfd.get()};
-    static_cast<void>(sendMessage(socket, bytes, spawned.pidfd ? std::span<const int>(fds) : std::span<const int>()));
+void Worker::makeAhead(const Plan& plan) {
+    if (plan.view == View::Merged) return;
+    if (auto layers = openLayers(plan, layersFd(plan))) roots_.makeAhead(plan, *layers);
+}
+
+void Worker::serve() {
+    for (;;) {
+        pollfd waiting{socket_, POLLIN, 0};
+        if (!parked_ && roots_.lacksNext() && ::poll(&waiting, 1, kPause) == 0) roots_.makeNext();
+        auto request = receiveMessage(socket_);
+        if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
+        auto plan = decode<Plan>(request->bytes);
+        if (plan && parked_ && request->fds.empty()) {
+            makeAhead(*plan);
+            continue;
+        }
+        if (!plan || request->fds.size() < descriptorsOf(*plan)) ::_exit(1);
+        const std::string runId = plan->runId;
+        Attach attach;
+        faultPoint("worker", "request");
+        const Spawned spawned = spawn(attach, *request, std::move(*plan));
+        faultPoint("worker", "answer");
+        answer(socket_, runId, spawned);
+        faultPoint("worker", "answered");
+        if (parked_) ::_exit(0);
+    }
 }
 
 }  // namespace
 
-void keepOnly(int socket, const Prepared& prepared, const Store& store) {
+void keepOnly(int socket, const Prepared& prepared, const Store& store, const std::vector<UniqueFd>& procs) {
     std::vector<int> kept{socket,
                           prepared.procfs->fd(),
                           prepared.seed.get(),
@@ -220,6 +287,7 @@ void keepOnly(int socket, const Prepared& prepared, const Store& store) {
                           prepared.ownPids.get(),
                           prepared.device.get(),
                           store.layersFd()};
+    for (const auto& one : procs) kept.push_back(one.get());
     std::ranges::sort(kept);
     unsigned from = 3;
     for (int fd : kept) {
@@ -229,31 +297,16 @@ void keepOnly(int socket, const Prepared& prepared, const Store& store) {
     ::close_range(from, ~0u, 0);
 }
 
-void runWorker(int socket, const Prepared& prepared, const Store& store) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    ::prctl(PR_SET_NAME, "recap-spawn", 0, 0, 0);
-    kernel::resetSignals();
-    std::optional<Workshop> workshop;
-    if ((prepared.features & kFeatureLayers) == 0)
-        if (auto made = Workshop::make(prepared, store.layersFd())) workshop = std::move(*made);
-    Roots roots(workshop ? &*workshop : nullptr);
-    for (;;) {
-        pollfd waiting{socket, POLLIN, 0};
-        if (roots.lacksNext() && ::poll(&waiting, 1, kPause) == 0) roots.makeNext();
-        auto request = receiveMessage(socket);
-        if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
-        auto plan = decode<Plan>(request->bytes);
-        if (!plan || request->fds.size() < kV1Fds + (plan->stdio[0] == Stdio::Terminal) + plan->freeze) ::_exit(1);
-        const std::string runId = plan->runId;
-        Attach attach;
-        const bool byName = workshop && plan->view != View::Merged;
-        const int layersFd = byName ? workshop->layersFd() : store.layersFd();
-        faultPoint("worker", "request");
-        const Spawned spawned = spawn(attach, *request, prepared, layersFd, roots, std::move(*plan));
-        faultPoint("worker", "answer");
-        answer(socket, runId, spawned);
-        faultPoint("worker", "answered");
-    }
+void runWorker(int socket, const Prepared& prepared, const Store& store) { Worker(socket, prepared, store, false).serve(); }
+
+void runParkedWorker(int socket, const Prepared& prepared, const Store& store, std::vector<UniqueFd> procs) {
+    Worker worker(socket, prepared, store, true);
+    for (const auto& one : procs)
+        if (::write(one.get(), "0", 1) != 1) ::_exit(1);
+    procs.clear();
+    faultPoint("worker", "parked");
+    answer(socket, {}, {});
+    worker.serve();
 }
 
 }  // namespace recap::launcher

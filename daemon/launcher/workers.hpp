@@ -7,24 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/loop.hpp"
-#include "daemon/launcher/store.hpp"
+#include "daemon/launcher/worker_process.hpp"
 
 namespace recap::launcher {
-
-struct SpawnRequest {
-    std::string runId;
-    std::string plan;           // encoded, verb Start
-    std::vector<UniqueFd> fds;  // in the order of WorkerFd
-};
-
-struct SpawnResult {
-    std::string runId;
-    std::string step;  // empty: spawned
-    int error = 0;
-    UniqueFd pidfd;
-};
 
 class Workers {
 public:
@@ -39,17 +25,11 @@ public:
     void spawn(SpawnRequest request);                                   // `done` comes on a later turn, whatever happens
 
 private:
-    struct Worker {
-        UniqueFd socket;
-        pid_t pid = 0;
-        std::string runId;  // in flight
-    };
-    Result<void> startOne(Worker& worker);
-    void give(Worker& worker);
-    void onReady(Worker& worker);
-    void onDeath(Worker& worker);
-    UniqueFd initOf(const std::string& runId) const;
-    void restart(Worker& worker);
+    Result<void> startOne(WorkerProcess& worker);
+    void giveNext(WorkerProcess& worker);
+    void onReady(WorkerProcess& worker);
+    void onDeath(WorkerProcess& worker);
+    void restart(WorkerProcess& worker);
     void failQueue();
     void failLater(std::string runId, int error);
 
@@ -57,7 +37,7 @@ private:
     const Prepared& prepared_;
     const Store& store_;
     std::function<void(SpawnResult)> done_;
-    std::deque<Worker> workers_;  // addresses stay
+    std::deque<WorkerProcess> workers_;  // addresses stay
     std::deque<SpawnRequest> queue_;
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the ways of an older kernel cost: launchers that take them, one by one, beside one that does not, in turn on one target.
+// What the ways of an older kernel and of cgroup version 1 cost: launchers that take them, one by one, beside one that does not, in
+// turn on one target.
 // bench_launcher_ways [ROUNDS]: medians in ms from START to the sandbox being whole (as the launcher stamps them), cold and hot.
 #include <algorithm>
 #include <cstdio>
@@ -36,15 +37,19 @@ double median(std::vector<double> values) {
 
 void compare(int rounds) {
     std::vector<Way> ways;
-    ways.push_back({"newest", {}});
-    ways.push_back({"overlay by name", {"--without", "overlay-fd"}});
-    ways.push_back({"procfs by visit", {"--without", "proc-pidns"}});
-    ways.push_back({"all older", {"--without", "overlay-fd", "--without", "proc-pidns", "--without", "cgroup-kill"}});
+    const auto withoutV1 = [&](const char* name, std::vector<std::string> options) {
+        options.insert(options.end(), {"--cgroup-v1", "off"});
+        ways.push_back({name, std::move(options)});
+    };
+    withoutV1("newest", {});
+    withoutV1("overlay by name", {"--without", "overlay-fd"});
+    withoutV1("procfs by visit", {"--without", "proc-pidns"});
+    withoutV1("all older", {"--without", "overlay-fd", "--without", "proc-pidns", "--without", "cgroup-kill"});
+    ways.push_back({"cgroup v1 too", {}});  // where this host has it
     Ceiling ceiling;
-    ceiling.limits = LimitsMode::BestEffort;  // version 1's cgroups would cost more than all of this, and not evenly
+    ceiling.limits = LimitsMode::BestEffort;
     const MicroContainer nginx;
     for (Way& way : ways) {
-        way.options.insert(way.options.end(), {"--cgroup-v1", "off"});
         way.launcher = std::make_unique<OwnLauncher>(ceiling, LauncherPrograms{.options = way.options});
         way.client = std::make_unique<LauncherClient>(way.launcher->socket());
         attach(way, nginx.pid());

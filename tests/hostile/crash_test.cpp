@@ -130,9 +130,9 @@ protected:
         for (const pid_t child : childrenOf(launcher_->pid())) {
             const auto process = processOf(child);
             const bool init = process && process->name == "capsule-init";
-            if (victim == "worker" && process && process->name == "recap-spawn") victims.push_back(child);
+            if (victim == "worker" && process && isSpawnWorker(*process)) victims.push_back(child);
             if (victim == "init" && init) victims.push_back(child);
-            if (victim == "collector" && process && !init && process->name != "recap-spawn") victims.push_back(child);
+            if (victim == "collector" && process && !init && !isSpawnWorker(*process)) victims.push_back(child);
             if (victim == "payload" && init) victims = childrenOf(child);
         }
         for (const pid_t pid : victims) ::kill(pid, SIGKILL);
@@ -161,7 +161,7 @@ protected:
         std::vector<std::string> found;
         for (const Process& process : allProcesses()) {
             const bool ours = process.parent == launcher_->pid() || process.cgroups.find("/" + cgroup + "/") != std::string::npos;
-            const bool worker = process.parent == launcher_->pid() && process.name == "recap-spawn" && process.state != 'Z';
+            const bool worker = process.parent == launcher_->pid() && isSpawnWorker(process) && process.state != 'Z';
             if (process.state == 'Z' && process.parent == ::getpid() && process.name.starts_with("capsule"))
                 ::waitpid(process.pid, nullptr, WNOHANG);
             if (ours && !worker && process.pid != launcher_->pid())

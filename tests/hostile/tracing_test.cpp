@@ -42,7 +42,7 @@ void rest(Arena& arena, Prober& prober, const Plan& plan, const MicroContainer& 
 // CVE-2016-9962, CVE-2016-8649: root in the container takes what is the host's from the process that joins.
 TEST(T1, NothingIsTakenFromWhatJoins) {
     const MicroContainer target(kRoot);
-    Prober prober(target, {"probe", "capsule-init", "recap-spawn", "recap-launcher"});
+    Prober prober(target, {"probe", "capsule-init", "recap-spawn", "recap-parked", "recap-launcher"});
     expectInVain(Threat::Tracing, [&](Arena& arena, Score& score) {
         const std::size_t before = prober.mark();
         while (goOn(arena, score, 200)) {
@@ -75,7 +75,7 @@ TEST(T3, NothingJoinsATargetThatMayTraceEverything) {
     ContainerOptions options = kRoot;
     options.capabilities = {"CAP_SYS_PTRACE"};
     const MicroContainer target(options);
-    Prober prober(target, {"probe", "payload", "capsule-init", "recap-spawn"});
+    Prober prober(target, {"probe", "payload", "capsule-init", "recap-spawn", "recap-parked"});
     expectInVain(Threat::TracingTarget, [&](Arena& arena, Score& score) {
         const std::size_t before = prober.mark();
         while (goOn(arena, score, 20)) {

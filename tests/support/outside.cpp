@@ -11,7 +11,6 @@
 #include <stdexcept>
 
 #include "tests/support/files.hpp"
-#include "tests/support/proc.hpp"
 #include "tests/support/wait.hpp"
 
 namespace recap::test {
@@ -19,6 +18,11 @@ namespace recap::test {
 namespace fs = std::filesystem;
 
 namespace {
+
+// Workers that the launcher keeps ready on a host with cgroup v1, in cgroups of their own ("parked-N"): they come and go between
+// runs, and are no run's. That there are no more of them than this is what must not change.
+constexpr std::size_t kMostParked = 4;
+constexpr const char* kParkedName = "recap-parked";
 
 constexpr std::array kNamespaceKinds{"pid", "net", "ipc", "uts", "mnt", "user", "cgroup"};
 
@@ -60,9 +64,13 @@ void mountsOf(Picture& picture, const std::string& who, const std::string& mount
     for (const auto& [key, count] : counts) picture.items[key] = std::to_string(count) + "×";
 }
 
+std::string parkedText(std::size_t count) { return count <= kMostParked ? "no more than are kept ready" : std::to_string(count); }
+
+bool isParkedOf(const Process& process, pid_t daemon) { return process.parent == daemon && process.name == kParkedName; }
+
 }  // namespace
 
-Picture Outside::look() const {
+Picture Outside::lookOnce() const {
     Picture picture;
     lookAtProcesses(picture);
     lookAtMounts(picture);
@@ -70,6 +78,14 @@ Picture Outside::look() const {
     lookAtFiles(picture);
     lookAtDescriptors(picture);
     return picture;
+}
+
+// Twice the same, so that nothing is caught in the middle of becoming something else.
+Picture Outside::look() const {
+    Picture last = lookOnce();
+    const auto same = [&] { return std::exchange(last, lookOnce()).items == last.items; };
+    waitUntil(same, Deadline{std::chrono::seconds(1)});
+    return last;
 }
 
 void Outside::lookAtProcesses(Picture& picture) const {
@@ -90,10 +106,18 @@ void Outside::lookAtProcesses(Picture& picture) const {
             if (process.parent == target && process.state == 'Z')
                 picture.items["zombie: " + describe(process)] = "under " + pidText(target);
     }
-    for (const Process& process : all)
-        if (std::find(scope_.daemons.begin(), scope_.daemons.end(), process.parent) != scope_.daemons.end())
-            picture.items["process " + pidText(process.pid) + ", a child of " + pidText(process.parent)] =
-                process.state == 'Z' ? "zombie" : "alive";
+    for (const pid_t daemon : scope_.daemons) {
+        std::size_t parked = 0;
+        for (const Process& process : all) {
+            if (process.parent != daemon) continue;
+            if (isParkedOf(process, daemon) && process.state != 'Z')
+                ++parked;
+            else
+                picture.items["process " + pidText(process.pid) + ", a child of " + pidText(daemon)] =
+                    process.state == 'Z' ? "zombie" : "alive";
+        }
+        picture.items["parked workers of " + pidText(daemon)] = parkedText(parked);
+    }
 }
 
 void Outside::lookAtMounts(Picture& picture) const {
@@ -113,11 +137,17 @@ void Outside::lookAtMounts(Picture& picture) const {
 void Outside::lookAtCgroups(Picture& picture) const {
     for (const fs::path& top : scope_.cgroupRoots) {
         std::error_code error;
+        std::size_t parked = 0;
         fs::recursive_directory_iterator entry(top, error), end;
         for (; !error && entry != end; entry.increment(error)) {
             std::error_code gone;
-            if (entry->is_directory(gone)) picture.items["cgroup " + entry->path().string()] = "there";
+            if (!entry->is_directory(gone)) continue;
+            if (entry->path().filename().string().starts_with("parked-"))
+                ++parked;
+            else
+                picture.items["cgroup " + entry->path().string()] = "there";
         }
+        picture.items["cgroups of parked workers below " + top.string()] = parkedText(parked);
     }
 }
 
@@ -132,7 +162,9 @@ void Outside::lookAtDescriptors(Picture& picture) const {
         std::error_code error;
         fs::directory_iterator entry("/proc/" + pidText(daemon) + "/fd", error), end;
         for (; !error && entry != end; entry.increment(error)) ++count;
-        picture.items["open descriptors of " + pidText(daemon)] = std::to_string(count);
+        const auto all = allProcesses();  // of each parked worker a socket
+        const auto parked = std::ranges::count_if(all, [&](const Process& process) { return isParkedOf(process, daemon); });
+        picture.items["open descriptors of " + pidText(daemon)] = std::to_string(static_cast<std::ptrdiff_t>(count) - parked);
     }
 }
 
@@ -160,6 +192,8 @@ std::vector<std::string> leftAfter(const Outside& outside, const Picture& before
     waitUntil(nothing, Deadline{std::chrono::seconds(5)});
     return left;
 }
+
+bool isSpawnWorker(const Process& process) { return process.name == "recap-spawn" || process.name == kParkedName; }
 
 std::vector<pid_t> companionsOf(pid_t target) {
     std::set<pid_t> found;

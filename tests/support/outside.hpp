@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/proc.hpp"
+
 namespace recap::test {
 
 struct OutsideScope {
@@ -33,6 +35,7 @@ public:
     Picture look() const;
 
 private:
+    Picture lookOnce() const;
     void lookAtProcesses(Picture& picture) const;
     void lookAtMounts(Picture& picture) const;
     void lookAtCgroups(Picture& picture) const;
@@ -50,6 +53,9 @@ std::vector<std::string> differences(const Picture& before, const Picture& after
 std::vector<std::string> leftAfter(
     const Outside& outside, const Picture& before,
     const std::function<bool(const std::string&)>& expected = [](const std::string&) { return false; });
+
+// One of the launcher's that make the clones, by its name: those that are parked too (daemon/launcher/parking.hpp).
+bool isSpawnWorker(const Process& process);
 
 // Every process that shares a pid, net, ipc or uts namespace with the target, "kind" by kind.
 std::vector<pid_t> companionsOf(pid_t target);

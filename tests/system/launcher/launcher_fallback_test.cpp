@@ -145,7 +145,7 @@ TEST_F(LauncherFallback, AVisitorHasNothingWorthTaking) {
     const Guard guard("STOP");
     const auto visitor = [&]() -> pid_t {
         for (const Process& process : allProcesses())
-            if (process.name == "recap-spawn" && namespaceOf(process.pid, "pid") == namespaceOf(guard.pid(), "pid")) return process.pid;
+            if (isSpawnWorker(process) && namespaceOf(process.pid, "pid") == namespaceOf(guard.pid(), "pid")) return process.pid;
         return 0;
     };
     for (int i = 0; i < 100; ++i) {

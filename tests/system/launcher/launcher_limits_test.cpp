@@ -2,6 +2,7 @@
 // That limits bite, by the kernel's own files, on whichever hierarchy has the controllers: the unified one in the virtual machine,
 // version 1 on a hybrid host; and that the report tells what was used, where the kernel counts it.
 #include <csignal>
+#include <map>
 #include <sstream>
 
 #include "tests/system/launcher/launcher_fixture.hpp"
@@ -60,6 +61,39 @@ TEST_F(LauncherLimits, ControllersAreTheUnifiedOnesWhereThereAreNoOthers) {
     }
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
     endOf(run);
+}
+
+// The lines of /proc/PID/cgroup of those that wait in cgroups of version 1 for a run, by pid.
+std::map<pid_t, std::string> parkedBy(pid_t launcher) {
+    std::map<pid_t, std::string> found;
+    for (const Process& process : allProcesses())
+        if (process.parent == launcher && process.name == "recap-parked" && process.cgroups.find("/parked-") != std::string::npos)
+            found[process.pid] = process.cgroups;
+    return found;
+}
+
+TEST_F(LauncherLimits, CapsulesAreBornInCgroupsOfVersion1WhereOneWaitedForThem) {
+    const bool waits = unifiedCgroups() != "/sys/fs/cgroup" && launcher_->cgroupRoots().size() > 1;
+    const auto filled = [&] { return parkedBy(launcher_->pid()).size() == (waits ? 4 : 0); };
+    ASSERT_TRUE(waitUntil(filled, Deadline{kPatience})) << parkedBy(launcher_->pid()).size();
+    auto before = parkedBy(launcher_->pid());
+    const std::string run = startAndHear(plan({"rest"}), nginx_->pid(), "resting");
+    const std::string cgroups = processOf(payloadOf(run))->cgroups;
+    std::erase_if(before, [](const auto& one) { return processOf(one.first).has_value(); });
+    ASSERT_EQ(before.size(), waits ? 1u : 0u) << "who let it be born where it was, and nobody else, has ended";
+    for (const auto& [pid, was] : before) {
+        const auto at = was.find("/parked-");
+        const std::string name = was.substr(at + 1, was.find('\n', at) - at - 1);
+        for (const fs::path& root : launcher_->cgroupRoots()) EXPECT_FALSE(fs::exists(root / name)) << root / name << " is the run's now";
+        for (std::string line : lines(was)) {
+            const auto here = line.find(name);
+            if (here == std::string::npos) continue;
+            EXPECT_THAT(cgroups, HasSubstr(line.replace(here, name.size(), run)));
+        }
+    }
+    ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
+    endOf(run);
+    EXPECT_TRUE(waitUntil(filled, Deadline{kPatience})) << "the next one finds as many";
 }
 
 TEST_F(LauncherLimits, NoMoreProcessesThanThePlanSays) {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/launcher/parking.hpp"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/launcher/worker.hpp"
+
+namespace recap::launcher {
+
+namespace {
+constexpr std::size_t kMost = 4;
+constexpr std::uint64_t kQuietUsec = 50000;
+constexpr std::uint64_t kRetryUsec = 60000000;  // after one could not park: a real-time launcher never can
+}  // namespace
+
+Parking::~Parking() {
+    while (!parked_.empty()) {
+        const std::string name = parked_.front().name;
+        end(parked_.begin());
+        cgroups_.removeLate(name);
+    }
+}
+
+void Parking::busy() { notBefore_ = std::max(notBefore_, monotonicUsec() + kQuietUsec); }
+
+void Parking::fillLater() {
+    if (filling_ || stopped_ || !cgroups_.parks() || parked_.size() >= kMost) return;
+    filling_ = true;
+    loop_.at(std::max(notBefore_, monotonicUsec()), [this] { fill(); });
+}
+
+void Parking::fill() {
+    filling_ = false;
+    if (stopped_) return;
+    while (notBefore_ <= monotonicUsec() && parked_.size() < kMost)
+        if (!park()) notBefore_ = monotonicUsec() + kRetryUsec;
+    fillLater();
+}
+
+Result<void> Parking::park() {
+    const std::string name = "parked-" + std::to_string(++number_);
+    auto procs = cgroups_.makeParking(name);
+    if (!procs) return forward(std::move(procs));
+    const Where parked = parked_.insert(parked_.end(), Parked{name, {}});
+    auto started = startWorker(parked->worker, prepared_, store_, std::move(*procs));
+    if (started && !loop_.add(parked->worker.socket.get(), EPOLLIN, [this, parked](std::uint32_t) { onReady(parked); }))
+        started = failErrno("watch a parked worker");
+    if (started) return started;
+    end(parked);
+    cgroups_.removeLate(name);
+    return started;
+}
+
+std::optional<std::string> Parking::take() {
+    for (auto& one : parked_)
+        if (std::exchange(one.ready, false)) return one.name;
+    return std::nullopt;
+}
+
+Parking::Where Parking::find(const std::string& name) { return std::ranges::find(parked_, name, &Parked::name); }
+
+void Parking::spawn(const std::string& name, SpawnRequest request) {
+    const Where parked = find(name);
+    int ends[2] = {-1, -1};
+    const bool piped = ::pipe2(ends, O_CLOEXEC) == 0;
+    parked->alone.reset(ends[1]);
+    request.fds.emplace(request.fds.begin() + kV1Fds, ends[0]);
+    lastPlan_ = request.plan;
+    if (piped && give(parked->worker, request)) return;
+    leave(name);
+    loop_.at(monotonicUsec(), [this, runId = std::move(request.runId)] { done_({runId, "spawn worker", EPIPE, {}}); });
+}
+
+void Parking::leave(const std::string& name) {
+    end(find(name));
+    fillLater();
+}
+
+// What it was at, if anything, and no answer had come of.
+SpawnResult Parking::end(Where parked) {
+    if (parked->worker.socket) loop_.remove(parked->worker.socket.get());
+    SpawnResult lost = bury(parked->worker, prepared_);
+    parked_.erase(parked);
+    return lost;
+}
+
+// First it has parked; then it has answered, or died.
+void Parking::onReady(Where parked) {
+    auto result = answerOf(parked->worker);
+    if (result && result->runId.empty()) {
+        parked->ready = true;
+        if (!lastPlan_.empty()) static_cast<void>(give(parked->worker, {{}, lastPlan_, {}}));
+        return;
+    }
+    const std::string name = parked->name;
+    const bool waiting = !result && parked->worker.runId.empty();  // for a run: its cgroups are still its own
+    SpawnResult lost = end(parked);
+    if (waiting) {
+        cgroups_.removeLate(name);
+        notBefore_ = monotonicUsec() + kRetryUsec;
+    }
+    fillLater();
+    if (result) lost = std::move(*result);
+    if (!lost.runId.empty()) done_(std::move(lost));
+}
+
+}  // namespace recap::launcher
