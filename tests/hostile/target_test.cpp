@@ -88,5 +88,40 @@ TEST(T16, AMountThatNeverAnswersHoldsNoRun) {
     });
 }
 
+// The same, where it is the whole root of the target: left out of a view of it, and nothing to merge an image with.
+TEST(T16, ARootThatNeverAnswersHoldsNoRun) {
+    const TempDir folder{"recap-fuse-root"};
+    Child target(Command{.argv = {"unshare", "--mount", "--net", "--ipc", "--uts", "--propagation", "private", attacker().string(),
+                                  "fuse-root", folder.path()}});
+    ASSERT_TRUE(target.waitForOutput("ready", Deadline{kPatience}));
+    const auto planOf = [&](Arena& arena, launcher::View view) {
+        Plan plan = planFor(arena.client(), arena.launcher(), target.pid(), {"ls", "/target"});
+        plan.view = view;
+        plan.processes = launcher::Processes::None;
+        plan.timeoutUsec = 1'000'000;
+        plan.graceUsec = 0;
+        return plan;
+    };
+    expectInVain(Threat::HangingMounts, [&](Arena& arena, Score& score) {
+        if (!arena.weakened()) {
+            const launcher::Report merged = runPlan(arena.client(), planOf(arena, launcher::View::Merged), target.pid()).report;
+            EXPECT_EQ(merged.step, "merged root on fuse");
+            EXPECT_EQ(merged.error, EOPNOTSUPP);
+            const launcher::Report seen = runPlan(arena.client(), planOf(arena, launcher::View::ReadOnly), target.pid()).report;
+            EXPECT_EQ(seen.end, launcher::End::Exited) << seen.step;
+            EXPECT_THAT(seen.omittedMounts, ::testing::ElementsAre("fuse /"));
+        }
+        while (goOn(arena, score, 3)) {
+            bool held = false;
+            try {
+                held = !runPlan(arena.client(), planOf(arena, launcher::View::ReadOnly), target.pid()).report.left.empty();
+            } catch (const std::runtime_error&) {
+                held = true;
+            }
+            score.attempt(held, "a process of the capsule's can't be ended");
+        }
+    });
+}
+
 }  // namespace
 }  // namespace recap::test
