@@ -55,7 +55,8 @@ enum LauncherFeature : std::uint64_t {
     kCanObserveByVisit = 32,
     kCanLayerByName = 64,
     kCanTellMemoryPeak = 128,
-    kCanTellPidsPeak = 256
+    kCanTellPidsPeak = 256,
+    kCanScopeSockets = 512
 };
 
 class Launcher {

@@ -8,6 +8,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -45,14 +47,15 @@ struct Identity {
 struct Attach {
     const Prepared* prepared = nullptr;
     Plan plan;
-    int worker = -1;               // the worker's socket, of which nobody else is to have a copy: its end tells that the worker has died
-    UniqueFd target;               // pidfd
-    UniqueFd targetRoot;           // O_PATH of the target's root
-    UniqueFd proc;                 // observe and join: the target's procfs, detached
-    UniqueFd payloadCgroup;        // join: below the capsule's cgroup, for all of it but its init
-    UniqueFd root;                 // the capsule's root: overlay, detached, later "/"
-    std::vector<UniqueFd> layers;  // view = "merged": the image's, lowest first; the root is made of them and the target's
-    UniqueFd report;               // to the supervisor
+    int worker = -1;      // the worker's socket, of which nobody else is to have a copy: its end tells that the worker has died
+    UniqueFd target;      // pidfd
+    UniqueFd targetRoot;  // O_PATH of the target's root
+    std::set<std::uint64_t> pidNamespaces;  // join: the target's, and those that it is nested in
+    UniqueFd proc;                          // observe and join: the target's procfs, detached
+    UniqueFd payloadCgroup;                 // join: below the capsule's cgroup, for all of it but its init
+    UniqueFd root;                          // the capsule's root: overlay, detached, later "/"
+    std::vector<UniqueFd> layers;           // view = "merged": the image's, lowest first; the root is made of them and the target's
+    UniqueFd report;                        // to the supervisor
     std::array<UniqueFd, 3> stdio;
     UniqueFd frozen;    // where the target is to stand still: tells whether it does
     UniqueFd terminal;  // the devpts instance, where the payload has a terminal
@@ -92,9 +95,11 @@ int verifyNamespaces(Attach& attach);
 int joinCgroupNamespace(Attach& attach);  // in the payload, verified too; allocates nothing
 
 // tracers.cpp: processes that could take over what joins their pid namespace (threat T3)
-// 0: none; -1 with EPERM: there is one. `within` is a procfs of that pid namespace, and shows those below it too; -1: the launcher's
-// own is looked at. The launcher's processes do not count.
-int refuseTracers(const Prepared& prepared, std::uint64_t pidNamespace, int within);
+// The inodes of a pid namespace and of those that it is nested in, the launcher's own not among them. To be asked outside of them.
+std::optional<std::set<std::uint64_t>> pidNamespacesAbove(const Prepared& prepared, int pidNamespace);
+// 0: none in `joined`, below it, or in those `above` it; -1 with EPERM: there is one. `within` is a procfs of `joined`, and shows
+// those below it too; -1: there is none. The launcher's processes in `joined` do not count.
+int refuseTracers(const Prepared& prepared, std::uint64_t joined, const std::set<std::uint64_t>& above, int within);
 
 // view.cpp
 int cloneTarget(Attach& attach);
@@ -119,6 +124,7 @@ int maskProc(Attach& attach, int proc);
 
 // landlock.cpp: in the payload, once it can gain no privilege: no abstract socket of others
 int scopeSockets(Attach& attach);
+bool scopesSockets();  // whether this kernel can
 
 // devices.cpp: the /dev template, at `mountpoint` in the launcher's own mount namespace
 Result<UniqueFd> makeDeviceTemplate(const std::string& mountpoint);

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // capsule-init: the capsule's first process, PID 1 of its own pid namespace. It builds the sandbox around itself, starts the
 // payload inside, gives up every right, reaps, and dies last: the kernel then ends what is left in the namespace.
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <vector>
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/fault.hpp"
@@ -123,29 +126,48 @@ void tellAttached(const Attach& attach) {
     ::_exit(1);
 }
 
+constexpr int kReportFd = 3, kKillFd = 4;  // what is kept after giveUpRights()
+constexpr int kOrphanSignal = 63;          // one that nobody sends for another reason
+volatile int payloadKill = -1;             // cgroup.kill of the payload's cgroup
+volatile std::sig_atomic_t orphaned = 0;
+
+void killPayload(int) {
+    orphaned = 1;
+    static_cast<void>(::write(payloadKill, "1", 1) + 1);
+}
+
+// Where the target's processes are joined, an init that dies with its supervisor would leave what it has not reaped to the target's
+// first process: it is told instead, kills the payload, reaps, and ends by itself.
+void outliveSupervisor(const Attach& attach) {
+    if ((attach.prepared->features & kFeatureCgroupKill) == 0) return;
+    payloadKill = ::openat(attach.payloadCgroup.get(), "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    struct sigaction action {};
+    action.sa_handler = killPayload;
+    action.sa_flags = SA_RESTART;
+    if (payloadKill >= 0 && ::sigaction(kOrphanSignal, &action, nullptr) == 0) ::prctl(PR_SET_PDEATHSIG, kOrphanSignal, 0, 0, 0);
+}
+
 // After the payload executes this process needs to wait, to tell and to exit: it keeps nothing else. With the payload's own uid it
 // would share a fate with it; as root without capabilities, behind a filter, in a mount namespace of the capsule, it is no prize.
 void giveUpRights(const Attach& attach) {
-    const int report = ::dup2(attach.report.get(), 3);
-    ::close_range(0, 2, 0);
-    ::close_range(static_cast<unsigned>(report) + 1, ~0u, 0);
+    if (payloadKill >= 0) payloadKill = ::fcntl(payloadKill, F_DUPFD, kKillFd + 1);
+    ::dup2(attach.report.get(), kReportFd);
+    if (payloadKill >= 0) payloadKill = ::dup2(payloadKill, kKillFd);
+    ::close_range(0, kReportFd - 1, 0);
+    ::close_range((payloadKill >= 0 ? kKillFd : kReportFd) + 1, ~0u, 0);
     cap_t none = ::cap_init();
     ::prctl(PR_SET_SECUREBITS, 0x3 /* NOROOT, locked */, 0, 0, 0);
     ::cap_set_proc(none);
     ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     ::prctl(PR_SET_DUMPABLE, weakened(Threat::Tracing) ? 1 : 0, 0, 0, 0);  // what it was loses it with its capabilities
-    const sock_filter filter[] = {
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
-        {BPF_JMP | BPF_JEQ | BPF_K, 6, 0, SYS_wait4},
-        {BPF_JMP | BPF_JEQ | BPF_K, 5, 0, SYS_sendmsg},
-        {BPF_JMP | BPF_JEQ | BPF_K, 4, 0, SYS_exit_group},
-        {BPF_JMP | BPF_JEQ | BPF_K, 3, 0, SYS_clock_gettime},
-        {BPF_JMP | BPF_JEQ | BPF_K, 2, 0, SYS_brk},
-        {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, SYS_rt_sigreturn},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-    };
-    loadFilter({std::begin(filter), std::end(filter)});
+    constexpr std::array kCalls{SYS_wait4, SYS_sendmsg, SYS_exit_group, SYS_clock_gettime, SYS_brk, SYS_rt_sigreturn, SYS_write};
+    std::vector<sock_filter> filter{{BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)}};
+    for (std::size_t i = 0; i < kCalls.size(); ++i)
+        filter.push_back(
+            {BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint8_t>(kCalls.size() - i), 0, static_cast<std::uint32_t>(kCalls[i])});
+    filter.push_back({BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS});
+    filter.push_back({BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW});
+    loadFilter(filter);
 }
 
 // Where the target's processes are joined this lives until the last process of the capsule is reaped, killed by its cgroup if need be.
@@ -159,7 +181,7 @@ void giveUpRights(const Attach& attach) {
         faultPoint("init", "exited");
         const InitMessage message{InitNews::Exited, status, monotonicUsec()};
         const std::string_view bytes(reinterpret_cast<const char*>(&message), sizeof(message));
-        static_cast<void>(sendMessage(3, bytes));
+        static_cast<void>(sendMessage(kReportFd, bytes));
         if (!joined) ::_exit(0);
     }
 }
@@ -197,7 +219,9 @@ void runCapsuleInit(Attach& attach) {
     faultPoint("init", "payload");
     int pidfd = -1;
     PayloadOutcome outcome;
+    if (attach.plan.processes == Processes::Join) outliveSupervisor(attach);
     const pid_t payload = startPayload(attach, pidfd, outcome);
+    if (orphaned != 0) killPayload(kOrphanSignal);  // it was not there yet when the supervisor died
     if (payload < 0) failStep(attach, "fork", errno);
     if (outcome.failedStep != nullptr) failStep(attach, outcome.failedStep, outcome.error);
     faultPoint("init", "executing");

@@ -87,7 +87,12 @@ bool limitUnified(int dir, std::string_view controller, const Limits& limits) {
 }
 
 bool limitV1(int dir, std::string_view controller, const Limits& limits) {
-    if (controller == "memory") return writeFile(dir, "memory.limit_in_bytes", std::to_string(limits.memory));
+    if (controller == "memory") {
+        const std::string bytes = std::to_string(limits.memory);
+        if (!writeFile(dir, "memory.limit_in_bytes", bytes)) return false;
+        if (!writeFile(dir, "memory.memsw.limit_in_bytes", bytes)) writeFile(dir, "memory.swappiness", "0");  // no swap accounting
+        return true;
+    }
     if (controller == "pids") return writeFile(dir, "pids.max", std::to_string(limits.pids));
     return writeFile(dir, "cpu.cfs_period_us", std::to_string(kCpuPeriodUsec)) && writeFile(dir, "cpu.cfs_quota_us", cpuQuota(limits));
 }
@@ -113,6 +118,8 @@ bool Cgroup::killsWhole() const { return !tree_->withoutKill_ && ::faccessat(ope
 void Cgroup::kill() const {
     if (const UniqueFd dir = open()) killAll(dir.get(), tree_->withoutKill_);
 }
+
+void Cgroup::spareInit() const { writeFile(open().get(), "memory.oom.group", "0"); }
 
 void Cgroup::killPayload() const {
     if (const UniqueFd payload(openDir(open().get(), kPayloadCgroup)); payload) killAll(payload.get(), tree_->withoutKill_);
@@ -306,8 +313,10 @@ CgroupTree::Swept CgroupTree::sweep() const {
     std::set<std::string> ids;
     ids.merge(subfolders(capsules_.get()));
     for (const auto& root : v1_) ids.merge(subfolders(root.dir.get()));
-    for (const auto& id : ids)
-        if (UniqueFd dir(openDir(capsules_.get(), id.c_str())); dir) killAll(dir.get(), withoutKill_);
+    for (const auto& id : ids) {
+        const UniqueFd dir(openDir(capsules_.get(), id.c_str())), payload(openDir(dir.get(), kPayloadCgroup));
+        if (dir) killAll((payload ? payload : dir).get(), withoutKill_);  // an init that joined the target's processes reaps, and ends
+    }
     Swept swept;
     const std::uint64_t until = monotonicUsec() + kPatienceUsec;
     for (const auto& id : ids) {

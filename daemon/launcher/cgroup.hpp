@@ -33,7 +33,9 @@ public:
     std::vector<UniqueFd> v1Procs() const;  // cgroup.procs to write "0" to, in the child
     const std::vector<std::string>& unenforced() const { return unenforced_; }
     bool populated() const;
-    void kill() const;         // every process in it; the cgroup is of no further use
+    void kill() const;  // every process in it; the cgroup is of no further use
+    // Out of memory, one process dies and not all at once: an init that joined the target's processes has the others to reap.
+    void spareInit() const;
     void killPayload() const;  // every process in it but the init
     bool killsWhole() const;   // by one write (Linux 5.14); else it is frozen and its processes killed one by one
     CgroupUsage usage() const;

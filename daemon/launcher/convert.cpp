@@ -13,7 +13,7 @@ static_assert(same(kCanObserve, launcher::kFeatureObserve) && same(kCanLayer, la
               same(kCanClonePlaced, launcher::kFeatureIntoCgroup) && same(kCanKillCgroup, launcher::kFeatureCgroupKill) &&
               same(kCanLimit, launcher::kFeatureLimits) && same(kCanObserveByVisit, launcher::kFeatureObserveByVisit) &&
               same(kCanLayerByName, launcher::kFeatureLayersByName) && same(kCanTellMemoryPeak, launcher::kFeatureMemoryPeak) &&
-              same(kCanTellPidsPeak, launcher::kFeaturePidsPeak));
+              same(kCanTellPidsPeak, launcher::kFeaturePidsPeak) && same(kCanScopeSockets, launcher::kFeatureScope));
 
 std::uint64_t usec(std::chrono::microseconds time) { return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)); }
 

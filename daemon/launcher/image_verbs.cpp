@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The verbs about images: import in a jail, admission by root, lists, removal.
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "daemon/launcher/supervisor.hpp"
 #include "daemon/launcher/tasks.hpp"
@@ -12,12 +13,20 @@ namespace {
 constexpr std::uint64_t kImportTimeoutUsec = 600ull * 1000000;
 constexpr unsigned kMaxImports = 2;  // at once: each may fill its share of memory and disk
 
+// What recap-unpack says of an image: a plain file, or it is not handed on.
+UniqueFd openAnswer(int incoming, const std::string& folder) {
+    UniqueFd answer(::openat(incoming, (folder + "/answer.json").c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat info {};
+    if (!answer || ::fstat(answer.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_nlink != 1) return {};
+    return answer;
+}
+
 }  // namespace
 
 void Supervisor::discard(const std::string& folder) {
     const int incoming = setup_.store.incomingFd();
     static_cast<void>(runTask(
-        loop_, kImportTimeoutUsec,
+        loop_, kImportTimeoutUsec, {incoming},
         [incoming, folder] {
             Store::removeIncoming(incoming, folder);
             return 0;
@@ -38,7 +47,7 @@ void Supervisor::importImage(Request request) {
     const int archive = shared->message.fds[0].get();
     const int dir = staging->get();
     auto started = runTask(
-        loop_, kImportTimeoutUsec, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
+        loop_, kImportTimeoutUsec, {archive, dir}, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
         [this, shared, folder](TaskResult result) {
             --imports_;
             if (result.ok()) return adoptImage(std::move(*shared), folder);
@@ -59,7 +68,7 @@ void Supervisor::adoptImage(Request request, const std::string& folder) {
     auto shared = std::make_shared<Request>(std::move(request));
     // Renames and a sync of the file system: in a child, whose answer comes through its descriptor 2.
     auto started = runTask(
-        loop_, kImportTimeoutUsec,
+        loop_, kImportTimeoutUsec, setup_.store.descriptors(),
         [this, folder] {
             auto digest = setup_.store.adopt(folder);
             const std::string& text = digest ? *digest : digest.error().message;
@@ -70,7 +79,7 @@ void Supervisor::adoptImage(Request request, const std::string& folder) {
                 discard(folder);
                 return refuse(*shared, {Errc::Io, result.output});
             }
-            UniqueFd answer(::openat(setup_.store.incomingFd(), (folder + "/answer.json").c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+            UniqueFd answer = openAnswer(setup_.store.incomingFd(), folder);
             journal_.write(Priority::Notice, kMessageImport, "imported image sha256:" + result.output,
                            {{"RECAP_IMAGE_DIGEST", result.output}});
             discard(folder);

@@ -20,7 +20,13 @@ struct Ruleset {
 };
 constexpr std::uint64_t kScopeAbstractSockets = 1;
 
+constexpr long kFirstAbiWithScope = 6;
+
 }  // namespace
+
+bool scopesSockets() {
+    return ::syscall(SYS_landlock_create_ruleset, nullptr, 0, 1u << 0 /* LANDLOCK_CREATE_RULESET_VERSION */) >= kFirstAbiWithScope;
+}
 
 // Whoever shares a network namespace reaches every abstract unix socket in it, and no file mode is in the way: a capsule connects to
 // its own only (threat T21). A process in such a domain may also look into no process outside of it (the kernel's rule for

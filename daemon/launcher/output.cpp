@@ -2,6 +2,7 @@
 #include "daemon/launcher/output.hpp"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -12,7 +13,8 @@ namespace recap::launcher {
 Result<OutputLog> OutputLog::make(std::uint64_t maxBytes) {
     OutputLog log;
     log.memory_.reset(::memfd_create("recap-log", MFD_CLOEXEC));
-    if (!log.memory_) return failErrno("memfd_create");
+    // Whoever is handed it to read could open it anew to write, by its mode.
+    if (!log.memory_ || ::fchmod(log.memory_.get(), 0400) != 0) return failErrno("memfd_create");
     log.left_ = log.heads_ = maxBytes;
     return log;
 }

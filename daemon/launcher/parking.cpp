@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/worker.hpp"
 
 namespace recap::launcher {
@@ -63,13 +65,22 @@ std::optional<std::string> Parking::take() {
 
 Parking::Where Parking::find(const std::string& name) { return std::ranges::find(parked_, name, &Parked::name); }
 
+void Parking::expect(const Plan& plan) {
+    Plan alike;
+    alike.view = plan.view;
+    alike.processes = plan.processes;
+    alike.artifacts = plan.artifacts;
+    alike.limits = plan.limits;
+    alike.layers = plan.layers;
+    expected_ = encode(Verb::Start, 0, alike);
+}
+
 void Parking::spawn(const std::string& name, SpawnRequest request) {
     const Where parked = find(name);
     int ends[2] = {-1, -1};
     const bool piped = ::pipe2(ends, O_CLOEXEC) == 0;
     parked->alone.reset(ends[1]);
     request.fds.emplace(request.fds.begin() + kV1Fds, ends[0]);
-    lastPlan_ = request.plan;
     if (piped && give(parked->worker, request)) return;
     leave(name);
     loop_.at(monotonicUsec(), [this, runId = std::move(request.runId)] { done_({runId, "spawn worker", EPIPE, {}}); });
@@ -82,7 +93,8 @@ void Parking::leave(const std::string& name) {
 
 // What it was at, if anything, and no answer had come of.
 SpawnResult Parking::end(Where parked) {
-    if (parked->worker.socket) loop_.remove(parked->worker.socket.get());
+    for (const UniqueFd* watched : {&parked->worker.socket, &parked->ending})
+        if (*watched) loop_.remove(watched->get());
     SpawnResult lost = bury(parked->worker, prepared_);
     parked_.erase(parked);
     return lost;
@@ -93,19 +105,34 @@ void Parking::onReady(Where parked) {
     auto result = answerOf(parked->worker);
     if (result && result->runId.empty()) {
         parked->ready = true;
-        if (!lastPlan_.empty()) static_cast<void>(give(parked->worker, {{}, lastPlan_, {}}));
+        if (!expected_.empty()) static_cast<void>(give(parked->worker, {{}, expected_, {}}));
         return;
     }
+    if (result) {
+        endLater(parked);
+        return done_(std::move(*result));
+    }
     const std::string name = parked->name;
-    const bool waiting = !result && parked->worker.runId.empty();  // for a run: its cgroups are still its own
+    const bool waiting = parked->worker.runId.empty();  // for a run: its cgroups are still its own
     SpawnResult lost = end(parked);
     if (waiting) {
         cgroups_.removeLate(name);
         notBefore_ = monotonicUsec() + kRetryUsec;
     }
     fillLater();
-    if (result) lost = std::move(*result);
     if (!lost.runId.empty()) done_(std::move(lost));
+}
+
+// It ends by itself, and nobody but its run waits for that.
+void Parking::endLater(Where parked) {
+    loop_.remove(parked->worker.socket.get());
+    parked->worker.socket.reset();
+    parked->ending.reset(kernel::openPidfd(parked->worker.pid));
+    const auto ended = [this, parked](std::uint32_t) {
+        end(parked);
+        fillLater();
+    };
+    if (!loop_.add(parked->ending.get(), EPOLLIN, ended)) ended(0);
 }
 
 }  // namespace recap::launcher

@@ -29,6 +29,8 @@ public:
     void busy();                      // a run begins or ends: this is no time for moving anybody
     // The cgroups of one that waits, for CgroupTree::create(); then spawn() or leave() with that name.
     std::optional<std::string> take();
+    // What the next one is likely to be like: of a plan, what its root is made of.
+    void expect(const Plan& plan);
     void spawn(const std::string& name, SpawnRequest request);  // `done` comes on a later turn, whatever happens
     void leave(const std::string& name);                        // the run was not to be: the worker is ended, and its cgroups are empty
 
@@ -36,7 +38,8 @@ private:
     struct Parked {
         std::string name;
         WorkerProcess worker;
-        UniqueFd alone = {};  // closed when the worker has ended and is counted no more
+        UniqueFd alone = {};   // closed when the worker has ended and is counted no more
+        UniqueFd ending = {};  // pidfd of one that has answered
         bool ready = false;
     };
     using Where = std::list<Parked>::iterator;
@@ -46,6 +49,7 @@ private:
     Result<void> park();
     void onReady(Where parked);
     SpawnResult end(Where parked);
+    void endLater(Where parked);
     Where find(const std::string& name);
 
     Loop& loop_;
@@ -54,7 +58,7 @@ private:
     const Store& store_;
     std::function<void(SpawnResult)> done_;
     std::list<Parked> parked_;
-    std::string lastPlan_;  // the next one is likely to be alike
+    std::string expected_;  // encoded
     std::uint64_t notBefore_ = 0;
     std::uint64_t number_ = 0;
     bool filling_ = false;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <memory>
 
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/weaken.hpp"
@@ -198,6 +199,14 @@ std::vector<pid_t> Procfs::children(pid_t pid) const {
         if (launcher::number(cut(rest, ' '), child)) children.push_back(child);
     }
     return children;
+}
+
+std::vector<pid_t> Procfs::processes() const {
+    std::vector<pid_t> found;
+    std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(::openat(root_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), ::closedir);
+    while (dirent* entry = entries ? ::readdir(entries.get()) : nullptr)
+        if (pid_t pid = 0; launcher::number(std::string_view(entry->d_name), pid)) found.push_back(pid);
+    return found;
 }
 
 namespace {

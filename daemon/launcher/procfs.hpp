@@ -68,6 +68,7 @@ public:
     int ownDescriptors() const;  // how many are open
     // Of its main thread; those that nobody has waited for yet too.
     std::vector<pid_t> children(pid_t pid) const;
+    std::vector<pid_t> processes() const;
     // The pid behind a pidfd, as this procfs numbers it. Errc::TargetGone when it has ended.
     Result<pid_t> pidOf(int pidfd) const;
 

@@ -90,6 +90,7 @@ enum Feature : std::uint64_t {
     // What a report tells; 0 there where the kernel counts no such thing.
     kFeatureMemoryPeak = 1u << 7,  // memory.peak (Linux 5.19), or version 1's
     kFeaturePidsPeak = 1u << 8,    // pids.peak (Linux 6.11, and stable ones)
+    kFeatureScope = 1u << 9,       // Landlock's scope for abstract unix sockets (Linux 6.12): processes = "none"
 };
 
 struct Hello {

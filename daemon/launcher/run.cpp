@@ -219,6 +219,7 @@ void Run::onInitGone() {
     siginfo_t info{};
     // A tracer may hold it back: then it is left, and reaped later.
     if (::waitid(P_PIDFD, static_cast<id_t>(init_.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) init_.reset();
+    reaped_ = !init_ && info.si_code == CLD_EXITED;
     recordLoss();
     settle();
 }
@@ -294,12 +295,24 @@ std::vector<std::string> Run::whatIsLeft() {
     std::vector<std::string> left;
     if (host_.cgroups.exists(plan_.runId)) left.push_back((cgroup_.populated() ? "process in cgroup " : "cgroup ") + plan_.runId);
     if (init_) left.emplace_back("capsule-init");
+    if (joins() && !reaped_) addZombies(left);
     if (!host_.ownMounts.unchanged(host_.procfs)) left.emplace_back("mount in the launcher's namespace");
     if (!alive(target_.get())) return left;
     auto pid = host_.procfs.pidOf(target_.get());
     auto stat = pid ? host_.procfs.stat(*pid) : Result<ProcessStat>(fail(Errc::TargetGone, {}));
     if (stat && stat->startTime != plan_.startTime) left.emplace_back("target's start time changed");
     return left;
+}
+
+// Whose init was killed before it reaped them: they are the children of the target's first process now, which may wait for nobody.
+void Run::addZombies(std::vector<std::string>& left) const {
+    for (const pid_t pid : host_.procfs.processes()) {
+        const auto stat = host_.procfs.stat(pid);
+        if (!stat || stat->state != 'Z') continue;
+        const auto cgroups = host_.procfs.read(pid, "cgroup");
+        if (!cgroups || cgroups->find("/" + plan_.runId) == std::string::npos) continue;
+        left.push_back("zombie " + std::to_string(pid));
+    }
 }
 
 void Run::unwatch() {

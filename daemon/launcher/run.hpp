@@ -73,6 +73,7 @@ private:
     void setTimer(std::uint64_t at, std::function<void()> then);  // in place of the one that is set
     void finish();
     std::vector<std::string> whatIsLeft();
+    void addZombies(std::vector<std::string>& left) const;
     void publish(RunPhase phase);
     void unwatch();
 
@@ -88,6 +89,7 @@ private:
     std::uint64_t settleUntil_ = 0;  // from the kill, or the init's end, on
     bool killing_ = false;           // a grace is running
     bool exited_ = false;
+    bool reaped_ = false;  // join: the init ended by itself, which it does when it has reaped all others
     bool finished_ = false;
 };
 

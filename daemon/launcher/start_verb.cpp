@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // START: what is checked before anything happens, whose turn it is, and what the worker gets.
 #include <fcntl.h>
+#include <sys/capability.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace recap::launcher {
 
 namespace {
 
+constexpr std::size_t kMostWaiting = 8 << 20;
 constexpr int kSpareDescriptors = 128;  // kept for messages, and for what ends capsules
 
 // Seen at the lowest of the last ones, the kernel gives out the lowest first; where that one is taken, for long maybe, all are counted.
@@ -67,6 +69,7 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
     if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
     if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
+    if (auto alone = checkAlone(*plan); !alone) return forward(std::move(alone));
     if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
     if (auto enforceable = setup_.cgroups.checkLimits(setup_.ceiling.limits); !enforceable) return forward(std::move(enforceable));
     if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
@@ -84,12 +87,39 @@ SpawnRequest Supervisor::spawnRequest(const Plan& plan, int target, const Cgroup
     return spawn;
 }
 
-Result<Cgroup> Supervisor::cgroupFor(const Plan& plan, const std::optional<std::string>& parked) {
+// Of one that is parked, if there is one and its cgroups can have these limits.
+Result<Cgroup> Supervisor::cgroupFor(const Plan& plan, std::optional<std::string>& parked) {
+    parked = parking_.take();
     auto cgroup = setup_.cgroups.create(plan.runId, plan.limits, parked);
-    if (cgroup || !parked) return cgroup;
-    parking_.leave(*parked);
-    for (const std::string& name : {plan.runId, *parked}) setup_.cgroups.removeLate(name);
+    if (!cgroup && parked) {
+        parking_.leave(*parked);
+        for (const std::string& name : {plan.runId, *parked}) setup_.cgroups.removeLate(name);
+        parked.reset();
+        cgroup = setup_.cgroups.create(plan.runId, plan.limits);
+    }
+    if (cgroup && plan.processes == Processes::Join) cgroup->spareInit();
     return cgroup;
+}
+
+namespace {
+
+bool joins(const Plan& plan) { return plan.processes == Processes::Join; }
+
+// A capsule that may trace whatever it sees.
+bool traces(const Plan& plan) { return joins(plan) && (plan.capabilities >> CAP_SYS_PTRACE & 1) != 0 && (plan.namespaces & kNsUser) == 0; }
+
+}  // namespace
+
+// Threat T3 among capsules: one on its way into a target's processes still has the launcher's rights, and the check of those processes
+// lets it pass as ours. So nobody who may trace is on that way beside another.
+Result<void> Supervisor::checkAlone(const Plan& plan) const {
+    if (!joins(plan)) return {};
+    for (const auto& [id, run] : runs_) {
+        const bool onItsWay = !run->finished() && joins(run->plan()) && run->phase() != RunPhase::Executing;
+        if (onItsWay && (traces(plan) || traces(run->plan())))
+            return fail(Errc::Busy, "run " + id + " is joining processes, and one of the two has CAP_SYS_PTRACE; try again");
+    }
+    return {};
 }
 
 Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
@@ -97,7 +127,7 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
     auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
     if (!frozen) return forward(std::move(frozen));
     faultPoint("supervisor", "cgroup");
-    const auto parked = parking_.take();
+    std::optional<std::string> parked;
     auto cgroup = cgroupFor(plan, parked);
     faultPoint("supervisor", "prepare");
     if (!cgroup) {
@@ -119,6 +149,8 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
     runs_[plan.runId] = std::move(run);
     ++alive_;
     parking_.busy();
+    parking_.expect(plan);
+    recordRun(Priority::Info, kMessageStart, "START", plan, {});
     faultPoint("supervisor", "spawn");
     if (parked)
         parking_.spawn(*parked, std::move(spawn));
@@ -141,14 +173,27 @@ Result<void> Supervisor::checkRoom() const {
 // A START waits as it came until a worker is near: so it costs the descriptors that came with it, and those of a run only in its turn.
 void Supervisor::startRun(Request request) {
     if (auto room = checkRoom(); !room) return refuseStart(request, room.error());
+    if (waitingBytes_ > kMostWaiting)
+        return refuseStart(request, {Errc::LimitExceeded, std::to_string(waiting_.size()) + " runs wait for their turn; try again later"});
+    waitingBytes_ += request.message.bytes.size();
     waiting_.push_back(std::move(request));
     startWaiting();
+}
+
+// Who asked for them is gone, and nobody would hear of them.
+void Supervisor::dropWaiting(std::uint64_t client) {
+    std::erase_if(waiting_, [&](const Request& request) {
+        if (request.clientId != client) return false;
+        waitingBytes_ -= request.message.bytes.size();
+        return true;
+    });
 }
 
 void Supervisor::startWaiting() {
     while (!waiting_.empty() && !workers_.full()) {
         Request next = std::move(waiting_.front());
         waiting_.pop_front();
+        waitingBytes_ -= next.message.bytes.size();
         startNext(std::move(next));
     }
 }

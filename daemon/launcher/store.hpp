@@ -47,6 +47,7 @@ public:
     static void removeIncoming(int incoming, const std::string& name);
     std::vector<std::string> incoming() const;  // what imports left
     int incomingFd() const { return incoming_.get(); }
+    std::vector<int> descriptors() const { return {root_.get(), layers_.get(), images_.get(), admitted_.get(), incoming_.get()}; }
 
 private:
     Result<ImageRecord> record(const std::string& digest) const;

@@ -47,7 +47,6 @@ Supervisor::~Supervisor() {
 void Supervisor::onSpawned(SpawnResult result) {
     const auto found = runs_.find(result.runId);
     if (found == runs_.end()) return;
-    recordRun(Priority::Info, kMessageStart, "START", found->second->plan(), {});
     if (result.step.empty())
         found->second->spawned(std::move(result.pidfd));
     else
@@ -112,6 +111,7 @@ void Supervisor::onConnect(int listener, bool admitSocket) {
 
 void Supervisor::drop(int socket) {
     loop_.remove(socket);
+    if (const auto client = clients_.find(socket); client != clients_.end()) dropWaiting(client->second.id);
     clients_.erase(socket);
 }
 

@@ -107,12 +107,14 @@ private:
     void removeImage(Request request);
     void listImages(Request request);
 
+    Result<void> checkAlone(const Plan& plan) const;
     Result<void> checkRoom() const;  // for one capsule more
     void startWaiting();
+    void dropWaiting(std::uint64_t client);
     void startNext(Request request);
     void refuseStart(const Request& request, const Error& error);
     Result<Plan> checkedPlan(Request& request, std::vector<UniqueFd>& given);
-    Result<Cgroup> cgroupFor(const Plan& plan, const std::optional<std::string>& parked);
+    Result<Cgroup> cgroupFor(const Plan& plan, std::optional<std::string>& parked);
     static SpawnRequest spawnRequest(const Plan& plan, int target, const Cgroup& cgroup, bool parked);
     Result<void> launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received);
     Result<Run*> find(const std::string& runId);
@@ -143,6 +145,7 @@ private:
     unsigned collects_ = 0;
     std::size_t alive_ = 0;
     std::deque<Request> waiting_;  // STARTs whose turn has not come
+    std::size_t waitingBytes_ = 0;
     bool stopping_ = false;
 };
 

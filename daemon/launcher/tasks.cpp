@@ -9,6 +9,7 @@
 #include <csignal>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/descriptors.hpp"
 #include "daemon/launcher/kernel.hpp"
 
 namespace recap::launcher {
@@ -53,7 +54,8 @@ void finishTask(Loop& loop, const std::shared_ptr<Task>& task) {
 
 }  // namespace
 
-Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::function<int()>& inChild, std::function<void(TaskResult)> done) {
+Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::vector<int>& descriptors, const std::function<int()>& inChild,
+                     std::function<void(TaskResult)> done) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failErrno("pipe");
     auto task = std::make_shared<Task>();
@@ -70,6 +72,7 @@ Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::function<
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         kernel::resetSignals();
         ::dup2(theirs.get(), 2);
+        keepDescriptors(descriptors);
         ::_exit(inChild());
     }
     task->pidfd.reset(kernel::openPidfd(child));

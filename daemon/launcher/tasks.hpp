@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/launcher/loop.hpp"
 #include "sdk/base/result.hpp"
@@ -19,9 +20,10 @@ struct TaskResult {
     bool ok() const { return status == 0; }
 };
 
-// Runs `inChild` in a fork, with descriptor 2 as a pipe to us; its answer is the exit status. `done` comes once, on the loop. After
-// `timeoutUsec` the child is killed.
-Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::function<int()>& inChild, std::function<void(TaskResult)> done);
+// Runs `inChild` in a fork, with these descriptors of ours and no others, and 2 as a pipe to us; its answer is the exit status. `done`
+// comes once, on the loop. After `timeoutUsec` the child is killed.
+Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::vector<int>& descriptors, const std::function<int()>& inChild,
+                     std::function<void(TaskResult)> done);
 
 // For inChild: executes a program with exactly the descriptors given as 0, 1, 3 (-1: /dev/null) and 2. Returns only on failure.
 int executeHelper(const std::string& program, const std::string& argument, int in, int out, int three);

@@ -4,11 +4,15 @@
 // program can turn it into permitted capabilities at any time. The launcher's own processes, on their way to be other capsules of the
 // same target, do not count: they are known by who started them and what they execute, which no target can make up.
 #include <dirent.h>
+#include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sys/capability.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <charconv>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "daemon/launcher/attach.hpp"
@@ -40,6 +44,7 @@ std::uint64_t mask(std::string_view status, std::string_view key) {
 
 bool mayTrace(int procfs, const std::string& pid, std::uint64_t hostUsers) {
     const std::string status = statusAt(procfs, pid);
+    if (statusLine(status, "State").starts_with("Z")) return false;  // it does nothing any more, and may be there for long
     const std::uint64_t held = mask(status, "CapBnd") | mask(status, "CapPrm");
     return (held >> CAP_SYS_PTRACE & 1) != 0 && namespaceAt(procfs, pid, "user") == hostUsers;
 }
@@ -72,7 +77,36 @@ bool executesTheSame(int procfs, const std::string& pid, const Procfs& ours) {
 
 }  // namespace
 
-int refuseTracers(const Prepared& prepared, std::uint64_t pidNamespace, int within) {
+// Those above it see every process in it as their own. Up to the launcher's, whose processes are the host's.
+std::optional<std::set<std::uint64_t>> pidNamespacesAbove(const Prepared& prepared, int pidNamespace) {
+    struct stat info {};
+    if (::fstat(prepared.ownPids.get(), &info) != 0) return std::nullopt;
+    const std::uint64_t own = info.st_ino;
+    std::set<std::uint64_t> above;
+    UniqueFd at(::fcntl(pidNamespace, F_DUPFD_CLOEXEC, 3));
+    for (;;) {
+        if (!at || ::fstat(at.get(), &info) != 0) return std::nullopt;
+        if (info.st_ino == own) return above;
+        above.insert(info.st_ino);
+        at.reset(::ioctl(at.get(), NS_GET_PARENT));
+    }
+}
+
+namespace {
+
+int refuseAmong(const Prepared& prepared, const std::set<std::uint64_t>& namespaces, std::uint64_t joined, int within);
+
+}  // namespace
+
+int refuseTracers(const Prepared& prepared, std::uint64_t joined, const std::set<std::uint64_t>& above, int within) {
+    if (within >= 0 && refuseAmong(prepared, {}, joined, within) != 0) return -1;
+    return within < 0 || above.size() > 1 ? refuseAmong(prepared, above, joined, -1) : 0;
+}
+
+namespace {
+
+// Those in these namespaces, by the launcher's procfs; or all that `within` shows.
+int refuseAmong(const Prepared& prepared, const std::set<std::uint64_t>& namespaces, std::uint64_t joined, int within) {
     const int procfs = within >= 0 ? within : prepared.procfs->fd();
     std::unique_ptr<DIR, int (*)(DIR*)> processes(::fdopendir(::openat(procfs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)), ::closedir);
     if (!processes) return -1;
@@ -81,14 +115,16 @@ int refuseTracers(const Prepared& prepared, std::uint64_t pidNamespace, int with
     while (dirent* entry = ::readdir(processes.get())) {
         const std::string pid = entry->d_name;
         if (pid.find_first_not_of("0123456789") != std::string::npos || pid == self) continue;
-        if (within < 0 && namespaceAt(procfs, pid, "pid") != pidNamespace) continue;
+        if (within < 0 && !namespaces.contains(namespaceAt(procfs, pid, "pid"))) continue;
         if (!mayTrace(procfs, pid, prepared.hostUsers)) continue;
-        if (ownProcesses(prepared, pidNamespace, within >= 0).contains(pid) && executesTheSame(procfs, pid, *prepared.procfs)) continue;
+        if (ownProcesses(prepared, joined, within >= 0).contains(pid) && executesTheSame(procfs, pid, *prepared.procfs)) continue;
         if (!mayTrace(procfs, pid, prepared.hostUsers)) continue;  // one of the launcher's, which executed meanwhile
         errno = EPERM;
         return -1;
     }
     return 0;
 }
+
+}  // namespace
 
 }  // namespace recap::launcher

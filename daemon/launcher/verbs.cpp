@@ -127,7 +127,8 @@ void Supervisor::onEnded(const std::string& runId) {
     --alive_;
     parking_.busy();
     const Report& report = found->second->report();
-    std::string detail = report.left.empty() ? "escape clean" : "left: " + report.left.front();
+    std::string detail = report.left.empty() ? "escape clean" : "left: ";
+    for (const auto& one : report.left) detail += (&one == &report.left.front() ? "" : ", ") + one;
     if (report.end == End::NotStarted) detail = "step " + report.step + ": " + ::strerrordesc_np(report.error) + ", " + detail;
     recordRun(report.left.empty() ? Priority::Info : Priority::Error, kMessageEnd, "END", found->second->plan(), detail);
     const std::uint64_t bytes = found->second->estateBytes();
@@ -207,7 +208,7 @@ void Supervisor::collect(Request request) {
     const int artifacts = (*run)->artifactsFd();
     const std::string program = setup_.helpers + "/recap-collect";
     auto started = runTask(
-        loop_, kCollectTimeoutUsec,
+        loop_, kCollectTimeoutUsec, {artifacts, write.get()},
         [&] {
             const int folder = ::openat(artifacts, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
             faultPoint("collector", "identity");

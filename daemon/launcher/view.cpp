@@ -88,7 +88,7 @@ int mountProcesses(Attach& attach) {
     attach.proc.reset(ownProc(true));
     if (weakened(Threat::TracingTarget)) return attach.proc ? 0 : -1;
     const auto joined = attach.prepared->procfs->ownNamespaceInode("pid");
-    return attach.proc && joined ? refuseTracers(*attach.prepared, *joined, attach.proc.get()) : -1;
+    return attach.proc && joined ? refuseTracers(*attach.prepared, *joined, attach.pidNamespaces, attach.proc.get()) : -1;
 }
 
 int mountArtifacts(Attach& attach) {

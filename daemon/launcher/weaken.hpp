@@ -38,8 +38,12 @@ enum class Threat : int {
 };
 
 #ifdef RECAP_TEST_WEAKEN
+// Found in every program that can be weakened, and in no other.
+inline const volatile char kWeakenMark[] = "RECAP_TEST_WEAKEN";
+
 // RECAP_TEST_WEAKEN=0: the environment says which, as a number; else that one always.
 inline bool weakened(Threat threat) {
+    static_cast<void>(kWeakenMark[0]);
     if (RECAP_TEST_WEAKEN != 0) return static_cast<int>(threat) == RECAP_TEST_WEAKEN;
     const char* chosen = std::getenv("RECAP_TEST_WEAKEN");
     return chosen != nullptr && std::atoi(chosen) == static_cast<int>(threat);

@@ -12,6 +12,7 @@
 
 #include "daemon/launcher/cgroup.hpp"
 #include "daemon/launcher/codec.hpp"
+#include "daemon/launcher/descriptors.hpp"
 #include "daemon/launcher/fallback_procfs.hpp"
 #include "daemon/launcher/fault.hpp"
 #include "daemon/launcher/inspect.hpp"
@@ -48,11 +49,14 @@ int checkTracers(Attach& attach, pid_t pid) {
     if (weakened(Threat::TracingTarget)) return 0;
     const Procfs& procfs = *attach.prepared->procfs;
     const auto joined = procfs.namespaceInode(pid, "pid");
-    if (!joined) return -1;
+    const auto opened = procfs.open(pid, "ns/pid", O_RDONLY);
+    auto above = opened ? pidNamespacesAbove(*attach.prepared, opened->get()) : std::nullopt;
+    if (!joined || !above || !above->contains(*joined)) return -1;
+    attach.pidNamespaces = std::move(*above);
     // From outside only: nobody is to visit a namespace that may hold a tracer.
     const bool fromOutside = (attach.prepared->features & kFeatureObserve) != 0;
     const bool within = fromOutside && mountTargetProc(attach, pid, 0) == 0;
-    return refuseTracers(*attach.prepared, *joined, within ? UniqueFd(attach.proc.release()).get() : -1);
+    return refuseTracers(*attach.prepared, *joined, attach.pidNamespaces, within ? UniqueFd(attach.proc.release()).get() : -1);
 }
 
 // The plan's ids are the host's; setresuid(2) takes the user namespace's own.
@@ -288,13 +292,7 @@ void keepOnly(int socket, const Prepared& prepared, const Store& store, const st
                           prepared.device.get(),
                           store.layersFd()};
     for (const auto& one : procs) kept.push_back(one.get());
-    std::ranges::sort(kept);
-    unsigned from = 3;
-    for (int fd : kept) {
-        if (static_cast<unsigned>(fd) > from) ::close_range(from, static_cast<unsigned>(fd) - 1, 0);
-        from = std::max(from, static_cast<unsigned>(fd) + 1);
-    }
-    ::close_range(from, ~0u, 0);
+    keepDescriptors(std::move(kept));
 }
 
 void runWorker(int socket, const Prepared& prepared, const Store& store) { Worker(socket, prepared, store, false).serve(); }

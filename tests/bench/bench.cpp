@@ -175,6 +175,9 @@ void print(const std::vector<Case>& all, FirstInstruction& first, const json& id
     const Case ours = find("recapctl"), nsenter = find("nsenter"), runc = find("runc_exec");
     std::printf("\n%-50s %9s %19s   %s\n", "goals, of medians", "hot", "cold", "at most");
     printGoal("recapctl / nsenter", ours.hot.median() / nsenter.hot.median(), ours.cold.median() / nsenter.cold.median(), 3.0);
+    const Case enforced = find("recapctl_enforced");
+    printGoal("recapctl, this host's limits enforced / nsenter", enforced.hot.median() / nsenter.hot.median(),
+              enforced.cold.median() / nsenter.cold.median(), 3.0);
     printGoal("recapctl / runc exec", ours.hot.median() / runc.hot.median(), ours.cold.median() / runc.cold.median(), 1.0 / 3);
     const Case call = find("first_instruction");
     printGoal("D-Bus call to the payload's first instruction, ms", call.hot.median(), call.cold.median(), 3.0);
@@ -198,6 +201,8 @@ json toJson(const std::vector<Case>& all, FirstInstruction& first, const json& i
     const auto ratio = [&](const char* a, const char* b) { return rounded(noop[a].get<double>() / noop[b].get<double>()); };
     const json ratios{{"recapctl_nsenter_hot", ratio("recapctl_hot_ms", "nsenter_hot_ms")},
                       {"recapctl_nsenter_cold", ratio("recapctl_cold_ms", "nsenter_cold_ms")},
+                      {"recapctl_enforced_nsenter_hot", ratio("recapctl_enforced_hot_ms", "nsenter_hot_ms")},
+                      {"recapctl_enforced_nsenter_cold", ratio("recapctl_enforced_cold_ms", "nsenter_cold_ms")},
                       {"recapctl_runc_exec_hot", ratio("recapctl_hot_ms", "runc_exec_hot_ms")},
                       {"recapctl_runc_exec_cold", ratio("recapctl_cold_ms", "runc_exec_cold_ms")}};
     return {{"schema", 1}, {"rounds", rounds}, {"noop", noop}, {"ratios", ratios}, {"phases", phases}, {"idle", idle}};

@@ -178,6 +178,27 @@ json grow(Crowd& crowd, double more, int to) {
     return {{"starts_per_s", rate}, {"kernel_kib_each", kernelEach}, {"daemon_kib_each", daemonEach}};
 }
 
+void printGoal(const char* what, double value, double wanted, bool atMost) {
+    const bool met = atMost ? value <= wanted : value >= wanted;
+    std::printf("%-40s %9.2f   at %s %.2f: %s\n", what, value, atMost ? "most" : "least", wanted, met ? "met" : "missed");
+}
+
+// The most that were alive, beside the fewest.
+void summarize(json& found, const std::vector<int>& alive) {
+    if (alive.size() < 2) return;
+    const json &fewest = found[std::to_string(alive.front())], &most = found[std::to_string(alive.back())];
+    const auto attach = [](const json& one) { return one.at("ways").at("attach").at("p50_ms").get<double>(); };
+    found["capsules"] = alive.back();
+    found["kb_per_capsule"] = most.at("kernel_kib_each").get<double>() + most.at("daemon_kib_each").get<double>();
+    found["starts_per_s"] = most.at("starts_per_s");
+    found["attach_ratio"] = attach(most) / attach(fewest);
+    std::printf("\ngoals, with %d alive\n", alive.back());
+    printGoal("attach, to that on an idle node", found["attach_ratio"], 1.5, true);
+    printGoal("starts a second", found["starts_per_s"], 700, false);
+    printGoal("kernel memory each, KiB", most.at("kernel_kib_each"), 200, true);
+    printGoal("launcher memory each, KiB", most.at("daemon_kib_each"), 20, true);
+}
+
 json run(const Options& options) {
     Crowd crowd;
     std::vector<Way> all = ways(crowd);
@@ -196,6 +217,7 @@ json run(const Options& options) {
     std::printf("all ended in %.2f s, left: %zu\n", seconds, left.size());
     for (const std::string& what : left) std::printf("  %s\n", what.c_str());
     found["end_all_s"] = seconds;
+    summarize(found, options.alive);
     if (!left.empty()) throw std::runtime_error("something is left");
     return {{"many", found}};
 }

@@ -37,8 +37,10 @@ void judge(Threat threat, const Score& score) {
 
 Score attackOnce(std::optional<Threat> weakened, const Attack& attack, const Surroundings& around) {
     Arena arena(weakened, around.ceiling);
-    const Outside outside(
-        {.daemons = {arena.launcher().pid()}, .cgroupRoots = arena.launcher().cgroupRoots(), .folders = {arena.launcher().store()}});
+    const Outside outside({.targets = around.targets,
+                           .daemons = {arena.launcher().pid()},
+                           .cgroupRoots = arena.launcher().cgroupRoots(),
+                           .folders = {arena.launcher().store()}});
     const Picture before = outside.look();
     Score score;
     try {

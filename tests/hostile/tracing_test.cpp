@@ -6,6 +6,9 @@
 #include <stdexcept>
 
 #include "tests/hostile/prober.hpp"
+#include "tests/support/environment.hpp"
+#include "tests/support/files.hpp"
+#include "tests/support/proc.hpp"
 
 namespace recap::test {
 namespace {
@@ -31,8 +34,8 @@ void stop(Arena& arena, const std::string& runId, int log) {
 }
 
 // A run that stays is there to be attacked for a whole look of the prober's.
-void rest(Arena& arena, Prober& prober, const Plan& plan, const MicroContainer& target) {
-    const auto log = startPlan(arena.client(), plan, target.pid());
+void rest(Arena& arena, Prober& prober, const Plan& plan, pid_t target) {
+    const auto log = startPlan(arena.client(), plan, target);
     if (!log) throw std::runtime_error("START: " + log.error().message);
     arena.client().waitFor(plan.runId, RunPhase::Executing);
     prober.awaitLook();
@@ -43,31 +46,35 @@ void rest(Arena& arena, Prober& prober, const Plan& plan, const MicroContainer& 
 TEST(T1, NothingIsTakenFromWhatJoins) {
     const MicroContainer target(kRoot);
     Prober prober(target, {"probe", "capsule-init", "recap-spawn", "recap-parked", "recap-launcher"});
-    expectInVain(Threat::Tracing, [&](Arena& arena, Score& score) {
-        const std::size_t before = prober.mark();
-        while (goOn(arena, score, 200)) {
-            if (score.attempts % 50 == 0)
-                rest(arena, prober, joining(arena, target, {"rest"}), target);
-            else
-                arena.run(joining(arena, target, {"exit"}), target);
-            const std::string how = prober.gained(before);
-            score.attempt(!how.empty(), how);
-        }
-    });
+    expectInVain(Threat::Tracing,
+                 [&](Arena& arena, Score& score) {
+                     const std::size_t before = prober.mark();
+                     while (goOn(arena, score, 200)) {
+                         if (score.attempts % 50 == 0)
+                             rest(arena, prober, joining(arena, target, {"rest"}), target.pid());
+                         else
+                             arena.run(joining(arena, target, {"exit"}), target);
+                         const std::string how = prober.gained(before);
+                         score.attempt(!how.empty(), how);
+                     }
+                 },
+                 {.targets = {target.pid()}});
 }
 
 // After it executed, a capsule with the target's own identity would be the target's to trace: by default it is not among its processes.
 TEST(T2, ARunningCapsuleIsNotAmongTheTargetsProcesses) {
     const MicroContainer target(kRoot);
     Prober prober(target, {"probe", "payload", "capsule-init"});
-    expectInVain(Threat::TracingAfterExec, [&](Arena& arena, Score& score) {
-        const std::size_t before = prober.mark();
-        while (goOn(arena, score, 20)) {
-            rest(arena, prober, arena.plan(target, {"rest"}), target);
-            const std::string how = prober.gained(before);
-            score.attempt(!how.empty(), how);
-        }
-    });
+    expectInVain(Threat::TracingAfterExec,
+                 [&](Arena& arena, Score& score) {
+                     const std::size_t before = prober.mark();
+                     while (goOn(arena, score, 20)) {
+                         rest(arena, prober, arena.plan(target, {"rest"}), target.pid());
+                         const std::string how = prober.gained(before);
+                         score.attempt(!how.empty(), how);
+                     }
+                 },
+                 {.targets = {target.pid()}});
 }
 
 // No flag of a process's own keeps out who may trace everything.
@@ -76,22 +83,67 @@ TEST(T3, NothingJoinsATargetThatMayTraceEverything) {
     options.capabilities = {"CAP_SYS_PTRACE"};
     const MicroContainer target(options);
     Prober prober(target, {"probe", "payload", "capsule-init", "recap-spawn", "recap-parked"});
-    expectInVain(Threat::TracingTarget, [&](Arena& arena, Score& score) {
-        const std::size_t before = prober.mark();
-        while (goOn(arena, score, 20)) {
-            Plan plan = joining(arena, target, {"rest"});
-            std::string refusal;
-            try {
-                rest(arena, prober, plan, target);
-            } catch (const std::runtime_error& error) {
-                refusal = error.what();
-            }
-            EXPECT_TRUE(arena.weakened() || refusal.find("CAP_SYS_PTRACE") != std::string::npos) << refusal;
-            rest(arena, prober, arena.plan(target, {"rest"}), target);  // processes = observe is for such targets
-            const std::string how = prober.gained(before);
-            score.attempt(!how.empty(), how);
-        }
-    });
+    expectInVain(Threat::TracingTarget,
+                 [&](Arena& arena, Score& score) {
+                     const std::size_t before = prober.mark();
+                     while (goOn(arena, score, 20)) {
+                         Plan plan = joining(arena, target, {"rest"});
+                         std::string refusal;
+                         try {
+                             rest(arena, prober, plan, target.pid());
+                         } catch (const std::runtime_error& error) {
+                             refusal = error.what();
+                         }
+                         EXPECT_TRUE(arena.weakened() || refusal.find("CAP_SYS_PTRACE") != std::string::npos) << refusal;
+                         rest(arena, prober, arena.plan(target, {"rest"}), target.pid());  // processes = observe is for such targets
+                         const std::string how = prober.gained(before);
+                         score.attempt(!how.empty(), how);
+                     }
+                 },
+                 {.targets = {target.pid()}});
+}
+
+// Who may trace everything need not be in the pid namespace that is joined: those that it is nested in see into it.
+TEST(T3, NothingJoinsATargetThatIsNestedInOneThatMayTraceEverything) {
+    ContainerOptions options = kRoot;
+    options.capabilities = {"CAP_SYS_PTRACE"};
+    const MicroContainer target(options);
+    const Child outer(Command{.argv = {"nsenter", "--target", std::to_string(target.pid()), "--pid", "--net", "--ipc", "--uts", "unshare",
+                                       "--pid", "--mount", "--fork", "setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all",
+                                       "--securebits=+noroot", "--ambient-caps=-all", "/usr/bin/sleep", "86408"}});
+    pid_t nested = 0;
+    ASSERT_TRUE(waitUntil(
+        [&] {
+            for (const Process& process : allProcesses())
+                if (process.name == "sleep" &&
+                    readFile("/proc/" + std::to_string(process.pid) + "/cmdline").find("86408") != std::string::npos)
+                    nested = process.pid;
+            return nested != 0;
+        },
+        Deadline{kPatience}));
+    Prober prober(target, {"probe", "payload", "capsule-init", "recap-spawn", "recap-parked"});
+    expectInVain(Threat::TracingTarget,
+                 [&](Arena& arena, Score& score) {
+                     const std::size_t before = prober.mark();
+                     const auto joiningNested = [&](const std::string& word) {
+                         Plan plan = planFor(arena.client(), arena.launcher(), nested, {word});
+                         plan.processes = launcher::Processes::Join;
+                         plan.namespaces |= launcher::kNsPid;
+                         return plan;
+                     };
+                     if (!arena.weakened()) {
+                         const launcher::Report refused = runPlan(arena.client(), joiningNested("exit"), nested).report;
+                         EXPECT_EQ(refused.error, EPERM) << refused.step;
+                         EXPECT_THAT(refused.step, ::testing::HasSubstr("may trace"));
+                     }
+                     while (goOn(arena, score, 20)) {
+                         rest(arena, prober, joiningNested("rest"), nested);
+                         const std::string how = prober.gained(before);
+                         score.attempt(!how.empty(), how);
+                     }
+                 },
+                 {.targets = {target.pid()}});
+    ::kill(nested, SIGKILL);
 }
 
 // Who is traced by a process that never waits for it can't be reaped by its parent.
@@ -107,7 +159,9 @@ TEST(T14, ATracerKeepsNoRunFromEnding) {
             ASSERT_TRUE(arena.client().ask<launcher::Empty>(Verb::Stop, launcher::StopRequest{plan.runId, 0}));
             bool ended = true;
             try {
-                EXPECT_EQ(finish(arena.client(), plan.runId, log->get()).report.end, End::Stopped);
+                const launcher::Report report = finish(arena.client(), plan.runId, log->get()).report;
+                EXPECT_EQ(report.end, End::Stopped);
+                EXPECT_THAT(report.left, ::testing::ElementsAre(::testing::StartsWith("zombie "))) << "it is there, and named";
                 static_cast<void>(arena.client().ask<launcher::Empty>(Verb::Ack, launcher::RunRef{plan.runId}));
             } catch (const std::runtime_error&) {
                 ended = false;

@@ -109,6 +109,20 @@ TEST_F(Run, A20_WhatResistsItsEndIsGoneAfterDeadlineAndGrace) {
     EXPECT_EQ(orphans.at("outcome"), "succeeded") << orphans.dump(2);
     expectClean(orphans);
     EXPECT_EQ(nginx_->get().status, 200);
+    // Among the processes of a target whose first one waits for nobody.
+    Stack::get().install(manifestOf("t-short-joined", "test/payload:1", "[\"/payload\"]",
+                                    "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\nprocesses = \"join\"\nview = \"merged\"\n"
+                                    "[limits]\ntimeout = \"500ms\"\n"));
+    const MicroContainer app({.kind = "busybox"});
+    Stack::get().run("t-payload", targetOf(app), {"exit"});  // from now on the daemons know it
+    for (const std::vector<std::string>& deed : std::vector<std::vector<std::string>>{{"ignore"}, {"double-fork", "stay"}, {"fork-bomb"}}) {
+        SCOPED_TRACE("joined, " + deed[0]);
+        const json report = Stack::get().run("t-short-joined", targetOf(app), deed);
+        EXPECT_EQ(report.at("outcome"), "timed-out") << report.dump(2);
+        expectClean(report);
+        for (const pid_t child : childrenOf(app.pid())) EXPECT_NE(processOf(child)->state, 'Z') << child;
+        EXPECT_THAT(left(), IsEmpty());
+    }
 }
 
 std::string idOf(const std::filesystem::path& path) {

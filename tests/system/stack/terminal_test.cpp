@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// recapctl at a terminal: a person's keys, size and patience, through the whole house and back.
+// A32, recapctl at a terminal: a person's keys, size and patience, through the whole house and back.
 #include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
@@ -120,6 +120,13 @@ protected:
         StackTest::SetUpTestSuite();
         Stack::get().install(manifestOf("t-tty", "test/payload:1", "[\"/payload\"]",
                                         "tty = true\n[sandbox]\nnamespaces = [\"net\"]\n[limits]\ntimeout = \"60s\"\n"));
+        const TempDir folder;
+        Rootfs tools{folder.path() / "tools"};
+        tools.program("/usr/bin/busybox");
+        Stack::get().importImage("test/shell:1", filesOf(tools.path()));
+        Stack::get().install(manifestOf("t-shell", "test/shell:1", "[\"busybox\", \"sh\", \"-i\"]",
+                                        "tty = true\n[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\nnamespaces = [\"net\"]\n"
+                                        "processes = \"join\"\nview = \"read-only\"\n[limits]\ntimeout = \"60s\"\n"));
     }
     void TearDown() override { EXPECT_THAT(left(), IsEmpty()) << Stack::get().logs(); }
 
@@ -175,6 +182,34 @@ TEST_F(Terminal, ControlsJobsAndFollowsTheSize) {
     sized.resize(41, 101);
     EXPECT_EQ(sized.ends(), 0);
     EXPECT_THAT(sized.seen(), HasSubstr("size: 41 101\r\n"));
+}
+
+// A shell in a container that has none. What is computed by it is not in what was typed.
+TEST_F(Terminal, A32_AShellIsSatAtAndNothingOfItIsInTheTargetsLog) {
+    const std::string before = nginx_->log();
+    std::string run;
+    {
+        Sitting shell({"run", "t-shell", target()});
+        ASSERT_TRUE(shell.sees("$ ")) << shell.seen();
+        run = newestRun();
+        shell.type("echo secret-$((6 * 7)) >&2; busybox tty\r");
+        EXPECT_TRUE(shell.sees("secret-42")) << shell.seen();
+        EXPECT_TRUE(shell.sees("/dev/pts/0")) << shell.seen();
+        shell.type("busybox ps\r");
+        EXPECT_TRUE(shell.sees("nginx: master")) << shell.seen();
+        shell.type("busybox sleep 1000 & echo sleeps-$!; fg\r");
+        ASSERT_TRUE(shell.sees("sleeps-")) << shell.seen();
+        shell.type("\x03");
+        shell.type("echo status-$?\r");
+        EXPECT_TRUE(shell.sees("status-130")) << shell.seen();
+        shell.resize(41, 101);
+        shell.type("echo now $(busybox stty size)\r");
+        EXPECT_TRUE(shell.sees("now 41 101")) << shell.seen();
+        shell.signal(SIGKILL);
+        EXPECT_EQ(shell.ends(), 128 + SIGKILL);
+    }
+    EXPECT_EQ(Stack::get().waitForEnd(run).at("outcome"), "killed");
+    EXPECT_EQ(nginx_->log(), before);
 }
 
 TEST_F(Terminal, IsLeftByItsKeysAndComeBackTo) {

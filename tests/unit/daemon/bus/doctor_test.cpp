@@ -10,9 +10,9 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 constexpr std::uint64_t kNewest =
-    kCanObserve | kCanLayer | kCanClonePlaced | kCanKillCgroup | kCanLimit | kCanTellMemoryPeak | kCanTellPidsPeak;
+    kCanObserve | kCanLayer | kCanClonePlaced | kCanKillCgroup | kCanLimit | kCanTellMemoryPeak | kCanTellPidsPeak | kCanScopeSockets;
 // As the virtual machine of tests/vm has it, Debian 12's own.
-constexpr std::uint64_t kOlder = (kNewest & ~(kCanObserve | kCanLayer)) | kCanObserveByVisit | kCanLayerByName;
+constexpr std::uint64_t kOlder = (kNewest & ~(kCanObserve | kCanLayer | kCanScopeSockets)) | kCanObserveByVisit | kCanLayerByName;
 
 // "check: status detail advice" of one row.
 std::string found(const Rows& rows, const std::string& check) {
@@ -45,7 +45,7 @@ TEST(DoctorFeatures, ANewKernelHasEverything) {
 TEST(DoctorFeatures, AnOlderKernelRunsCapsulesAndSaysAtWhatCost) {
     const Rows rows = examined(kOlder);
     EXPECT_EQ(countOf(rows, "failed"), 0u);
-    EXPECT_EQ(countOf(rows, "warning"), 3u);
+    EXPECT_EQ(countOf(rows, "warning"), 4u);
     EXPECT_THAT(found(rows, "kernel"), AllOf(HasSubstr("warning"), HasSubstr("5.14"), HasSubstr("6.1"), HasSubstr("6.17")));
     EXPECT_THAT(found(rows, "overlayfs"), AllOf(HasSubstr("warning"), HasSubstr("by name"), HasSubstr("6.13")));
     EXPECT_THAT(found(rows, "observe"), AllOf(HasSubstr("warning"), HasSubstr("two forks more"), HasSubstr("6.17")));
@@ -64,6 +64,7 @@ TEST(DoctorFeatures, EachMissingFeatureHasItsPrice) {
     const std::pair<std::uint64_t, const char*> prices[] = {{kCanObserve, "observe"},
                                                             {kCanLimit, "limits"},
                                                             {kCanKillCgroup, "cgroup.kill"},
+                                                            {kCanScopeSockets, "socket scope"},
                                                             {kCanTellMemoryPeak, "memory.peak"},
                                                             {kCanTellPidsPeak, "pids.peak"}};
     for (const auto& [feature, check] : prices) {
