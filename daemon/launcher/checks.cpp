@@ -2,10 +2,9 @@
 #include "daemon/launcher/checks.hpp"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sys/capability.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include <algorithm>
 #include <array>
@@ -293,35 +292,34 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
 }
 
 // A pipe can do no more than carry bytes. A socket is a door into the network namespace that it was made in (its ioctls change the
-// interfaces there), and a file can be given modes and owners: no payload gets either that could use it so.
+// interfaces there): no payload gets one that could use it so. Files have been taken out before (closing.hpp).
 Result<void> checkStdio(int fd, int number, const Plan& plan) {
     const std::string what = "stdio descriptor " + std::to_string(number);
     const int flags = ::fcntl(fd, F_GETFL);
     struct statx info {};
-    if (flags < 0 || ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_UID, &info) != 0)
-        return failErrno(what);  // asks no server
+    if (flags < 0 || ::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &info) != 0) return failErrno(what);  // asks no server
     const bool null = S_ISCHR(info.stx_mode) && info.stx_rdev_major == 1 && info.stx_rdev_minor == 3;
-    const bool socket = S_ISSOCK(info.stx_mode), file = S_ISREG(info.stx_mode);
-    if ((flags & O_PATH) != 0 || !(S_ISFIFO(info.stx_mode) || socket || file || null))
-        return fail(Errc::InvalidArgument, what + " is not a pipe, socket, regular file or /dev/null");
+    const bool socket = S_ISSOCK(info.stx_mode);
+    if ((flags & O_PATH) != 0 || !(S_ISFIFO(info.stx_mode) || socket || null))
+        return fail(Errc::InvalidArgument, what + " is not a pipe, socket or /dev/null");
     const int access = flags & O_ACCMODE;
     if ((number == 0 && access == O_WRONLY) || (number != 0 && access == O_RDONLY))
         return fail(Errc::InvalidArgument, what + " is open in the wrong direction");
-    const std::string kind = socket ? " is a socket" : " is a regular file";
-    if ((socket || file) && plan.capabilities != 0)
-        return fail(Errc::InvalidArgument, what + kind + ": a capsule with capabilities is given pipes only");
-    if (file && info.stx_uid == plan.uid)
-        return fail(Errc::InvalidArgument, what + kind + " of the capsule's own user: it is given pipes only");
+    if (socket && plan.capabilities != 0)
+        return fail(Errc::InvalidArgument, what + " is a socket: a capsule with capabilities is given pipes only");
     return {};
 }
 
 // Of a stream that is attached from the start: the supervisor itself reads or writes it, so nothing that could answer late or never,
-// as the file of a FUSE server might.
-Result<void> checkAttached(int fd, int number, const Plan& plan) {
-    if (auto checked = checkStdio(fd, number, plan); !checked) return checked;
-    struct statfs info {};
-    if (::fstatfs(fd, &info) == 0 && info.f_type == PIPEFS_MAGIC) return {};
-    return fail(Errc::InvalidArgument, "stdio descriptor " + std::to_string(number) + " is not a pipe; whoever is attached gives pipes");
+// as the file of a FUSE server might, or a pipe whose other end is read into a mapping of one.
+Result<void> checkAttached(int fd, int number, const Plan&) {
+    int domain = 0, type = 0;
+    socklen_t size = sizeof(int);
+    if (::getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+        ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM)
+        return {};
+    return fail(Errc::InvalidArgument,
+                "stdio descriptor " + std::to_string(number) + " is not a unix stream socket; whoever is attached gives these");
 }
 
 }  // namespace recap::launcher

@@ -22,7 +22,7 @@ Result<void> checkShape(const Plan& plan);
 Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts);
 // The target is what the plan expects, and nothing that is joined or shown is the host's.
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host);
-// One descriptor given for stdio: a pipe, socket, regular file or /dev/null, and open in the direction that is needed.
+// One descriptor given for stdio: a pipe, socket or /dev/null, and open in the direction that is needed.
 Result<void> checkStdio(int fd, int number, const Plan& plan);
 // The same for a stream that is attached from the start: a pipe, and no named one.
 Result<void> checkAttached(int fd, int number, const Plan& plan);

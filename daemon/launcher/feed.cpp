@@ -2,6 +2,7 @@
 #include "daemon/launcher/feed.hpp"
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <cerrno>
 
@@ -13,16 +14,16 @@ namespace {
 constexpr std::uint64_t kPatienceUsec = 30000000;  // for who is slow to read a run's last words
 }
 
-std::shared_ptr<Feed> Feed::open(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd pipe, std::function<void()> changed) {
-    auto feed = std::make_shared<Feed>(loop, std::move(counts), std::move(pipe), std::move(changed));
+std::shared_ptr<Feed> Feed::open(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd socket, std::function<void()> changed) {
+    auto feed = std::make_shared<Feed>(loop, std::move(counts), std::move(socket), std::move(changed));
     // Without events a reader that closes shows all the same.
-    const bool watched = loop.add(feed->pipe_.get(), 0, [feed](std::uint32_t events) { feed->onEvent(events); });
-    if (!watched) feed->pipe_.reset();
+    const bool watched = loop.add(feed->socket_.get(), 0, [feed](std::uint32_t events) { feed->onEvent(events); });
+    if (!watched) feed->socket_.reset();
     return feed;
 }
 
-Feed::Feed(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd pipe, std::function<void()> changed)
-    : loop_(loop), counts_(std::move(counts)), pipe_(std::move(pipe)), changed_(std::move(changed)) {
+Feed::Feed(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd socket, std::function<void()> changed)
+    : loop_(loop), counts_(std::move(counts)), socket_(std::move(socket)), changed_(std::move(changed)) {
     ++counts_->feeds;
 }
 
@@ -49,7 +50,7 @@ void Feed::end() {
 
 void Feed::onEvent(std::uint32_t events) {
     const auto self = shared_from_this();
-    if ((events & EPOLLERR) != 0)
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0)
         close();
     else
         flush();
@@ -57,11 +58,11 @@ void Feed::onEvent(std::uint32_t events) {
 }
 
 void Feed::flush() {
-    const ssize_t size = ::write(pipe_.get(), waiting_.data(), waiting_.size());
+    const ssize_t size = ::send(socket_.get(), waiting_.data(), waiting_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0 && errno != EAGAIN && errno != EINTR) return close();
     waiting_.erase(0, size > 0 ? static_cast<std::size_t>(size) : 0);
     if (!full() && patience_) return close();
-    loop_.change(pipe_.get(), full() ? std::uint32_t{EPOLLOUT} : 0u);
+    loop_.change(socket_.get(), full() ? std::uint32_t{EPOLLOUT} : 0u);
 }
 
 void Feed::close() {
@@ -69,9 +70,9 @@ void Feed::close() {
     if (patience_) loop_.cancel(*patience_);
     patience_.reset();
     waiting_ = {};
-    if (!pipe_) return;
-    loop_.remove(pipe_.get());
-    pipe_.reset();
+    if (!socket_) return;
+    loop_.remove(socket_.get());
+    socket_.reset();
 }
 
 }  // namespace recap::launcher

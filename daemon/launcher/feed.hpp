@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pipe towards somebody who is attached. What the reader does not take at once waits here, and its source waits too; once nothing
-// can follow, the feed lives on by itself, in the loop, until the reader has all or a while has passed.
+// A unix stream socket towards somebody who is attached: not a pipe, whose reader could hold its lock, and us, for as long as the
+// memory that he reads into takes to be there (a mapping of a FUSE file). What the reader does not take at once waits here, and its source
+// waits too; once nothing can follow, the feed lives on by itself, in the loop, until the reader has all or a while has passed.
 #pragma once
 
 #include <functional>
@@ -19,19 +20,19 @@ struct StreamCounts {
     unsigned terminals = 0;
     unsigned feeds = 0;
 };
-inline constexpr unsigned kMostFeeds = 512;  // of at most 64 KiB, and a pipe's as much
+inline constexpr unsigned kMostFeeds = 512;  // of at most 64 KiB, and what a socket holds
 
 class Feed : public std::enable_shared_from_this<Feed> {
 public:
-    // `changed`: there is room again, or the reader is gone. `pipe` is non-blocking and nobody else's.
-    static std::shared_ptr<Feed> open(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd pipe, std::function<void()> changed);
-    Feed(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd pipe, std::function<void()> changed);
+    // `changed`: there is room again, or the reader is gone. It is written to without waiting, in whatever mode it is.
+    static std::shared_ptr<Feed> open(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd socket, std::function<void()> changed);
+    Feed(Loop& loop, std::shared_ptr<StreamCounts> counts, UniqueFd socket, std::function<void()> changed);
     ~Feed();
     Feed(const Feed&) = delete;
     Feed& operator=(const Feed&) = delete;
 
     bool full() const { return !waiting_.empty(); }
-    bool gone() const { return !pipe_; }
+    bool gone() const { return !socket_; }
     void put(std::string_view bytes);
     void end();
 
@@ -42,7 +43,7 @@ private:
 
     Loop& loop_;
     std::shared_ptr<StreamCounts> counts_;
-    UniqueFd pipe_;
+    UniqueFd socket_;
     std::function<void()> changed_;
     std::string waiting_;
     std::optional<Loop::TimerId> patience_;  // once ending

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <utility>
+
 #include "daemon/launcher/supervisor.hpp"
 #include "daemon/launcher/tasks.hpp"
 
@@ -35,16 +37,21 @@ void Supervisor::discard(const std::string& folder) {
 }
 
 void Supervisor::importImage(Request request) {
-    if (request.message.fds.size() != 1)
-        return refuse(request, {Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder"});
-    if (imports_ >= kMaxImports)
-        return refuse(request, {Errc::Busy, std::to_string(imports_) + " imports are under way; try again when one has ended"});
+    std::vector<UniqueFd> given = std::exchange(request.message.fds, {});
+    const auto started = startImport(request, given);
+    closing_.takeFiles(given);
+    if (!started) refuse(request, started.error());
+}
+
+Result<void> Supervisor::startImport(const Request& request, const std::vector<UniqueFd>& given) {
+    if (given.size() != 1) return fail(Errc::InvalidArgument, "IMPORT takes one descriptor, of an archive or an OCI layout folder");
+    if (imports_ >= kMaxImports) return fail(Errc::Busy, std::to_string(imports_) + " imports are under way; try again when one has ended");
     std::string folder;
     auto staging = setup_.store.makeIncoming(folder);
-    if (!staging) return refuse(request, staging.error());
+    if (!staging) return forward(std::move(staging));
     const std::string program = setup_.helpers + "/recap-unpack";
-    auto shared = std::make_shared<Request>(std::move(request));
-    const int archive = shared->message.fds[0].get();
+    const auto shared = std::make_shared<Request>(Request{request.client, request.clientId, request.header, {}, request.received});
+    const int archive = given[0].get();
     const int dir = staging->get();
     auto started = runTask(
         loop_, kImportTimeoutUsec, {archive, dir}, [&program, archive, dir] { return executeHelper(program, {}, archive, -1, dir); },
@@ -56,12 +63,11 @@ void Supervisor::importImage(Request request) {
             discard(folder);
             refuse(*shared, {Errc::InvalidArgument, "recap-unpack: " + why});
         });
-    if (started) {
+    if (started)
         ++imports_;
-        return;
-    }
-    discard(folder);
-    refuse(*shared, started.error());
+    else
+        discard(folder);
+    return started;
 }
 
 void Supervisor::adoptImage(Request request, const std::string& folder) {

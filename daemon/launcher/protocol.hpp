@@ -164,8 +164,9 @@ struct Plan {
     std::uint64_t noFile = 0;  // RLIMIT_NOFILE; 0: the ceiling's
     Limits limits;
     std::array<Stdio, 3> stdio{Stdio::Null, Stdio::Log, Stdio::Log};
-    std::uint8_t attached = 0;  // bits: a pipe's end travels for this stream, to be attached from the start; not with Null and Given
-    std::uint32_t rows = 0;     // of the terminal
+    std::uint8_t attached =
+        0;                   // bits: a unix stream socket travels for this stream, to be attached from the start; not with Null and Given
+    std::uint32_t rows = 0;  // of the terminal
     std::uint32_t columns = 0;
     std::uint64_t logMax = 0;  // bytes of the log, both streams together
     std::string artifacts;     // absolute path in the capsule; empty: none

@@ -30,7 +30,7 @@ int shellStatus(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status
 }  // namespace
 
 Run::Run(RunHost& host, const Plan& plan, UniqueFd target, Cgroup cgroup, std::uint64_t received)
-    : host_(host), plan_(plan), cgroup_(std::move(cgroup)), target_(std::move(target)), streams_(host.loop, host.procfs, host.streams) {
+    : host_(host), plan_(plan), cgroup_(std::move(cgroup)), target_(std::move(target)), streams_(host.loop, host.streams) {
     plan_.filter.clear();
     report_.runId = plan.runId;
     report_.received = received;

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 
@@ -27,8 +28,7 @@ void unblock(const UniqueFd& fd) { ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), 
 
 }  // namespace
 
-Streams::Streams(Loop& loop, const Procfs& procfs, std::shared_ptr<StreamCounts> counts)
-    : loop_(loop), procfs_(procfs), counts_(std::move(counts)) {}
+Streams::Streams(Loop& loop, std::shared_ptr<StreamCounts> counts) : loop_(loop), counts_(std::move(counts)) {}
 
 Streams::~Streams() {
     detach();
@@ -90,21 +90,12 @@ Result<void> Streams::openTerminalFor(const Plan& plan, std::array<UniqueFd, 3>&
     return {};
 }
 
-// A caller's own pipe may have been left in any mode, and be put into another one later: it is opened anew, so that this never waits.
-UniqueFd Streams::reopen(const UniqueFd& pipe, int flags) const {
-    const std::string path = "self/fd/" + std::to_string(pipe.get());
-    return UniqueFd(::openat(procfs_.fd(), path.c_str(), flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-}
-
-// Attached from the start. An end that nobody holds the other side of is no end to attach.
+// Attached from the start.
 void Streams::join(std::size_t stream, UniqueFd end) {
-    UniqueFd own = reopen(end, stream == 0 ? O_RDONLY : O_WRONLY);
-    end.reset();
-    if (!own) return;
     if (stream == 0)
-        typing_ = std::move(own);
+        typing_ = std::move(end);
     else
-        outputs_[stream - 1].feed = Feed::open(loop_, counts_, std::move(own), [this] { feedChanged(); });
+        outputs_[stream - 1].feed = Feed::open(loop_, counts_, std::move(end), [this] { feedChanged(); });
 }
 
 bool Streams::listening() const {
@@ -131,11 +122,10 @@ Result<std::array<UniqueFd, 3>> Streams::attach(bool takeOver, std::uint64_t rep
     std::array<UniqueFd, 3> ends;
     std::array<UniqueFd, 3> own;
     for (std::size_t i = 0; i < 3; ++i) {
-        auto pipe = makePipe();
-        if (!pipe) return forward(std::move(pipe));
-        ends[i] = std::move((*pipe)[i == 0 ? 1 : 0]);
-        own[i] = std::move((*pipe)[i == 0 ? 0 : 1]);
-        unblock(own[i]);
+        int pair[2];
+        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return failErrno("socketpair");
+        ends[i].reset(pair[0]);
+        own[i].reset(pair[1]);
     }
     detach();
     if (sink() >= 0 && !ending_) typing_ = std::move(own[0]);
@@ -193,7 +183,7 @@ bool Streams::pump(std::size_t which) {
 
 void Streams::readTyping() {
     std::array<char, 4096> buffer;
-    const ssize_t size = ::read(typing_.get(), buffer.data(), buffer.size());
+    const ssize_t size = ::recv(typing_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (size > 0) {
         typed_.assign(buffer.data(), static_cast<std::size_t>(size));
         writeTyped();

@@ -15,7 +15,6 @@
 
 #include "daemon/launcher/feed.hpp"
 #include "daemon/launcher/output.hpp"
-#include "daemon/launcher/procfs.hpp"
 #include "daemon/launcher/protocol.hpp"
 #include "daemon/launcher/terminal.hpp"
 
@@ -23,7 +22,7 @@ namespace recap::launcher {
 
 class Streams {
 public:
-    Streams(Loop& loop, const Procfs& procfs, std::shared_ptr<StreamCounts> counts);
+    Streams(Loop& loop, std::shared_ptr<StreamCounts> counts);
     ~Streams();
     Streams(const Streams&) = delete;
     Streams& operator=(const Streams&) = delete;
@@ -54,7 +53,6 @@ private:
     Result<void> openInput(UniqueFd& payload);
     Result<void> openTerminalFor(const Plan& plan, std::array<UniqueFd, 3>& payload);
     void join(std::size_t stream, UniqueFd end);
-    UniqueFd reopen(const UniqueFd& pipe, int flags) const;
 
     int source(std::size_t which) const { return terminal_ && which == 0 ? terminal_->master.get() : outputs_[which].pipe.get(); }
     int sink() const { return terminal_ ? terminal_->master.get() : input_.get(); }
@@ -74,7 +72,6 @@ private:
     void unwatch(int fd);
 
     Loop& loop_;
-    const Procfs& procfs_;
     std::shared_ptr<StreamCounts> counts_;
     std::optional<Terminal> terminal_;
     std::optional<OutputLog> log_;

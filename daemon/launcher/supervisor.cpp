@@ -129,7 +129,11 @@ void Supervisor::onReadable(int socket) {
         return drop(socket);
     }
     Request request{socket, clients_.at(socket).id, *header, std::move(*message), monotonicUsec()};
-    if (request.message.fds.size() > kMaxFds) return refuse(request, {Errc::InvalidArgument, "too many descriptors"});
+    const bool tooMany = request.message.fds.size() > kMaxFds;
+    if (header->verb == Verb::Import && !tooMany) return handle(std::move(request));
+    if (!weakened(Threat::HangingMounts) && closing_.takeFiles(request.message.fds) != 0)
+        return refuse(request, {Errc::InvalidArgument, "a descriptor is of a regular file, whose server may never answer: give a pipe"});
+    if (tooMany) return refuse(request, {Errc::InvalidArgument, "too many descriptors"});
     handle(std::move(request));
 }
 

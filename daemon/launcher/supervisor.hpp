@@ -10,6 +10,7 @@
 
 #include "daemon/launcher/ceiling.hpp"
 #include "daemon/launcher/cgroup.hpp"
+#include "daemon/launcher/closing.hpp"
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/journal.hpp"
@@ -100,6 +101,7 @@ private:
     void listRuns(Request request);
     void ackRun(Request request);
     void importImage(Request request);
+    Result<void> startImport(const Request& request, const std::vector<UniqueFd>& given);
     void adoptImage(Request request, const std::string& folder);
     void collect(Request request);
     void openLog(Request request);
@@ -130,6 +132,7 @@ private:
     SupervisorSetup setup_;
     Loop loop_;
     Journal journal_;
+    Closing closing_{loop_};
     RunHost runHost_;
     Workers workers_;
     Parking parking_;

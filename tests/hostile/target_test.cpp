@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attacks by the files of a target or an image on the processes that come near them: T6, T7, T16.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -119,6 +120,35 @@ TEST(T16, ARootThatNeverAnswersHoldsNoRun) {
                 held = true;
             }
             score.attempt(held, "a process of the capsule's can't be ended");
+        }
+    });
+}
+
+// A caller's own file: closing it asks its server, which may be him.
+TEST(T16, AFileThatIsNeverClosedHoldsNobody) {
+    const MicroContainer target;
+    const TempDir folder{"recap-fuse-files"};
+    expectInVain(Threat::HangingMounts, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 3)) {
+            Child server(Command{.argv = {attacker().string(), "fuse-files", folder.path()}});
+            ASSERT_TRUE(server.waitForOutput("ready", Deadline{kPatience}));
+            UniqueFd file(::open((folder.path() / "any").c_str(), O_WRONLY | O_CLOEXEC));
+            ASSERT_TRUE(file);
+            const UniqueFd pidfd = openPidfd(target.pid());
+            Plan given = arena.plan(target, {"exit"});
+            given.stdio = {launcher::Stdio::Null, launcher::Stdio::Given, launcher::Stdio::Null};
+            bool held = false;
+            try {
+                EXPECT_FALSE(arena.client().ask<launcher::Started>(launcher::Verb::Start, given, {pidfd.get(), file.get()}));
+                EXPECT_EQ(arena.run(arena.plan(target, {"exit"}), target).report.end, launcher::End::Exited);
+            } catch (const std::runtime_error&) {
+                held = true;
+            }
+            score.attempt(held, "the launcher waits for the caller's server");
+            server.signal(SIGKILL);  // its end lets go of who waits for it
+            server.wait(Deadline{kPatience});
+            file.reset();
+            mustRun({"umount", "-l", folder.path()});
         }
     });
 }

@@ -2,6 +2,7 @@
 #include "sdk/client/recapctl/stdio.hpp"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -32,6 +33,13 @@ struct PipeEnds {
 recap::Result<PipeEnds> makePipe() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return recap::failErrno("pipe");
+    return PipeEnds{recap::UniqueFd(ends[0]), recap::UniqueFd(ends[1])};
+}
+
+// For a terminal, whose other end the launcher holds: it takes no pipe.
+recap::Result<PipeEnds> makeSockets() {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return recap::failErrno("socketpair");
     return PipeEnds{recap::UniqueFd(ends[0]), recap::UniqueFd(ends[1])};
 }
 
@@ -83,7 +91,7 @@ void Stdio::close() {
 }
 
 recap::Result<void> Stdio::pipeIn() {
-    auto ends = makePipe();
+    auto ends = launchers_ ? makeSockets() : makePipe();
     if (!ends) return recap::forward(std::move(ends));
     given_[0] = ends->read.get();
     handed_[0] = std::move(ends->read);
@@ -93,7 +101,7 @@ recap::Result<void> Stdio::pipeIn() {
 }
 
 recap::Result<void> Stdio::pipeOut(int stream) {
-    auto ends = makePipe();
+    auto ends = launchers_ ? makeSockets() : makePipe();
     if (!ends) return recap::forward(std::move(ends));
     const auto i = static_cast<std::size_t>(stream);
     given_[i] = ends->write.get();

@@ -183,7 +183,7 @@ TEST_F(LauncherRefusal, ArtifactsWithinWhatTheLauncherMounts) {
     }
 }
 
-// A socket is a door into its own network namespace, a file can be given modes: neither goes to a payload that could use it.
+// A socket is a door into its own network namespace, and does not go to a payload that could use it; a file's server may not answer.
 TEST_F(LauncherRefusal, StdioThatThePayloadCouldUseOnTheHost) {
     int pair[2];
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -199,10 +199,8 @@ TEST_F(LauncherRefusal, StdioThatThePayloadCouldUseOnTheHost) {
     asked.stdio = {Stdio::Null, Stdio::Given, Stdio::Null};
     asked.capabilities = 1ull << 13;  // CAP_NET_RAW
     EXPECT_THAT(refusal(asked, one.get()), HasSubstr("is a socket: a capsule with capabilities"));
-    EXPECT_THAT(refusal(asked, file.get()), HasSubstr("is a regular file: a capsule with capabilities"));
     asked.capabilities = 0;
-    ASSERT_EQ(::fchown(file.get(), asked.uid, asked.gid), 0);
-    EXPECT_THAT(refusal(asked, file.get()), HasSubstr("of the capsule's own user"));
+    EXPECT_THAT(refusal(asked, file.get()), HasSubstr("is of a regular file"));
     EXPECT_THAT(differences(before_, outside_->look()), IsEmpty());
 }
 

@@ -2,6 +2,7 @@
 // What the launcher holds of a run's standard streams: its terminal, its pipes, who is attached, and the log beside.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <optional>
@@ -85,7 +86,8 @@ protected:
     // START with these ends attached already.
     Ends startAttached(Plan& asked) {
         int in[2], out[2];
-        if (::pipe2(in, O_CLOEXEC) != 0 || ::pipe2(out, O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+        for (int* pair : {in, out})
+            if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) throw std::runtime_error("socketpair");
         const UniqueFd theirIn{in[0]}, theirOut{out[1]};
         asked.attached = 3;
         const UniqueFd pidfd = openPidfd(nginx_->pid());
@@ -213,7 +215,7 @@ TEST_F(LauncherTerminal, StaysWhileThePayloadHasItClosed) {
     EXPECT_THAT(finished.out, ::testing::MatchesRegex("leaving [0-9]+\r\nback [0-9]+\r\n"));
 }
 
-TEST_F(LauncherTerminal, IsAttachedToFromTheStartByGivenPipes) {
+TEST_F(LauncherTerminal, IsAttachedToFromTheStartByGivenSockets) {
     Plan asked = onTerminal({"terminal"});
     const Ends ends = startAttached(asked);
     const std::string said = readAll(ends.out.get());
@@ -298,7 +300,7 @@ TEST_F(LauncherTerminal, RefusesWhatCannotBeAttachedToOrResized) {
     EXPECT_EQ(name(tryAttach(given).error().code), "NotFound");
 }
 
-TEST_F(LauncherTerminal, TakesOnlyPipesToBeAttachedFromTheStart) {
+TEST_F(LauncherTerminal, TakesOnlyStreamSocketsToBeAttachedFromTheStart) {
     const TempDir folder;
     const std::string fifo = (folder.path() / "fifo").string();
     ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
@@ -306,9 +308,10 @@ TEST_F(LauncherTerminal, TakesOnlyPipesToBeAttachedFromTheStart) {
     int ends[2];
     ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
     const UniqueFd read{ends[0]}, write{ends[1]}, pidfd = openPidfd(nginx_->pid());
+    const UniqueFd datagrams{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)}, inet{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
     Plan asked = onTerminal({"terminal"});
     asked.attached = 1;
-    for (const int fd : {named.get(), file.get(), write.get()}) {
+    for (const int fd : {named.get(), file.get(), read.get(), write.get(), datagrams.get(), inet.get()}) {
         const auto refused = client_->ask<Started>(Verb::Start, asked, {pidfd.get(), fd});
         ASSERT_FALSE(refused);
         EXPECT_EQ(name(refused.error().code), "InvalidArgument") << refused.error().message;
