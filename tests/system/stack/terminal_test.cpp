@@ -197,14 +197,15 @@ TEST_F(Terminal, A32_AShellIsSatAtAndNothingOfItIsInTheTargetsLog) {
         EXPECT_TRUE(shell.sees("/dev/pts/0")) << shell.seen();
         shell.type("busybox ps\r");
         EXPECT_TRUE(shell.sees("nginx: master")) << shell.seen();
-        shell.type("busybox sleep 1000 & echo sleeps-$!; fg\r");
-        ASSERT_TRUE(shell.sees("sleeps-")) << shell.seen();
+        shell.type("busybox sh -c 'echo sleeps-$((40 + 2)); exec busybox sleep 1000'\r");
+        ASSERT_TRUE(shell.sees("sleeps-42")) << shell.seen();
         shell.type("\x03");
+        ASSERT_TRUE(shell.sees("$ ")) << shell.seen();
         shell.type("echo status-$?\r");
         EXPECT_TRUE(shell.sees("status-130")) << shell.seen();
         shell.resize(41, 101);
-        shell.type("echo now $(busybox stty size)\r");
-        EXPECT_TRUE(shell.sees("now 41 101")) << shell.seen();
+        shell.type("until [ \"$(busybox stty size)\" = '41 101' ]; do busybox usleep 10000; done; echo resized-$((40 + 2))\r");
+        EXPECT_TRUE(shell.sees("resized-42")) << shell.seen();
         shell.signal(SIGKILL);
         EXPECT_EQ(shell.ends(), 128 + SIGKILL);
     }
