@@ -142,6 +142,10 @@ OwnLauncher::~OwnLauncher() {
     }
     for (const fs::path& root : cgroupRoots()) {
         std::error_code ignored;
+        // Of one that was killed and never swept up after itself; who asks what was left has asked before.
+        for (const fs::path& folder : {root / "c", root})
+            for (const auto& entry : fs::directory_iterator(folder, ignored))
+                if (entry.is_directory(ignored)) ::rmdir(entry.path().c_str());
         for (const char* below : {"c", "supervisor", ""}) ::rmdir((root / below).c_str());
         fs::remove(root, ignored);
     }
