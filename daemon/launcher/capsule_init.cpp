@@ -39,11 +39,11 @@ int enterV1Cgroups(Attach& attach) {
 
 // Nobody counts against the capsule's limits, nor in what is told of it, but the capsule.
 int awaitAlone(Attach& attach) {
+    if (!attach.alone || weakened(Threat::Stalling)) return 0;
     char none = 0;
     ssize_t size = 0;
-    if (attach.alone && !weakened(Threat::Stalling)) do
-            size = ::read(attach.alone.get(), &none, 1);
-        while (size < 0 && errno == EINTR);
+    do size = ::read(attach.alone.get(), &none, 1);
+    while (size < 0 && errno == EINTR);
     return size == 0 ? 0 : -1;
 }
 

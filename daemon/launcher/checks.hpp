@@ -24,7 +24,7 @@ Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const Target
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host);
 // One descriptor given for stdio: a pipe, socket or /dev/null, and open in the direction that is needed.
 Result<void> checkStdio(int fd, int number, const Plan& plan);
-// The same for a stream that is attached from the start: a pipe, and no named one.
+// One of a stream that is attached from the start, which the supervisor itself uses: a unix stream socket.
 Result<void> checkAttached(int fd, int number, const Plan& plan);
 
 }  // namespace recap::launcher

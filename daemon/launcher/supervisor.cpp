@@ -124,6 +124,7 @@ void Supervisor::onReadable(int socket) {
     }
     auto header = decodeHeader(message->bytes);
     if (!header) {
+        closing_.takeFiles(message->fds);
         journal_.refused("dropped a connection: " + header.error().message, {}, monotonicUsec());
         send(socket, encodeFailure(Verb::Hello, 0, header.error()));
         return drop(socket);

@@ -94,17 +94,6 @@ std::optional<std::set<std::uint64_t>> pidNamespacesAbove(const Prepared& prepar
 
 namespace {
 
-int refuseAmong(const Prepared& prepared, const std::set<std::uint64_t>& namespaces, std::uint64_t joined, int within);
-
-}  // namespace
-
-int refuseTracers(const Prepared& prepared, std::uint64_t joined, const std::set<std::uint64_t>& above, int within) {
-    if (within >= 0 && refuseAmong(prepared, {}, joined, within) != 0) return -1;
-    return within < 0 || above.size() > 1 ? refuseAmong(prepared, above, joined, -1) : 0;
-}
-
-namespace {
-
 // Those in these namespaces, by the launcher's procfs; or all that `within` shows.
 int refuseAmong(const Prepared& prepared, const std::set<std::uint64_t>& namespaces, std::uint64_t joined, int within) {
     const int procfs = within >= 0 ? within : prepared.procfs->fd();
@@ -126,5 +115,10 @@ int refuseAmong(const Prepared& prepared, const std::set<std::uint64_t>& namespa
 }
 
 }  // namespace
+
+int refuseTracers(const Prepared& prepared, std::uint64_t joined, const std::set<std::uint64_t>& above, int within) {
+    if (within >= 0 && refuseAmong(prepared, {}, joined, within) != 0) return -1;
+    return within < 0 || above.size() > 1 ? refuseAmong(prepared, above, joined, -1) : 0;
+}
 
 }  // namespace recap::launcher
