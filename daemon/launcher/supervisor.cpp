@@ -117,8 +117,10 @@ void Supervisor::drop(int socket) {
 
 void Supervisor::onReadable(int socket) {
     if (!clients_.contains(socket)) return;
-    auto message = receiveMessage(socket);
+    std::vector<UniqueFd> refused;
+    auto message = receiveMessage(socket, &refused);
     if (!message) {
+        closing_.takeFiles(refused);
         if (message.error().code != Errc::Busy) drop(socket);
         return;
     }

@@ -50,7 +50,7 @@ void takeFds(msghdr& message, std::vector<UniqueFd>& fds) {
 
 }  // namespace
 
-Result<Message> receiveMessage(int socket) {
+Result<Message> receiveMessage(int socket, std::vector<UniqueFd>* refused) {
     // The socket's own queue bounds what one peer can make us hold; a message's size is known only by reading it.
     // Not filled: what no message has needed yet costs no memory, neither here nor in what is forked from here.
     thread_local const std::unique_ptr<char[]> buffer(new char[kMaxMessage]);
@@ -71,8 +71,10 @@ Result<Message> receiveMessage(int socket) {
     }
     Message received;
     takeFds(message, received.fds);
+    const bool cut = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+    if (refused != nullptr && (size == 0 || cut)) *refused = std::move(received.fds);
     if (size == 0) return fail(Errc::Unavailable, "the peer is gone");
-    if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+    if (cut)
         return fail(Errc::InvalidArgument, "message longer than " + std::to_string(kMaxMessage) + " bytes or with too many descriptors");
     received.bytes.assign(buffer.get(), static_cast<std::size_t>(size));
     return received;

@@ -25,7 +25,7 @@ struct Message {
 Result<void> sendMessage(int socket, std::string_view bytes, std::span<const int> fds = {});
 
 // Receives one message. Errc::Busy: nothing there. Errc::Unavailable: the peer closed. Errc::InvalidArgument: over a cap or with
-// more descriptors than allowed; what came with it is closed and the connection is not to be trusted further.
-Result<Message> receiveMessage(int socket);
+// more descriptors than allowed; what came with it is closed, or given to `refused`, and the connection is not to be trusted further.
+Result<Message> receiveMessage(int socket, std::vector<UniqueFd>* refused = nullptr);
 
 }  // namespace recap::launcher
