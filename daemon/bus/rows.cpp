@@ -199,6 +199,7 @@ Row details(const RunRecord& run) {
     if (report.error != Errc::None) values.set("error", "org.recap1.Error." + std::string(name(report.error)));
     values.set({{"left", report.left},
                 {"cpu-usec", report.cpuUsec},
+                {"cpu-system-usec", report.cpuSystemUsec},
                 {"log-bytes", report.logBytes},
                 {"oom", report.outOfMemory},
                 {"log-truncated", report.logTruncated},

@@ -110,8 +110,9 @@ struct RunReport {
     Errc error = Errc::None;  // of a run that did not start
     std::string detail;       // one sentence, for NotStarted and Denied always there
     Phases phases;
-    std::vector<std::string> left;  // empty: escape is clean
-    std::uint64_t cpuUsec = 0;
+    std::vector<std::string> left;    // empty: escape is clean
+    std::uint64_t cpuUsec = 0;        // of all its processes together
+    std::uint64_t cpuSystemUsec = 0;  // of that, in the kernel
     std::uint64_t memoryPeak = 0;
     std::uint64_t pidsPeak = 0;
     bool outOfMemory = false;

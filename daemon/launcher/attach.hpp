@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/launcher/inspect.hpp"
 #include "daemon/launcher/news.hpp"
 #include "daemon/launcher/procfs.hpp"
 #include "daemon/launcher/protocol.hpp"
@@ -30,8 +31,9 @@ struct Prepared {
     UniqueFd ownMounts;           // the launcher's own mount namespace
     UniqueFd ownPids;             // and its pid namespace
     std::uint64_t hostUsers = 0;  // inode of the host's user namespace
-    pid_t supervisor = 0;         // parent of the workers and of every capsule's init, as `procfs` numbers it
-    UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
+    FolderId hostRoot;
+    pid_t supervisor = 0;  // parent of the workers and of every capsule's init, as `procfs` numbers it
+    UniqueFd device;       // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
     std::uint64_t features = 0;  // bits of Feature; what lacks is done by a fallback_*.cpp

@@ -41,7 +41,7 @@ struct Ceiling {
     std::uint64_t noFile = 1024;                            // [max] open-files
     std::uint32_t maxRuns = 4096;                           // [max] runs: capsules alive at once
     std::uint64_t estateKeepUsec = 3600ull * 1000000;       // estate-keep: how long an unacknowledged log, artifacts and report are held
-    std::uint64_t estateMax = 1ull << 30;                   // estate-max: bytes of all of them together
+    std::uint64_t estateMax = 1ull << 30;                   // estate-max: bytes of all of them together; as many of live logs
 };
 
 template <class A>

@@ -129,7 +129,9 @@ CgroupUsage Cgroup::usage() const {
     CgroupUsage usage;
     const UniqueFd unified = open();
     const int dir = unified.get();
-    usage.cpuUsec = keyed(readFile(dir, "cpu.stat"), "usage_usec");
+    const std::string cpu = readFile(dir, "cpu.stat");
+    usage.cpuUsec = keyed(cpu, "usage_usec");
+    usage.cpuSystemUsec = keyed(cpu, "system_usec");
     usage.memoryPeak = toNumber(readFile(dir, "memory.peak"));
     usage.pidsPeak = toNumber(readFile(dir, "pids.peak"));
     usage.outOfMemory = keyed(readFile(dir, "memory.events"), "oom_kill") != 0;

@@ -16,6 +16,7 @@ namespace recap::launcher {
 
 struct CgroupUsage {
     std::uint64_t cpuUsec = 0;
+    std::uint64_t cpuSystemUsec = 0;  // of that
     std::uint64_t memoryPeak = 0;
     std::uint64_t pidsPeak = 0;
     bool outOfMemory = false;

@@ -273,6 +273,10 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     };
     if (facts.startTime != plan.startTime) return changed("its start time differs");
     if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
+    // A process that has but a root of its own can be looked at: its files are cloned from there on (view.cpp).
+    const bool hostRoot = FolderId{facts.rootDevice, facts.rootInode} == host.root;
+    if (plan.view != View::None && hostRoot)
+        return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
     std::uint32_t used = plan.namespaces;
     if (plan.processes != Processes::None) used |= kNsPid;
     if (plan.view != View::None) used |= kNsMnt;
@@ -280,14 +284,13 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
         const std::size_t i = turn % kNamespaces;  // pid last: who shares it shares more, and the first is what is named
         if ((used >> i & 1) == 0) continue;
         const std::string name = kNamespaceNames[i];
-        if ((facts.hostNamespaces >> i & 1) != 0 && !weakened(Threat::SwappedTarget))
+        const bool refused = (facts.hostNamespaces >> i & 1) != 0 && (1u << i) != kNsMnt;
+        if (refused && !weakened(Threat::SwappedTarget))
             return fail(Errc::Denied, "would join the host's " + name + " namespace: target " + plan.target + " shares it with the host");
         if (facts.namespaces[i] != plan.expected[i]) return changed("its " + name + " namespace differs");
     }
     if (auto joined = checkJoined(plan, facts); !joined) return joined;
     if (auto merged = checkMerged(plan, facts); !merged) return merged;
-    if (plan.view != View::None && facts.rootDevice == host.rootDevice && facts.rootInode == host.rootInode)
-        return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
     return {};
 }
 

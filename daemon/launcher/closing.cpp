@@ -16,7 +16,7 @@ namespace recap::launcher {
 
 namespace {
 
-// More than so many that hang at once: their files stay open, and count against RLIMIT_NOFILE.
+// Where so many hang at once the next files wait, open, and count against RLIMIT_NOFILE.
 constexpr std::size_t kMost = 64;
 
 bool isFile(const UniqueFd& fd) {
@@ -32,17 +32,19 @@ Closing::~Closing() {
 }
 
 std::size_t Closing::takeFiles(std::vector<UniqueFd>& fds) {
-    std::vector<int> files;
-    for (auto& fd : fds)
-        if (isFile(fd)) files.push_back(fd.release());
+    const auto count = static_cast<std::size_t>(std::ranges::count_if(fds, [this](UniqueFd& fd) {
+        const bool file = isFile(fd);
+        if (file) waiting_.push_back(fd.release());
+        return file;
+    }));
     std::erase_if(fds, [](const UniqueFd& fd) { return !fd; });
-    const std::size_t count = files.size();
-    if (count != 0) closeAside(std::move(files));
+    closeWaiting();
     return count;
 }
 
-void Closing::closeAside(std::vector<int> fds) {
-    if (children_.size() >= kMost) return;
+// Where there is no process to be had, the next file or the next child's end is the time to try again.
+void Closing::closeWaiting() {
+    if (waiting_.empty() || children_.size() >= kMost) return;
     clone_args args{};
     int pidfd = -1;
     args.flags = CLONE_FILES | CLONE_PIDFD;
@@ -52,16 +54,18 @@ void Closing::closeAside(std::vector<int> fds) {
     if (child == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         ::prctl(PR_SET_NAME, "recap-close", 0, 0, 0);
-        for (const int fd : fds) ::close(fd);
+        for (const int fd : waiting_) ::close(fd);
         ::_exit(0);
     }
     if (child < 0) return;
+    waiting_.clear();
     children_.emplace_back(pidfd);
     loop_.add(pidfd, EPOLLIN, [this, pidfd](std::uint32_t) {
         siginfo_t info{};
         ::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG);
         loop_.remove(pidfd);
         std::erase_if(children_, [pidfd](const UniqueFd& one) { return one.get() == pidfd; });
+        closeWaiting();
     });
 }
 

@@ -21,9 +21,10 @@ public:
     std::size_t takeFiles(std::vector<UniqueFd>& fds);
 
 private:
-    void closeAside(std::vector<int> fds);
+    void closeWaiting();
 
     Loop& loop_;
+    std::vector<int> waiting_;        // for a child
     std::vector<UniqueFd> children_;  // pidfds
 };
 

@@ -160,7 +160,7 @@ template <class A> void fields(A& a, Plan& v) {
 template <class A> void fields(A& a, Started& v) { a(v.runId); }
 template <class A> void fields(A& a, Report& v) {
     a(v.runId, v.end, v.value, v.step, v.error, v.message, v.received, v.attached, v.executing, v.finished, v.escaped, v.left,
-      v.cpuUsec, v.memoryPeak, v.pidsPeak, v.outOfMemory, v.logTruncated, v.logBytes, v.unenforcedLimits, v.omittedMounts,
+      v.cpuUsec, v.cpuSystemUsec, v.memoryPeak, v.pidsPeak, v.outOfMemory, v.logTruncated, v.logBytes, v.unenforcedLimits, v.omittedMounts,
       v.written, v.hasArtifacts);
 }
 template <class A> void fields(A& a, RunEvent& v) { a(v.phase, v.report); }

@@ -119,6 +119,7 @@ RunReport fromProtocol(const launcher::Report& wire) {
     report.phases = {wire.received, 0, wire.attached, wire.executing, wire.finished, wire.escaped};
     report.left = wire.left;
     report.cpuUsec = wire.cpuUsec;
+    report.cpuSystemUsec = wire.cpuSystemUsec;
     report.memoryPeak = wire.memoryPeak;
     report.pidsPeak = wire.pidsPeak;
     report.outOfMemory = wire.outOfMemory;

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -58,7 +59,9 @@ void Feed::onEvent(std::uint32_t events) {
 }
 
 void Feed::flush() {
-    const ssize_t size = ::send(socket_.get(), waiting_.data(), waiting_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t size = weakened(Threat::HangingMounts)
+                             ? ::write(socket_.get(), waiting_.data(), waiting_.size())
+                             : ::send(socket_.get(), waiting_.data(), waiting_.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0 && errno != EAGAIN && errno != EINTR) return close();
     waiting_.erase(0, size > 0 ? static_cast<std::size_t>(size) : 0);
     if (!full() && patience_) return close();

@@ -19,6 +19,8 @@ namespace recap::launcher {
 struct StreamCounts {
     unsigned terminals = 0;
     unsigned feeds = 0;
+    std::uint64_t logBytes = 0;  // in memory, of the logs of runs that go on
+    std::uint64_t mostLogBytes = UINT64_MAX;
 };
 inline constexpr unsigned kMostFeeds = 512;  // of at most 64 KiB, and what a socket holds
 

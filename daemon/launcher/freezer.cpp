@@ -19,6 +19,7 @@ namespace recap::launcher {
 namespace {
 
 constexpr unsigned kMostDepth = 16;  // of cgroups below a target's
+constexpr unsigned kMost = 4096;     // of cgroups and processes there
 constexpr std::size_t kMostList = 1 << 20;
 
 // The path on one hierarchy: "" for the unified one.
@@ -107,10 +108,15 @@ Result<Freezer::Place> Freezer::placeOf(const Procfs& procfs, pid_t pid) const {
 }
 
 // Not a process of the host's: a login session or a service manager may share the cgroup of what is no container.
-Result<void> Freezer::checkForeigners(const Procfs& procfs, const Place& place, int dir, unsigned depth) const {
+Result<void> Freezer::checkForeigners(const Procfs& procfs, const Place& place, int dir, unsigned& left, unsigned depth) const {
     if (depth > kMostDepth) return fail(Errc::LimitExceeded, "freeze: more than " + std::to_string(kMostDepth) + " levels of cgroups");
+    const auto tooMuch = [&] {
+        return fail(Errc::LimitExceeded, "freeze: more than " + std::to_string(kMost) + " cgroups and processes in " + place.path);
+    };
+    if (left-- == 0) return tooMuch();
     const std::string list = readWhole(dir, "cgroup.procs");
     for (std::size_t at = 0, end = 0; (end = list.find('\n', at)) != std::string::npos; at = end + 1) {
+        if (left-- == 0) return tooMuch();
         const auto pid = static_cast<pid_t>(toNumber(std::string_view(list).substr(at, end - at)));
         const auto inode = procfs.namespaceInode(pid, "pid");
         const bool ended = !inode && inode.error().code == Errc::NotFound;
@@ -119,7 +125,7 @@ Result<void> Freezer::checkForeigners(const Procfs& procfs, const Place& place, 
     }
     for (const auto& name : entries(dir, DT_DIR))
         if (const UniqueFd below(openDir(dir, name.c_str())); below)
-            if (auto checked = checkForeigners(procfs, place, below.get(), depth + 1); !checked) return checked;
+            if (auto checked = checkForeigners(procfs, place, below.get(), left, depth + 1); !checked) return checked;
     return {};
 }
 
@@ -142,7 +148,8 @@ Result<UniqueFd> Freezer::freeze(const Procfs& procfs, const std::string& runId,
     if (!place) return forward(std::move(place));
     const UniqueFd dir = open(*place);
     if (!dir) return failErrno("freeze: open cgroup " + place->path);
-    if (auto checked = checkForeigners(procfs, *place, dir.get()); !checked) return forward(std::move(checked));
+    unsigned left = kMost;
+    if (auto checked = checkForeigners(procfs, *place, dir.get(), left); !checked) return forward(std::move(checked));
     const bool frozen = place->v1 ? readFile(dir.get(), "freezer.state") != "THAWED\n" : readFile(dir.get(), "cgroup.freeze") == "1\n";
     const auto [held, first] = held_.try_emplace(*place, Held{0, frozen});
     if (!held->second.before)

@@ -37,7 +37,7 @@ private:
     };
     Result<Place> placeOf(const Procfs& procfs, pid_t pid) const;
     UniqueFd open(const Place& place) const;
-    Result<void> checkForeigners(const Procfs& procfs, const Place& place, int dir, unsigned depth = 0) const;
+    Result<void> checkForeigners(const Procfs& procfs, const Place& place, int dir, unsigned& left, unsigned depth = 0) const;
     Result<void> record(const std::string& runId, const Place& place) const;
     static bool set(const Place& place, int dir, bool frozen);
 

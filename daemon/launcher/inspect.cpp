@@ -49,14 +49,13 @@ void readStatus(std::string_view status, TargetFacts& facts) {
     facts.capEffective = hex(statusLine(status, "CapEff"));
 }
 
-// The root's identity without asking its file system: a FUSE root must not be able to hang us.
 Result<void> readRoot(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
     auto root = procfs.open(pid, "root", O_PATH);
     if (!root) return forward(std::move(root));
-    struct statx info {};
-    if (::statx(root->get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &info) != 0) return failErrno("statx of the target's root");
-    facts.rootDevice = (static_cast<std::uint64_t>(info.stx_dev_major) << 32) | info.stx_dev_minor;
-    facts.rootInode = info.stx_ino;
+    auto id = folderId(root->get());
+    if (!id) return forward(std::move(id));
+    facts.rootDevice = id->device;
+    facts.rootInode = id->inode;
     return {};
 }
 
@@ -119,6 +118,12 @@ bool isOurs(const TargetFacts& facts, std::uint64_t ownMountNamespace, std::stri
     return facts.namespaces[kNamespaces - 1] == ownMountNamespace || facts.cgroup.starts_with(capsules);
 }
 
+Result<FolderId> folderId(int fd) {
+    struct statx info {};
+    if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &info) != 0) return failErrno("statx of a root");
+    return FolderId{(static_cast<std::uint64_t>(info.stx_dev_major) << 32) | info.stx_dev_minor, info.stx_ino};
+}
+
 Result<HostIds> hostIds(const Procfs& procfs) {
     HostIds host;
     for (std::size_t i = 0; i < kNamespaces; ++i) {
@@ -128,10 +133,10 @@ Result<HostIds> hostIds(const Procfs& procfs) {
         auto first = procfs.namespaceInode(1, kNamespaceNames[i]);
         host.first[i] = first ? *first : *inode;
     }
-    struct statx info {};
-    if (::statx(AT_FDCWD, "/", 0, STATX_INO, &info) != 0) return failErrno("statx /");
-    host.rootDevice = (static_cast<std::uint64_t>(info.stx_dev_major) << 32) | info.stx_dev_minor;
-    host.rootInode = info.stx_ino;
+    const UniqueFd root(::open("/", O_PATH | O_CLOEXEC));
+    auto id = folderId(root.get());
+    if (!id) return forward(std::move(id));
+    host.root = *id;
     return host;
 }
 

@@ -8,13 +8,20 @@
 
 namespace recap::launcher {
 
+// Of a folder, which may be any: its file system is asked nothing, as a FUSE root must not be able to hang us.
+struct FolderId {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    bool operator==(const FolderId&) const = default;
+};
+Result<FolderId> folderId(int fd);
+
 // Taken once, before the launcher leaves the mount namespace that it was started in. "The host's" are the namespaces of PID 1 and
 // those that the launcher was started in, where a service manager gave it some of its own.
 struct HostIds {
     std::array<std::uint64_t, kNamespaces> namespaces{};
     std::array<std::uint64_t, kNamespaces> first{};  // of PID 1
-    std::uint64_t rootDevice = 0;
-    std::uint64_t rootInode = 0;
+    FolderId root;
 };
 
 Result<HostIds> hostIds(const Procfs& procfs);

@@ -88,9 +88,8 @@ bool isOwn(const MountLine& mount, std::string_view path) {
 
 // Both places are found beneath what they belong to and meant from then on, whatever the target renames meanwhile.
 int moveSubmount(int from, int root, const std::string& path) {
-    constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    const UniqueFd source(kernel::openat2(from, path.c_str() + 1, O_PATH, kBeneath));
-    const UniqueFd place(kernel::openat2(root, path.c_str() + 1, O_PATH, kBeneath));
+    const UniqueFd source(kernel::openat2(from, path.c_str() + 1, O_PATH, beneath()));
+    const UniqueFd place(kernel::openat2(root, path.c_str() + 1, O_PATH, beneath()));
     if (!source || !place) return -1;
     const UniqueFd tree(::open_tree(source.get(), "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
     return tree ? ::move_mount(tree.get(), "", place.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) : -1;
@@ -113,7 +112,8 @@ int mergeRoot(Attach& attach) {
     if (checkBase(attach) != 0) return -1;
     if (resemble(workshop.get(), "target", "upper") != 0 || resemble(workshop.get(), "target/etc", "mask/etc") != 0) return -1;
     // Fails with EINVAL where the target's root is an overlay on an overlay: the kernel stacks no third one.
-    if (::mount("overlay", "root", "overlay", MS_NOSUID | MS_NODEV, overlayOptions(attach.layers.size()).c_str()) != 0) return -1;
+    const unsigned long flags = weakened(Threat::OverlayTricks) ? 0 : MS_NOSUID | MS_NODEV;
+    if (::mount("overlay", "root", "overlay", flags, overlayOptions(attach.layers.size()).c_str()) != 0) return -1;
     attach.root.reset(::open_tree(workshop.get(), "root", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     attach.upper.reset(::openat(workshop.get(), "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!attach.root || !attach.upper || ::umount2(".", MNT_DETACH) != 0) return -1;

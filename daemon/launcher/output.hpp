@@ -15,7 +15,8 @@ public:
     static Result<OutputLog> make(std::uint64_t maxBytes);
 
     int fd() const { return memory_.get(); }
-    void append(std::uint8_t stream, const char* data, std::size_t size);
+    // Of the bytes it keeps no more than `room`, head included. What that took.
+    std::uint64_t append(std::uint8_t stream, const char* data, std::size_t size, std::uint64_t room = UINT64_MAX);
     std::uint64_t bytes() const { return total_; }  // what the payload wrote, dropped ones included
     bool truncated() const { return truncated_; }
 

@@ -81,7 +81,7 @@ void Parking::spawn(const std::string& name, SpawnRequest request) {
     const bool piped = ::pipe2(ends, O_CLOEXEC) == 0;
     parked->alone.reset(ends[1]);
     request.fds.emplace(request.fds.begin() + kV1Fds, ends[0]);
-    if (piped && give(parked->worker, request)) return;
+    if (piped && give(loop_, parked->worker, request, [this, parked] { onDeath(parked, ETIMEDOUT); })) return;
     leave(name);
     loop_.at(monotonicUsec(), [this, runId = std::move(request.runId)] { done_({runId, "spawn worker", EPIPE, {}}); });
 }
@@ -92,29 +92,33 @@ void Parking::leave(const std::string& name) {
 }
 
 // What it was at, if anything, and no answer had come of.
-SpawnResult Parking::end(Where parked) {
+SpawnResult Parking::end(Where parked, int error) {
     for (const UniqueFd* watched : {&parked->worker.socket, &parked->ending})
         if (*watched) loop_.remove(watched->get());
-    SpawnResult lost = bury(parked->worker, prepared_);
+    SpawnResult lost = bury(loop_, parked->worker, prepared_, error);
     parked_.erase(parked);
     return lost;
 }
 
 // First it has parked; then it has answered, or died.
 void Parking::onReady(Where parked) {
-    auto result = answerOf(parked->worker);
+    auto result = answerOf(loop_, parked->worker);
     if (result && result->runId.empty()) {
         parked->ready = true;
-        if (!expected_.empty()) static_cast<void>(give(parked->worker, {{}, expected_, {}}));
+        if (!expected_.empty()) static_cast<void>(give(loop_, parked->worker, {{}, expected_, {}}, {}));
         return;
     }
     if (result) {
         endLater(parked);
         return done_(std::move(*result));
     }
+    onDeath(parked, ECHILD);
+}
+
+void Parking::onDeath(Where parked, int error) {
     const std::string name = parked->name;
     const bool waiting = parked->worker.runId.empty();  // for a run: its cgroups are still its own
-    SpawnResult lost = end(parked);
+    SpawnResult lost = end(parked, error);
     if (waiting) {
         cgroups_.removeLate(name);
         notBefore_ = monotonicUsec() + kRetryUsec;

@@ -48,7 +48,8 @@ private:
     void fill();
     Result<void> park();
     void onReady(Where parked);
-    SpawnResult end(Where parked);
+    void onDeath(Where parked, int error);
+    SpawnResult end(Where parked, int error = ECHILD);
     void endLater(Where parked);
     Where find(const std::string& name);
 

@@ -204,9 +204,10 @@ struct Report {
     std::uint64_t executing = 0;
     std::uint64_t finished = 0;
     std::uint64_t escaped = 0;
-    std::vector<std::string> left;  // empty: escape is clean
-    std::uint64_t cpuUsec = 0;
-    std::uint64_t memoryPeak = 0;  // 0 here: this kernel does not count it, or nothing was started
+    std::vector<std::string> left;    // empty: escape is clean
+    std::uint64_t cpuUsec = 0;        // of all its processes together
+    std::uint64_t cpuSystemUsec = 0;  // of that, in the kernel
+    std::uint64_t memoryPeak = 0;     // 0 here: this kernel does not count it, or nothing was started
     std::uint64_t pidsPeak = 0;
     bool outOfMemory = false;
     bool logTruncated = false;

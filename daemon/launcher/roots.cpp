@@ -72,6 +72,7 @@ int Roots::scaffoldOf(const std::vector<std::string>& mountpoints) {
 int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid) {
     UniqueFd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
     if (!context) return -1;
+    if (weakened(Threat::Exhaustion)) size *= 16;
     const std::uint64_t nodes = std::max<std::uint64_t>(1024, (size >> 20) * kNodesPerMegabyte);
     const int fd = context.get();
     if (kernel::setKey(fd, "size", std::to_string(size).c_str()) != 0 ||
@@ -90,15 +91,14 @@ std::vector<std::string> mountpointsOf(const Plan& plan) {
 }
 
 int openMountpoint(int root, const std::string& path) {
-    const std::uint64_t below = weakened(Threat::DivertedMounts) ? 0 : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    const int whole = kernel::openat2(root, path.c_str() + 1, O_PATH | O_DIRECTORY, below);
+    const int whole = kernel::openat2(root, path.c_str() + 1, O_PATH | O_DIRECTORY, beneath());
     if (whole >= 0 || errno != ENOENT) return whole;
     UniqueFd at(::openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
     for (std::size_t begin = 1; at && begin < path.size();) {
         const auto end = std::min(path.find('/', begin), path.size());
         const std::string part = path.substr(begin, end - begin);
         if (::mkdirat(at.get(), part.c_str(), 0755) != 0 && errno != EEXIST) return -1;
-        at.reset(kernel::openat2(at.get(), part.c_str(), O_PATH | O_DIRECTORY, below));
+        at.reset(kernel::openat2(at.get(), part.c_str(), O_PATH | O_DIRECTORY, beneath()));
         begin = end + 1;
     }
     return at.release();

@@ -3,6 +3,7 @@
 // of an attach, so a worker makes the next one of the same kind while it has nothing else to do. Each root serves one run.
 #pragma once
 
+#include <linux/openat2.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -16,6 +17,7 @@
 
 #include "daemon/launcher/fallback_overlay.hpp"
 #include "daemon/launcher/protocol.hpp"
+#include "daemon/launcher/weaken.hpp"
 #include "sdk/base/unique_fd.hpp"
 
 namespace recap::launcher {
@@ -41,6 +43,11 @@ std::vector<std::string> mountpointsOf(const Plan& plan);
 
 // A tmpfs of its own gives a size limit, and dies with its last user: a detached mount, or -1 with errno.
 int makeTmpfs(std::uint64_t size, const char* mode, std::uint32_t uid, std::uint32_t gid);
+
+// For openat2(2): how a name in a tree that others make is looked up: nowhere else than in that tree, whatever is a link in it.
+inline std::uint64_t beneath() {
+    return weakened(Threat::DivertedMounts) ? 0 : RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+}
 
 // Opens a folder below `root`, making what is missing (in the copy-on-write layer). A symbolic link in its way, or anything else
 // that is no folder, is the image's doing and fails. -1 with errno.

@@ -246,6 +246,7 @@ void Run::settle() {
     const CgroupUsage usage = cgroup_.usage();
     if (host_.cgroups.remove(cgroup_)) {
         report_.cpuUsec = usage.cpuUsec;
+        report_.cpuSystemUsec = usage.cpuSystemUsec;
         report_.memoryPeak = usage.memoryPeak;
         report_.pidsPeak = usage.pidsPeak;
         report_.outOfMemory = usage.outOfMemory;

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -34,6 +35,7 @@ Streams::~Streams() {
     detach();
     while (!watched_.empty()) unwatch(watched_.begin()->first);
     if (terminal_) --counts_->terminals;
+    counts_->logBytes -= logTaken_;
 }
 
 Result<void> Streams::open(const Plan& plan, std::vector<UniqueFd> given, std::array<UniqueFd, 3>& payload) {
@@ -123,7 +125,10 @@ Result<std::array<UniqueFd, 3>> Streams::attach(bool takeOver, std::uint64_t rep
     std::array<UniqueFd, 3> own;
     for (std::size_t i = 0; i < 3; ++i) {
         int pair[2];
-        if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return failErrno("socketpair");
+        // Not a pipe: a reader that takes its bytes into a page of a FUSE file's would hold it, and who writes to it.
+        const int made = weakened(Threat::HangingMounts) ? ::pipe2(pair, O_CLOEXEC | O_NONBLOCK)
+                                                         : ::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
+        if (made != 0) return failErrno("socketpair");
         ends[i].reset(pair[0]);
         own[i].reset(pair[1]);
     }
@@ -153,7 +158,12 @@ void Streams::feedChanged() {
 
 void Streams::take(std::size_t which, std::string_view bytes) {
     Output& output = outputs_[which];
-    if (log_) log_->append(static_cast<std::uint8_t>(which + 1), bytes.data(), bytes.size());
+    if (log_) {
+        const std::uint64_t room = counts_->mostLogBytes - std::min(counts_->logBytes, counts_->mostLogBytes);
+        const std::uint64_t taken = log_->append(static_cast<std::uint8_t>(which + 1), bytes.data(), bytes.size(), room);
+        counts_->logBytes += taken;
+        logTaken_ += taken;
+    }
     output.last += bytes.substr(bytes.size() - std::min(bytes.size(), kReplay));
     if (output.last.size() > 2 * kReplay) output.last.erase(0, output.last.size() - kReplay);
     if (!output.feed) return;
@@ -239,6 +249,7 @@ void Streams::finish() {
     for (auto& output : outputs_) output = {};
     if (terminal_) --counts_->terminals;
     terminal_.reset();
+    counts_->logBytes -= std::exchange(logTaken_, 0);
 }
 
 void Streams::arrange() {

@@ -75,6 +75,7 @@ private:
     std::shared_ptr<StreamCounts> counts_;
     std::optional<Terminal> terminal_;
     std::optional<OutputLog> log_;
+    std::uint64_t logTaken_ = 0;     // of the memory that the logs of all runs share
     std::array<Output, 2> outputs_;  // stdout, or the terminal; stderr
     UniqueFd input_;                 // the payload's stdin
     UniqueFd typing_;                // of who is attached

@@ -37,6 +37,12 @@ Supervisor::Supervisor(SupervisorSetup setup)
                }),
       parking_(loop_, setup_.cgroups, setup_.prepared, setup_.store, [this](SpawnResult result) { onSpawned(std::move(result)); }) {
     setup_.prepared.procfs = &setup_.procfs;
+    setCeiling(std::move(setup_.ceiling));
+}
+
+void Supervisor::setCeiling(Ceiling ceiling) {
+    setup_.ceiling = std::move(ceiling);
+    runHost_.streams->mostLogBytes = setup_.ceiling.estateMax;
 }
 
 Supervisor::~Supervisor() {

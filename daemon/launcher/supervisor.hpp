@@ -45,7 +45,7 @@ public:
     Result<void> start(unsigned workers);
     // Takes over a listening SOCK_SEQPACKET socket; on the admit socket only ADMIT is answered, and only to uid 0.
     Result<void> listen(UniqueFd socket, bool admitSocket);
-    void setCeiling(Ceiling ceiling) { setup_.ceiling = std::move(ceiling); }
+    void setCeiling(Ceiling ceiling);
     Loop& loop() { return loop_; }
     const Journal& journal() const { return journal_; }
     // Kills every capsule; the loop ends when all are gone.

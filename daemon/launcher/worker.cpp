@@ -83,6 +83,10 @@ const char* openTarget(Attach& attach) {
     if (attach.plan.view != View::None) {
         auto root = attach.prepared->procfs->open(*pid, "root", O_PATH);
         if (!root) return "target's root";
+        // What was checked may have been another: a process may change its root.
+        const auto id = folderId(root->get());
+        errno = EACCES;
+        if (!id || (*id == attach.prepared->hostRoot && !weakened(Threat::SwappedTarget))) return "target's root";
         attach.targetRoot = std::move(*root);
     }
     if (attach.plan.processes == Processes::Observe && mountTargetProc(attach, *pid) != 0) return "target's processes";

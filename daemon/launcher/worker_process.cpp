@@ -2,13 +2,13 @@
 #include "daemon/launcher/worker_process.hpp"
 
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include <cstring>
 #include <optional>
 #include <utility>
 
 #include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/reaping.hpp"
 #include "daemon/launcher/transport.hpp"
 #include "daemon/launcher/worker.hpp"
 
@@ -24,6 +24,10 @@ UniqueFd initOf(const Prepared& prepared, const std::string& runId) {
         if (cgroups && cgroups->find("/" + runId) != std::string::npos) return UniqueFd(kernel::openPidfd(pid));
     }
     return {};
+}
+
+void inTime(Loop& loop, WorkerProcess& worker) {
+    if (const auto deadline = std::exchange(worker.deadline, std::nullopt)) loop.cancel(*deadline);
 }
 
 }  // namespace
@@ -47,15 +51,21 @@ Result<void> startWorker(WorkerProcess& worker, const Prepared& prepared, const 
     runParkedWorker(socket, prepared, store, std::move(procs));
 }
 
-Result<void> give(WorkerProcess& worker, const SpawnRequest& request) {
+Result<void> give(Loop& loop, WorkerProcess& worker, const SpawnRequest& request, std::function<void()> late) {
     std::vector<int> fds;
     for (const auto& fd : request.fds) fds.push_back(fd.get());
     auto sent = sendMessage(worker.socket.get(), request.plan, fds);
-    if (sent) worker.runId = request.runId;
+    if (!sent || request.runId.empty()) return sent;
+    worker.runId = request.runId;
+    worker.deadline = loop.at(monotonicUsec() + kAnswerUsec, [&worker, late = std::move(late)] {
+        worker.deadline.reset();
+        late();
+    });
     return sent;
 }
 
-std::optional<SpawnResult> answerOf(WorkerProcess& worker) {
+std::optional<SpawnResult> answerOf(Loop& loop, WorkerProcess& worker) {
+    inTime(loop, worker);
     auto message = receiveMessage(worker.socket.get());
     WorkerReply reply;
     if (!message || message->bytes.size() < sizeof(reply)) return std::nullopt;
@@ -65,18 +75,15 @@ std::optional<SpawnResult> answerOf(WorkerProcess& worker) {
     return result;
 }
 
-SpawnResult bury(WorkerProcess& worker, const Prepared& prepared) {
+SpawnResult bury(Loop& loop, WorkerProcess& worker, const Prepared& prepared, int error) {
+    inTime(loop, worker);
     worker.socket.reset();
-    if (worker.pid > 0) {
-        ::kill(worker.pid, SIGKILL);
-        ::waitpid(worker.pid, nullptr, 0);
-        worker.pid = 0;
-    }
+    if (worker.pid > 0) killAndReap(loop, std::exchange(worker.pid, 0));
     std::string lost = std::exchange(worker.runId, {});
     if (lost.empty()) return {};
     UniqueFd init = initOf(prepared, lost);
     const bool born = static_cast<bool>(init);
-    return {std::move(lost), born ? "" : "spawn worker", born ? 0 : ECHILD, std::move(init)};
+    return {std::move(lost), born ? "" : "spawn worker", born ? 0 : error, std::move(init)};
 }
 
 }  // namespace recap::launcher

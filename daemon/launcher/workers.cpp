@@ -2,7 +2,6 @@
 #include "daemon/launcher/workers.hpp"
 
 #include <sys/epoll.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <utility>
@@ -17,8 +16,7 @@ Workers::~Workers() {
     for (auto& worker : workers_) {
         if (!worker.socket) continue;
         loop_.remove(worker.socket.get());
-        worker.socket.reset();  // its end of file ends it
-        ::waitpid(worker.pid, nullptr, 0);
+        bury(loop_, worker, prepared_);
     }
 }
 
@@ -46,22 +44,22 @@ void Workers::giveNext(WorkerProcess& worker) {
     while (!queue_.empty()) {
         SpawnRequest request = std::move(queue_.front());
         queue_.pop_front();
-        if (give(worker, request)) return;
+        if (give(loop_, worker, request, [this, &worker] { onDeath(worker, ETIMEDOUT); })) return;
         failLater(std::move(request.runId), EPIPE);
     }
 }
 
 void Workers::onReady(WorkerProcess& worker) {
-    auto result = answerOf(worker);
+    auto result = answerOf(loop_, worker);
     if (!result) return onDeath(worker);
     giveNext(worker);  // the next one first: it starts while this one's news are dealt with
     done_(std::move(*result));
 }
 
-// A worker that died (a bug, or memory) costs the request that it had not carried out yet.
-void Workers::onDeath(WorkerProcess& worker) {
+// A worker that died (a bug, or memory) or hangs costs the request that it had not carried out yet.
+void Workers::onDeath(WorkerProcess& worker, int error) {
     loop_.remove(worker.socket.get());
-    SpawnResult lost = bury(worker, prepared_);
+    SpawnResult lost = bury(loop_, worker, prepared_, error);
     restart(worker);
     if (!lost.runId.empty()) done_(std::move(lost));
 }

@@ -28,7 +28,7 @@ private:
     Result<void> startOne(WorkerProcess& worker);
     void giveNext(WorkerProcess& worker);
     void onReady(WorkerProcess& worker);
-    void onDeath(WorkerProcess& worker);
+    void onDeath(WorkerProcess& worker, int error = ECHILD);
     void restart(WorkerProcess& worker);
     void failQueue();
     void failLater(std::string runId, int error);

@@ -22,7 +22,7 @@ struct Writable {
 // network mounts are gone from the tree, so that no lookup waits for a server.
 tl::expected<Writable, int> openWritable(int target, const std::string& path) {
     Writable found;
-    found.place.reset(kernel::openat2(target, path.c_str() + 1, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS));
+    found.place.reset(kernel::openat2(target, path.c_str() + 1, O_PATH, beneath()));
     struct stat info {};
     struct statfs mount {};
     if (!found.place || ::fstat(found.place.get(), &info) != 0 || ::fstatfs(found.place.get(), &mount) != 0) return tl::unexpected(errno);

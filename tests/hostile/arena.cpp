@@ -7,6 +7,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <utility>
 
 #include "tests/support/environment.hpp"
 
@@ -28,6 +30,32 @@ std::string listed(const std::vector<std::string>& lines) {
     for (const std::string& line : lines) text.append("\n  ").append(line);
     return text;
 }
+
+// What all attacks of a threat came to together.
+struct Total {
+    int tests = 0;
+    int attempts = 0;
+    Score weak = {};
+    bool failed = false;
+};
+
+std::map<int, Total>& totals() {
+    static std::map<int, Total> all;
+    return all;
+}
+
+// A line a threat, at the end of all.
+class Summary : public ::testing::Environment {
+    void TearDown() override {
+        for (const auto& [threat, total] : totals()) {
+            if (total.failed) continue;
+            std::printf("T%d attacked %d times, 0 successes; weakened: succeeded as expected (%d of %d in %d tests: %s)\n", threat,
+                        total.attempts, total.weak.successes, total.weak.attempts, total.tests, total.weak.how.front().c_str());
+        }
+    }
+};
+
+[[maybe_unused]] ::testing::Environment* const kSummary = ::testing::AddGlobalTestEnvironment(new Summary);
 
 constexpr const char* kJudgement = "the attack succeeded";
 
@@ -104,6 +132,8 @@ int rounds(int least) {
 }
 
 void expectInVain(Threat threat, const Attack& attack, const Surroundings& around) {
+    Total& total = totals()[static_cast<int>(threat)];
+    const bool failedBefore = std::exchange(total.failed, true);  // until this test has come to its end
     const Score score = attackOnce(std::nullopt, attack, around);
     EXPECT_GT(score.attempts, 0);
     judge(threat, score);
@@ -122,8 +152,12 @@ void expectInVain(Threat threat, const Attack& attack, const Surroundings& aroun
     EXPECT_EQ(judgements, 1) << "T" << static_cast<int>(threat) << ": the attack fails without the countermeasure too: it shows nothing ("
                              << weak.attempts << " attempts)";
     if (::testing::Test::HasFailure()) return;
-    std::printf("T%d attacked %d times, 0 successes; weakened: succeeded as expected (%d of %d: %s)\n", static_cast<int>(threat),
-                score.attempts, weak.successes, weak.attempts, weak.how.front().c_str());
+    total.failed = failedBefore;
+    ++total.tests;
+    total.attempts += score.attempts;
+    total.weak.attempts += weak.attempts;
+    total.weak.successes += weak.successes;
+    total.weak.how.insert(total.weak.how.end(), weak.how.begin(), weak.how.end());
 }
 
 }  // namespace recap::test

@@ -71,8 +71,8 @@ struct Surroundings {
 
 using Attack = std::function<void(Arena& arena, Score& score)>;
 
-// Makes the attack on both launchers and prints the threat's line. The assertion that judges the first is the one that must fail for
-// the second, and nothing else may.
+// Makes the attack on both launchers; the threat's line is printed at the end of all tests. The assertion that judges the first is the one
+// that must fail for the second, and nothing else may.
 void expectInVain(Threat threat, const Attack& attack, const Surroundings& around = {});
 
 // How often: `least`, times RECAP_HOSTILE_ROUNDS of the environment for who wants to attack for hours. The weakened launcher is

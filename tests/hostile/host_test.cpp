@@ -61,6 +61,34 @@ TEST(T9, ArtifactsHoldNothingThatTheyOnlyPointTo) {
     });
 }
 
+// What has no end, or is counted once and read many times. (Nothing that an attack could be shown to succeed without: the collector
+// is what it is.)
+TEST(T9, ArtifactsAreNoMoreThanAllowedWhateverTheyAre) {
+    const MicroContainer target;
+    Arena arena(std::nullopt);
+    constexpr std::uint64_t kMost = 8 << 20;
+    Plan plan = arena.attack(target, {"odd-artifacts", "/out"});
+    plan.artifacts = "/out";
+    plan.artifactsMax = kMost;
+    const auto log = startPlan(arena.client(), plan, target.pid());
+    ASSERT_TRUE(log) << log.error().message;
+    const Finished finished = finish(arena.client(), plan.runId, log->get());
+    EXPECT_THAT(finished.out, ::testing::HasSubstr("hard link to the image: Invalid cross-device link\nmade\n")) << finished.err;
+    const launcher::RunRef ref{plan.runId};
+    std::vector<UniqueFd> back;
+    ASSERT_TRUE(arena.client().ask<launcher::Empty>(Verb::Collect, ref, {}, &back));
+    ASSERT_EQ(back.size(), 1u);
+    std::uint64_t size = 0;
+    char bytes[65536];
+    std::string head;
+    for (ssize_t got = 0; (got = ::read(back[0].get(), bytes, sizeof bytes)) > 0; size += static_cast<std::uint64_t>(got))
+        if (head.size() < kMost) head.append(bytes, static_cast<std::size_t>(got));
+    EXPECT_GT(size, kMost / 2) << "what fits is there";
+    EXPECT_LT(size, kMost + kMost / 8);
+    for (const char* name : {"sparse", "fifo", "socket"}) EXPECT_EQ(head.find(name), std::string::npos) << name;
+    ASSERT_TRUE(arena.client().ask<launcher::Empty>(Verb::Ack, ref));
+}
+
 // CVE-2021-41091: layers that others on the host can reach.
 TEST(T10, AStoreThatOthersReachIsNotServed) {
     expectInVain(Threat::OpenStore, [&](Arena& arena, Score& score) {

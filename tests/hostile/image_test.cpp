@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attacks by a capsule's image: T4, T5, T8, T19.
+// Attacks by a capsule's image: T4, T5, T8, T19. Those of a target's files in its place are in view_test.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>

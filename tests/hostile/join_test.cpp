@@ -13,6 +13,7 @@
 namespace recap::test {
 namespace {
 
+namespace fs = std::filesystem;
 using launcher::End;
 using launcher::Plan;
 using launcher::Processes;
@@ -126,6 +127,31 @@ TEST(T17, NoNamespaceIsJoinedThatWasNotLookedAt) {
             }
         }
         ::kill(hopping, SIGKILL);
+    });
+}
+
+// A process that is in a chroot when it is looked at, and has the host's root when its files are.
+TEST(T17, TheHostsFilesAreNotShown) {
+    const TempDir host{"recap-outside"};
+    fs::create_directories(host.path() / "root/tmp");
+    writeFile(host.path() / "mark", "the host's own\n");
+    for (const auto& folder : {host.path(), host.path() / "root"}) fs::permissions(folder, fs::perms(0755));
+    const std::string mark = "/target" + (host.path() / "mark").string();
+    expectInVain(Threat::SwappedTarget, [&](Arena& arena, Score& score) {
+        const Child flipping(Command{.argv = {attacker().string(), "flip-root", (host.path() / "root").string()}});
+        ASSERT_TRUE(waitUntil([&] { return processOf(flipping.pid())->name == "recap-test-atta"; }, Deadline{kPatience}));
+        while (goOn(arena, score, 200)) {
+            Plan plan = planFor(arena.client(), arena.launcher(), flipping.pid(), {"cat", mark});
+            plan.view = launcher::View::ReadOnly;
+            plan.processes = Processes::None;
+            plan.namespaces = 0;
+            plan.uid = plan.gid = 101;
+            try {
+                score.attempt(runPlan(arena.client(), plan, flipping.pid()).out == "the host's own\n", "the host's files are in the view");
+            } catch (const std::runtime_error&) {
+                score.attempt(false, "");  // refused
+            }
+        }
     });
 }
 

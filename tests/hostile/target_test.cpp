@@ -3,13 +3,18 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/hostile/arena.hpp"
 #include "tests/support/command.hpp"
 #include "tests/support/environment.hpp"
+#include "tests/support/wait.hpp"
 
 namespace recap::test {
 namespace {
@@ -125,6 +130,43 @@ TEST(T16, ARootThatNeverAnswersHoldsNoRun) {
 }
 
 // A caller's own file: closing it asks its server, which may be him.
+// Reads into a mapping of a file whose server never answers, until that server is ended.
+class HangingReader {
+public:
+    HangingReader(const std::filesystem::path& folder, int from)
+        : folder_(folder), server_(Command{.argv = {attacker().string(), "fuse-files", folder}}) {
+        if (!server_.waitForOutput("ready", Deadline{kPatience})) throw std::runtime_error("no FUSE server: " + server_.readOut());
+        file_.reset(::open((folder / "any").c_str(), O_RDWR | O_CLOEXEC));
+        memory_ = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file_.get(), 0);
+        if (memory_ == MAP_FAILED) throw std::runtime_error("no memory of the server's can be had");
+        reading_ = std::jthread([this, from] {
+            pollfd ready{from, POLLIN, 0};
+            ::poll(&ready, 1, -1);
+            got_ = ::read(from, memory_, 4096);
+        });
+        if (!server_.waitForOutput("asked for bytes", Deadline{kPatience})) throw std::runtime_error("nobody needs the server's memory");
+    }
+    ~HangingReader() {
+        server_.signal(SIGKILL);  // its end lets go of who waits for it
+        server_.wait(Deadline{kPatience});
+        reading_.join();
+        EXPECT_EQ(got_, -1) << "it was not held";
+        ::munmap(memory_, 4096);
+        file_.reset();
+        mustRun({"umount", "-l", folder_});
+    }
+    HangingReader(const HangingReader&) = delete;
+    HangingReader& operator=(const HangingReader&) = delete;
+
+private:
+    const std::filesystem::path folder_;
+    Child server_;
+    UniqueFd file_;
+    void* memory_ = nullptr;
+    std::jthread reading_;
+    std::atomic<ssize_t> got_ = 0;
+};
+
 TEST(T16, AFileThatIsNeverClosedHoldsNobody) {
     const MicroContainer target;
     const TempDir folder{"recap-fuse-files"};
@@ -149,6 +191,34 @@ TEST(T16, AFileThatIsNeverClosedHoldsNobody) {
             server.wait(Deadline{kPatience});
             file.reset();
             mustRun({"umount", "-l", folder.path()});
+        }
+    });
+}
+
+// Who is attached reads into memory that is a page of a file of its own server's.
+TEST(T16, AReaderThatNeverGetsItsMemoryHoldsNobody) {
+    const MicroContainer target;
+    const TempDir folder{"recap-fuse-files"};
+    expectInVain(Threat::HangingMounts, [&](Arena& arena, Score& score) {
+        while (goOn(arena, score, 3)) {
+            const Plan talking = arena.plan(target, {"tick", "say"});
+            ASSERT_TRUE(startPlan(arena.client(), talking, target.pid()));
+            arena.client().waitFor(talking.runId, launcher::RunPhase::Executing);
+            std::vector<UniqueFd> ends;
+            ASSERT_TRUE(arena.client().ask<launcher::Empty>(launcher::Verb::Attach, launcher::AttachRequest{talking.runId, false, 4096}, {},
+                                                            &ends));
+            ASSERT_EQ(ends.size(), 3u);
+            HangingReader reader(folder.path(), ends[1].get());
+            bool held = false;
+            try {
+                EXPECT_EQ(arena.run(arena.plan(target, {"exit"}), target).report.end, launcher::End::Exited);
+                EXPECT_TRUE(arena.client().ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{talking.runId, 0}));
+                finish(arena.client(), talking.runId, -1);
+                static_cast<void>(arena.client().ask<launcher::Empty>(launcher::Verb::Ack, launcher::RunRef{talking.runId}));
+            } catch (const std::runtime_error&) {
+                held = true;
+            }
+            score.attempt(held, "the launcher waits for the reader's server");
         }
     });
 }

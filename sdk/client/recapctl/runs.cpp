@@ -104,7 +104,9 @@ std::string inWords(const Dict& run) {
     say("not enforced  ", all("unenforced-limits"));
     say("not mounted   ", all("omitted-mounts"));
     for (const auto& written : run.strings("written")) say("written       ", written);
-    if (run.has("cpu-usec")) say("CPU time (ms) ", milliseconds(static_cast<std::uint64_t>(run.number("cpu-usec"))));
+    if (run.has("cpu-usec"))
+        say("CPU time (ms) ", milliseconds(static_cast<std::uint64_t>(run.number("cpu-usec"))) + ", of that in the kernel " +
+                                  milliseconds(static_cast<std::uint64_t>(run.number("cpu-system-usec"))));
     if (run.has("memory-peak")) say("memory peak   ", bytes(static_cast<std::uint64_t>(run.number("memory-peak"))));
     if (run.has("pids-peak")) say("processes     ", "at most " + std::to_string(static_cast<std::uint64_t>(run.number("pids-peak"))));
     say("out of memory ", run.flag("oom") ? "yes" : "");

@@ -160,6 +160,28 @@ TEST_P(LauncherFreeze, NotWhatSharesItsCgroupWithTheHost) {
     EXPECT_THAT(started.error().message, HasSubstr("no cgroup of its own"));
 }
 
+// A target that may make cgroups makes so many that looking through them would keep everybody else.
+TEST_P(LauncherFreeze, NotWhatHasMoreCgroupsThanAreLookedAt) {
+    std::filesystem::path cgroup;
+    for (const std::string& line : lines(processOf(target_->pid())->cgroups)) {
+        const std::string path = line.substr(line.rfind(':') + 1);
+        const bool unified = line.starts_with("0::"), freezer = line.find(":freezer:") != std::string::npos;
+        if (path.size() < 2 || (!unified && !freezer)) continue;
+        for (const char* root : {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/freezer"})
+            if (std::filesystem::exists(root + path + (unified ? "/cgroup.freeze" : "/freezer.state"))) cgroup = root + path;
+        if (unified && !cgroup.empty()) break;  // which is looked at first
+    }
+    ASSERT_FALSE(cgroup.empty());
+    const auto made = [&](int i) { return cgroup / ("many-" + std::to_string(i)); };
+    for (int i = 0; i < 4200; ++i) std::filesystem::create_directory(made(i));
+    const auto started = startPlan(*client_, freezingPlan({"ids"}), target_->pid());
+    for (int i = 0; i < 4200; ++i) ::rmdir(made(i).c_str());
+    ASSERT_FALSE(started);
+    EXPECT_THAT(started.error().message, HasSubstr("more than 4096 cgroups and processes in"));
+    EXPECT_TRUE(goesOn());
+    EXPECT_EQ(stop(startFrozen()).end, End::Stopped);
+}
+
 INSTANTIATE_TEST_SUITE_P(Runtimes, LauncherFreeze, ::testing::Values("runc", "crun"),
                          [](const auto& one) { return std::string(one.param); });
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // That limits bite, by the kernel's own files, on whichever hierarchy has the controllers: the unified one in the virtual machine,
 // version 1 on a hybrid host; and that the report tells what was used, where the kernel counts it.
+#include <sys/stat.h>
+
 #include <csignal>
 #include <map>
 #include <sstream>
@@ -143,7 +145,50 @@ TEST_F(LauncherLimits, NoMoreOfACpuThanThePlanSays) {
     const fs::path stat = holding(run, {"cpu.max", "cpu.cfs_quota_us"}) / "cpu.stat";
     EXPECT_TRUE(waitUntil([&] { return numberIn(stat, "nr_throttled") >= 3; }, Deadline{kPatience})) << readFile(stat);
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
-    EXPECT_GT(endOf(run).cpuUsec, 0u);
+    const Report report = endOf(run);
+    EXPECT_GT(report.cpuUsec, 50'000u);
+    EXPECT_LT(report.cpuSystemUsec, report.cpuUsec);
+}
+
+// A log may be as large as its plan says, and all of them no larger than the ceiling says.
+TEST_F(LauncherLimits, LogsOfRunsThatGoOnShareTheirMemory) {
+    Ceiling ceiling;
+    ceiling.estateMax = 1 << 20;
+    OwnLauncher launcher(ceiling);
+    LauncherClient client(launcher.socket());
+    const auto flood = [&](const char* bytes) { return planFor(client, launcher, nginx_->pid(), {"flood", bytes, "stay"}); };
+    const auto sizeOf = [](const UniqueFd& log) {
+        struct stat info {};
+        return ::fstat(log.get(), &info) == 0 ? info.st_size : 0;
+    };
+    const Plan first = flood("700000"), second = flood("700000");
+    auto one = startPlan(client, first, nginx_->pid());
+    ASSERT_TRUE(one);
+    EXPECT_TRUE(waitUntil([&] { return sizeOf(*one) >= 700000; }, Deadline{kPatience}));
+    auto other = startPlan(client, second, nginx_->pid());
+    ASSERT_TRUE(other);
+    EXPECT_TRUE(waitUntil([&] { return sizeOf(*one) + sizeOf(*other) > (1 << 20) - 4096; }, Deadline{kPatience}));
+    const auto ended = [&](const Plan& plan, const UniqueFd& log) {
+        EXPECT_TRUE(client.ask<Empty>(Verb::Stop, StopRequest{plan.runId, 0}));
+        const Report report = finish(client, plan.runId, log.get()).report;
+        EXPECT_TRUE(client.ask<Empty>(Verb::Ack, RunRef{plan.runId}));
+        return report;
+    };
+    EXPECT_TRUE(ended(second, *other).logTruncated);
+    EXPECT_LE(sizeOf(*one) + sizeOf(*other), 1 << 20);
+    EXPECT_FALSE(ended(first, *one).logTruncated);
+
+    const Plan third = flood("700000");  // there is room again
+    auto again = startPlan(client, third, nginx_->pid());
+    ASSERT_TRUE(again);
+    EXPECT_TRUE(waitUntil([&] { return sizeOf(*again) >= 700000; }, Deadline{kPatience}));
+    EXPECT_FALSE(ended(third, *again).logTruncated);
+}
+
+TEST_F(LauncherLimits, TellsWhatOfItsTimeWasTheKernels) {
+    const Report report = payload({"files", "/tmp", "1000"}).report;
+    EXPECT_GT(report.cpuSystemUsec, 0u);
+    EXPECT_LE(report.cpuSystemUsec, report.cpuUsec);
 }
 
 }  // namespace

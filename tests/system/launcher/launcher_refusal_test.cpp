@@ -3,7 +3,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <pty.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -29,71 +28,6 @@ TEST_F(LauncherRefusal, WritesARecordOfARefusal) {
     asked.limits.memory = 1ull << 50;
     expectRefused(asked, Errc::Denied, "max.memory");
     EXPECT_THAT(launcher_->journal(), Contains(::testing::AllOf(HasSubstr(asked.runId), HasSubstr("REFUSED"))));
-}
-
-TEST_F(LauncherRefusal, ATargetThatIsAnotherThanPlanned) {
-    Plan other = good();
-    ++other.startTime;
-    expectRefused(other, Errc::TargetGone, "start time");
-    other = good();
-    other.cgroup = "/elsewhere";
-    expectRefused(other, Errc::TargetGone, "/elsewhere");
-    other = good();
-    ++other.expected[1];
-    expectRefused(other, Errc::TargetGone, "net namespace");
-}
-
-TEST_F(LauncherRefusal, ATargetThatHasEnded) {
-    MicroContainer other{{.kind = "busybox"}};
-    const Plan asked = planFor(*client_, *launcher_, other.pid(), {"exit"});
-    const UniqueFd pidfd = openPidfd(other.pid());
-    other.kill();
-    const auto started = client_->ask<Started>(Verb::Start, asked, {pidfd.get()});
-    ASSERT_FALSE(started);
-    EXPECT_EQ(name(started.error().code), "TargetGone") << started.error().message;
-    EXPECT_THAT(differences(before_, outside_->look()), IsEmpty());
-}
-
-TEST_F(LauncherRefusal, ATargetThatSharesANamespaceWithTheHost) {
-    const Child host{{.argv = {"unshare", "--net", "--ipc", "sleep", "1000"}}};
-    ASSERT_TRUE(waitUntil([&] { return processOf(host.pid())->name == "sleep"; }, Deadline{kPatience}));
-    Plan asked = planFor(*client_, *launcher_, host.pid(), {"exit"});
-    expectRefused(asked, host.pid(), Errc::Denied, "uts");
-    asked.namespaces = kNsNet | kNsIpc;
-    expectRefused(asked, host.pid(), Errc::Denied, "pid");  // its processes are the host's
-    asked.processes = Processes::None;
-    asked.view = View::ReadOnly;
-    expectRefused(asked, host.pid(), Errc::Denied, "host");  // and so are its files
-}
-
-TEST_F(LauncherRefusal, TheHostsFilesThroughAMountNamespaceOfTheTargetsOwn) {
-    const Child host{{.argv = {"unshare", "--net", "--ipc", "--uts", "--mount", "sleep", "1000"}}};
-    ASSERT_TRUE(waitUntil([&] { return processOf(host.pid())->name == "sleep"; }, Deadline{kPatience}));
-    Plan asked = planFor(*client_, *launcher_, host.pid(), {"ids", "/target"});
-    asked.processes = Processes::None;
-    asked.view = View::ReadOnly;
-    expectRefused(asked, host.pid(), Errc::Denied, "host");
-}
-
-TEST_F(LauncherRefusal, TheLauncherItself) {
-    const UniqueFd pidfd = openPidfd(launcher_->pid());
-    const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
-    ASSERT_TRUE(facts) << facts.error().message;
-    Plan asked = good();
-    asked.namespaces = 0;
-    asked.processes = Processes::None;
-    asked.startTime = facts->startTime;
-    asked.cgroup = facts->cgroup;
-    expectRefused(asked, launcher_->pid(), Errc::Denied, "RECap's own");
-}
-
-TEST_F(LauncherRefusal, AKernelThread) {
-    if (!processOf(2) || processOf(2)->name != "kthreadd") return;  // a pid namespace below the host's has none
-    const UniqueFd pidfd = openPidfd(2);
-    const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
-    ASSERT_FALSE(facts);
-    EXPECT_THAT(facts.error().message, HasSubstr("kernel thread"));
-    expectRefused(good(), 2, Errc::Denied, "kernel thread");
 }
 
 TEST_F(LauncherRefusal, AnImageThatIsUnknownNotAdmittedForeignOrNotMadeOfTheseLayers) {
@@ -381,64 +315,6 @@ TEST_F(LauncherRefusal, CallsThatNoPayloadMayMake) {
         EXPECT_EQ(finished.report.end, End::Signalled) << number << finished.out;
         EXPECT_EQ(finished.report.value, SIGSYS) << number;
     }
-}
-
-// A launcher of its own: its ceiling has room for one.
-TEST(LauncherCeiling, AsManyCapsulesAsItSaysAndAnotherWhenOneHasEnded) {
-    const MicroContainer target{{.kind = "busybox"}};
-    Ceiling one;
-    one.maxRuns = 1;
-    OwnLauncher launcher{one};
-    LauncherClient client{launcher.socket()};
-    ASSERT_TRUE(client.ask<Hello>(Verb::Hello, Hello{}));
-    const Plan resting = planFor(client, launcher, target.pid(), {"rest"}), next = planFor(client, launcher, target.pid(), {"exit", "3"});
-    auto log = startPlan(client, resting, target.pid());
-    ASSERT_TRUE(log) << log.error().message;
-    const auto refused = startPlan(client, next, target.pid());
-    ASSERT_FALSE(refused);
-    EXPECT_EQ(name(refused.error().code), "LimitExceeded");
-    EXPECT_THAT(refused.error().message, HasSubstr("max.runs: 1 of 1"));
-    EXPECT_TRUE(client.ask<Empty>(Verb::Stop, StopRequest{resting.runId, 0}));
-    EXPECT_THAT(finish(client, resting.runId, log->get()).report.left, IsEmpty());
-    EXPECT_EQ(runPlan(client, next, target.pid()).report.value, 3);
-}
-
-// Many ask at once, with few descriptors to be had: each is answered, those that live can be ended, and then there is room again.
-TEST(LauncherCeiling, AsManyCapsulesAsThereAreDescriptorsFor) {
-    constexpr std::size_t kAsked = 200, kAhead = 40;
-    const MicroContainer target{{.kind = "busybox"}};
-    OwnLauncher launcher;
-    LauncherClient client{launcher.socket()};
-    ASSERT_TRUE(client.ask<Hello>(Verb::Hello, Hello{}));
-    const rlimit few{512, 512};
-    ASSERT_EQ(::prlimit(launcher.pid(), RLIMIT_NOFILE, &few, nullptr), 0);
-    const Plan usual = planFor(client, launcher, target.pid(), {"rest"});
-    const UniqueFd pidfd = openPidfd(target.pid());
-    std::vector<std::string> alive;
-    std::size_t refused = 0;
-    for (std::size_t asked = 0, answered = 0; answered < kAsked; ++answered) {
-        for (; asked < std::min(kAsked, answered + kAhead); ++asked) {
-            Plan next = usual;
-            next.runId = freshRunId();
-            ASSERT_TRUE(client.send(encode(Verb::Start, 1, next), {pidfd.get()}));
-        }
-        const auto started = decodeReply<Started>(client.reply().value().bytes);
-        if (started) {
-            alive.push_back(started->runId);
-            continue;
-        }
-        ++refused;
-        ASSERT_EQ(name(started.error().code), "LimitExceeded") << started.error().message;
-        ASSERT_THAT(started.error().message, HasSubstr("RLIMIT_NOFILE is used up by"));
-    }
-    EXPECT_GT(alive.size(), 20u);
-    EXPECT_GT(refused, 20u);
-    for (const auto& run : alive) EXPECT_TRUE(client.ask<Empty>(Verb::Stop, StopRequest{run, 0}));
-    for (const auto& run : alive) {
-        EXPECT_THAT(client.waitFor(run, RunPhase::Finished).report.left, IsEmpty());
-        EXPECT_TRUE(client.ask<Empty>(Verb::Ack, RunRef{run}));
-    }
-    EXPECT_EQ(runPlan(client, planFor(client, launcher, target.pid(), {"exit", "3"}), target.pid()).report.value, 3);
 }
 
 }  // namespace

@@ -129,7 +129,13 @@ TEST_F(Acceptance, A10_AChangedProgramAndAnAddedFileAreToldAgainstTheImagesList)
     std::filesystem::permissions(app->rootfs() / "etc/private", std::filesystem::perms::owner_read);
     const std::string list =
         mustRun({"sh", "-c", "cd " + app->rootfs().string() + " && find ./bin ./etc -type f | LC_ALL=C sort | xargs sha256sum"}).out;
-    const auto check = [&] { return run(Command{.argv = {"recapctl", "run", "a-integrity", targetOf(*app)}, .input = list}); };
+    const Outside outside = Stack::get().outside({app->pid()}, {app->rootfs()});
+    const auto check = [&] {
+        const Picture before = outside.look();
+        auto checked = run(Command{.argv = {"recapctl", "run", "a-integrity", targetOf(*app)}, .input = list});
+        EXPECT_THAT(left(outside, before), IsEmpty());
+        return checked;
+    };
     const CommandResult clean = check();
     EXPECT_EQ(clean.out, "") << clean.all();
     EXPECT_EQ(clean.err, "");
@@ -161,8 +167,11 @@ TEST_F(Acceptance, A15_NamesAreResolvedAsTheTargetResolvesThem) {
     writeFile(nginx_->rootfs() / "etc/hosts", "127.0.0.1 localhost web.internal\n");
     Child server(Command{.argv = {"python3", "-c", kNameServer}, .network = nginx_->pid()});
     ASSERT_TRUE(server.waitForOutput("ready", Deadline{kPatience}));
-    const std::string said = Stack::get().run("a-names", target()).at("stdout");
-    EXPECT_THAT(said, AllOf(HasSubstr("10.1.2.3"), HasSubstr("<title>"), HasSubstr("micro")));
+    const Picture before = outside_->look();
+    const json report = Stack::get().run("a-names", target());
+    EXPECT_THAT(report.at("stdout").get<std::string>(), AllOf(HasSubstr("10.1.2.3"), HasSubstr("<title>"), HasSubstr("micro")));
+    expectClean(report);
+    EXPECT_THAT(left(*outside_, before), IsEmpty());
 }
 
 TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
@@ -170,6 +179,11 @@ TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
     std::vector<std::unique_ptr<MicroContainer>> apps;
     std::vector<std::string> runs;
     for (int i = 0; i < 3; ++i) apps.push_back(container({.kind = "busybox"}));
+    std::vector<pid_t> targets;
+    std::vector<std::filesystem::path> files;
+    for (const auto& app : apps) targets.push_back(app->pid()), files.push_back(app->rootfs());
+    const Outside outside = Stack::get().outside(targets, files);
+    const Picture before = outside.look();
     for (const auto& app : apps) runs.push_back(Stack::get().startDetached("a-share", targetOf(*app), {"share"}));
     for (const auto& run : runs) ASSERT_TRUE(Stack::get().waitForLog(run, "resting"));
     for (const auto& run : runs) {
@@ -183,6 +197,7 @@ TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
     for ([[maybe_unused]] const auto& layer : std::filesystem::directory_iterator(Stack::get().folder("RECAP_STORE_DIR") / "layers"))
         ++layers;
     EXPECT_EQ(layers, 3u) << "payload, tools and gdb: each once";
+    EXPECT_THAT(left(outside, before), IsEmpty());
 }
 
 TEST_F(Acceptance, A21_ATargetThatIsKilledTakesItsCapsulesAndIsNotHeldByThem) {

@@ -39,8 +39,8 @@ TargetFacts someFacts() {
 
 HostIds someHost() {
     HostIds host;
-    host.rootDevice = 1;
-    host.rootInode = 2;
+    host.root.device = 1;
+    host.root.inode = 2;
     return host;
 }
 
@@ -247,9 +247,14 @@ TEST(CheckTarget, RefusesEveryDifferenceAndTheHosts) {
     EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("host's uts"));
     plan.view = View::ReadOnly;
     facts = someFacts();
-    facts.rootDevice = someHost().rootDevice;
-    facts.rootInode = someHost().rootInode;
+    facts.rootDevice = someHost().root.device;
+    facts.rootInode = someHost().root.inode;
     EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::Denied);
+    facts = someFacts();
+    facts.hostNamespaces = kNsMnt;  // a root of its own in the host's mount namespace: a chroot
+    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    facts.namespaces[kNamespaces - 1] = 5;
+    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
 }
 
 TEST(CheckStdio, TakesPipesSocketsFilesAndNullOnly) {

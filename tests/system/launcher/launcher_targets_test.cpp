@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// Targets of other kinds than a container that has everything of its own, and what is no target.
+#include <sys/stat.h>
+
+#include "tests/support/command.hpp"
+#include "tests/system/launcher/launcher_fixture.hpp"
+
+namespace recap::test {
+namespace {
+
+using namespace launcher;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class LauncherTargets : public LauncherTest {
+protected:
+    Plan good() { return plan({"exit"}); }
+};
+
+// A process whose root is that of a container, by chroot(2) alone.
+class Chrooted {
+public:
+    // `before`: what starts it, for namespaces of its own.
+    explicit Chrooted(std::vector<std::string> before) : child_(commandFor(std::move(before), files_)) {
+        const auto sleeps = [](pid_t pid) {
+            const auto found = processOf(pid);
+            return found && found->name == "busybox";
+        };
+        const bool there = waitUntil(
+            [&] {
+                const auto children = childrenOf(child_.pid());
+                pid_ = children.empty() ? child_.pid() : children.front();
+                return sleeps(pid_);
+            },
+            Deadline{kPatience});
+        if (!there) throw std::runtime_error("chroot: " + child_.readOut());
+        writeFile(files_.rootfs() / "etc/of-the-chroot", "inside\n");
+    }
+    ~Chrooted() {
+        ::kill(pid_, SIGKILL);
+        child_.wait(Deadline{kPatience});
+    }
+    Chrooted(const Chrooted&) = delete;
+    Chrooted& operator=(const Chrooted&) = delete;
+    pid_t pid() const { return pid_; }
+
+private:
+    static Command commandFor(std::vector<std::string> words, const MicroContainer& files) {
+        for (const char* word : {"chroot", "--userspec=101:101"}) words.emplace_back(word);
+        words.push_back(files.rootfs());
+        for (const char* word : {"/bin/busybox", "sleep", "86406"}) words.emplace_back(word);
+        return Command{.argv = words};
+    }
+    const MicroContainer files_{{.kind = "busybox"}};
+    Child child_;
+    pid_t pid_ = 0;
+};
+
+// A container that its runtime gave a root by chroot(2) (--no-pivot): above that, its mount namespace has all of the host's files.
+TEST_F(LauncherTargets, AContainerWhoseRootIsAChroot) {
+    const Chrooted target({"setpriv", "--bounding-set=-sys_ptrace", "unshare", "--fork", "--pid", "--net", "--ipc", "--uts", "--mount"});
+    for (const View view : {View::ReadOnly, View::Merged}) {
+        Plan looking = planFor(*client_, *launcher_, target.pid(), {"exec", "/bin/busybox", "cat", "/etc/of-the-chroot", "/usr/bin/gcc"});
+        if (view == View::ReadOnly) looking.argv = {"/payload", "cat", "/target/etc/of-the-chroot"};
+        looking.view = view;
+        const Finished looked = runPlan(*client_, looking, target.pid());
+        EXPECT_EQ(looked.out, "inside\n") << looked.report.step << " " << looked.err;
+        EXPECT_THAT(looked.report.left, IsEmpty());
+    }
+    Plan joining = planFor(*client_, *launcher_, target.pid(), {"ls", "/proc/1/root"});
+    joining.processes = Processes::Join;
+    joining.namespaces |= kNsPid;
+    EXPECT_EQ(runPlan(*client_, joining, target.pid()).report.end, End::Exited);
+}
+
+// A process that has nothing of its own but a root: its files can be looked at, and nothing of the host's is joined by way of it.
+TEST_F(LauncherTargets, AProcessThatIsInAChrootAndNothingElse) {
+    const Chrooted target({});
+    const Plan usual = planFor(*client_, *launcher_, target.pid(), {"cat", "/target/etc/of-the-chroot"});
+    Plan looking = usual;
+    looking.view = View::ReadOnly;
+    looking.processes = Processes::None;
+    looking.namespaces = 0;
+    const Finished looked = runPlan(*client_, looking, target.pid());
+    EXPECT_EQ(looked.out, "inside\n") << looked.report.step << " " << looked.err;
+    EXPECT_EQ(looked.report.end, End::Exited);
+    EXPECT_THAT(looked.report.left, IsEmpty());
+
+    for (const auto& [bit, kind] : {std::pair{kNsNet, "net"}, {kNsIpc, "ipc"}, {kNsUts, "uts"}, {kNsPid, "pid"}}) {
+        Plan joining = usual;
+        joining.runId = freshRunId();
+        joining.namespaces = bit;
+        joining.processes = bit == kNsPid ? Processes::Join : Processes::None;
+        expectRefused(joining, target.pid(), Errc::Denied, std::string("host's ") + kind + " namespace");
+    }
+}
+
+TEST_F(LauncherTargets, ATargetThatIsAnotherThanPlanned) {
+    Plan other = good();
+    ++other.startTime;
+    expectRefused(other, Errc::TargetGone, "start time");
+    other = good();
+    other.cgroup = "/elsewhere";
+    expectRefused(other, Errc::TargetGone, "/elsewhere");
+    other = good();
+    ++other.expected[1];
+    expectRefused(other, Errc::TargetGone, "net namespace");
+}
+
+TEST_F(LauncherTargets, ATargetThatHasEnded) {
+    MicroContainer other{{.kind = "busybox"}};
+    const Plan asked = planFor(*client_, *launcher_, other.pid(), {"exit"});
+    const UniqueFd pidfd = openPidfd(other.pid());
+    other.kill();
+    const auto started = client_->ask<Started>(Verb::Start, asked, {pidfd.get()});
+    ASSERT_FALSE(started);
+    EXPECT_EQ(name(started.error().code), "TargetGone") << started.error().message;
+    EXPECT_THAT(differences(before_, outside_->look()), IsEmpty());
+}
+
+TEST_F(LauncherTargets, ATargetThatSharesANamespaceWithTheHost) {
+    const Child host{{.argv = {"unshare", "--net", "--ipc", "sleep", "1000"}}};
+    ASSERT_TRUE(waitUntil([&] { return processOf(host.pid())->name == "sleep"; }, Deadline{kPatience}));
+    Plan asked = planFor(*client_, *launcher_, host.pid(), {"exit"});
+    expectRefused(asked, host.pid(), Errc::Denied, "uts");
+    asked.namespaces = kNsNet | kNsIpc;
+    expectRefused(asked, host.pid(), Errc::Denied, "pid");  // its processes are the host's
+    asked.processes = Processes::None;
+    asked.view = View::ReadOnly;
+    expectRefused(asked, host.pid(), Errc::Denied, "host");  // and so are its files
+}
+
+TEST_F(LauncherTargets, TheHostsFilesThroughAMountNamespaceOfTheTargetsOwn) {
+    const Child host{{.argv = {"unshare", "--net", "--ipc", "--uts", "--mount", "sleep", "1000"}}};
+    ASSERT_TRUE(waitUntil([&] { return processOf(host.pid())->name == "sleep"; }, Deadline{kPatience}));
+    Plan asked = planFor(*client_, *launcher_, host.pid(), {"ids", "/target"});
+    asked.processes = Processes::None;
+    asked.view = View::ReadOnly;
+    expectRefused(asked, host.pid(), Errc::Denied, "host");
+}
+
+TEST_F(LauncherTargets, TheLauncherItself) {
+    const UniqueFd pidfd = openPidfd(launcher_->pid());
+    const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
+    ASSERT_TRUE(facts) << facts.error().message;
+    Plan asked = good();
+    asked.namespaces = 0;
+    asked.processes = Processes::None;
+    asked.startTime = facts->startTime;
+    asked.cgroup = facts->cgroup;
+    expectRefused(asked, launcher_->pid(), Errc::Denied, "RECap's own");
+}
+
+TEST_F(LauncherTargets, AKernelThread) {
+    if (!processOf(2) || processOf(2)->name != "kthreadd") return;  // a pid namespace below the host's has none
+    const UniqueFd pidfd = openPidfd(2);
+    const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
+    ASSERT_FALSE(facts);
+    EXPECT_THAT(facts.error().message, HasSubstr("kernel thread"));
+    expectRefused(good(), 2, Errc::Denied, "kernel thread");
+}
+
+}  // namespace
+}  // namespace recap::test
