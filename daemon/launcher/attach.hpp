@@ -31,9 +31,8 @@ struct Prepared {
     UniqueFd ownMounts;           // the launcher's own mount namespace
     UniqueFd ownPids;             // and its pid namespace
     std::uint64_t hostUsers = 0;  // inode of the host's user namespace
-    FolderId hostRoot;
-    pid_t supervisor = 0;  // parent of the workers and of every capsule's init, as `procfs` numbers it
-    UniqueFd device;       // O_PATH of the /dev template in the launcher's mount namespace
+    pid_t supervisor = 0;         // parent of the workers and of every capsule's init, as `procfs` numbers it
+    UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
     std::uint64_t features = 0;  // bits of Feature; what lacks is done by a fallback_*.cpp
@@ -52,6 +51,7 @@ struct Attach {
     int worker = -1;      // the worker's socket, of which nobody else is to have a copy: its end tells that the worker has died
     UniqueFd target;      // pidfd
     UniqueFd targetRoot;  // O_PATH of the target's root
+    FolderId checkedRoot;
     std::set<std::uint64_t> pidNamespaces;  // join: the target's, and those that it is nested in
     UniqueFd proc;                          // observe and join: the target's procfs, detached
     UniqueFd payloadCgroup;                 // join: below the capsule's cgroup, for all of it but its init

@@ -265,6 +265,24 @@ Result<void> checkMerged(const Plan& plan, const TargetFacts& facts) {
                                   ", and a capsule among its files has no more than it; view = \"read-only\" has no such rule");
 }
 
+// Anybody may make namespaces of a user's own, with a mount namespace whose root is any folder of the host's: a view of that is worth
+// what its maker could see. So who looks without entering that user namespace has no right there that its users have not.
+Result<void> checkForeignUsers(const Plan& plan, const TargetFacts& facts) {
+    if (plan.view == View::None || (facts.hostNamespaces & kNsUser) != 0 || (plan.namespaces & kNsUser) != 0) return {};
+    const std::string where = "view of target " + plan.target + ", which has a user namespace of its own: ";
+    if (plan.capabilities != 0)
+        return fail(Errc::Denied,
+                    where + capabilityNames(plan.capabilities) + " would count outside of it; namespaces = [\"user\"] joins it");
+    constexpr std::uint32_t kNobody = 65534;
+    const auto strange = [](const std::vector<IdRange>& map, std::uint32_t id) { return id != kNobody && !insideOf(map, id); };
+    if (strange(facts.uidMap, plan.uid)) return fail(Errc::Denied, where + "uid " + std::to_string(plan.uid) + " is none of its users");
+    std::vector<std::uint32_t> groups = plan.groups;
+    groups.push_back(plan.gid);
+    for (const std::uint32_t group : groups)
+        if (strange(facts.gidMap, group)) return fail(Errc::Denied, where + "gid " + std::to_string(group) + " is none of its groups");
+    return {};
+}
+
 }  // namespace
 
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host) {
@@ -273,10 +291,6 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     };
     if (facts.startTime != plan.startTime) return changed("its start time differs");
     if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
-    // A process that has but a root of its own can be looked at: its files are cloned from there on (view.cpp).
-    const bool hostRoot = FolderId{facts.rootDevice, facts.rootInode} == host.root;
-    if (plan.view != View::None && hostRoot)
-        return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
     std::uint32_t used = plan.namespaces;
     if (plan.processes != Processes::None) used |= kNsPid;
     if (plan.view != View::None) used |= kNsMnt;
@@ -284,14 +298,15 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
         const std::size_t i = turn % kNamespaces;  // pid last: who shares it shares more, and the first is what is named
         if ((used >> i & 1) == 0) continue;
         const std::string name = kNamespaceNames[i];
-        const bool refused = (facts.hostNamespaces >> i & 1) != 0 && (1u << i) != kNsMnt;
-        if (refused && !weakened(Threat::SwappedTarget))
+        if ((facts.hostNamespaces >> i & 1) != 0 && !weakened(Threat::SwappedTarget))
             return fail(Errc::Denied, "would join the host's " + name + " namespace: target " + plan.target + " shares it with the host");
         if (facts.namespaces[i] != plan.expected[i]) return changed("its " + name + " namespace differs");
     }
     if (auto joined = checkJoined(plan, facts); !joined) return joined;
     if (auto merged = checkMerged(plan, facts); !merged) return merged;
-    return {};
+    if (plan.view != View::None && FolderId{facts.rootDevice, facts.rootInode} == host.root)
+        return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
+    return checkForeignUsers(plan, facts);
 }
 
 // A pipe can do no more than carry bytes. A socket is a door into the network namespace that it was made in (its ioctls change the

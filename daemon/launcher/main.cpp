@@ -221,7 +221,6 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.ownMounts.reset(::openat(procfs->fd(), "self/ns/mnt", O_RDONLY | O_CLOEXEC));
     prepared.ownPids.reset(::openat(procfs->fd(), "self/ns/pid", O_RDONLY | O_CLOEXEC));
     prepared.hostUsers = host->first[4];
-    prepared.hostRoot = host->root;
     prepared.supervisor = ::getpid();
     prepared.ceilingFilter = ceilingFilter();
     return SupervisorSetup{

@@ -61,7 +61,7 @@ int checkBase(Attach& attach) {
         if (mount.path != "/target") continue;
         attach.subject = "on " + mount.type;
         errno = EOPNOTSUPP;
-        return isForeign(mount.type) ? -1 : 0;
+        return isForeign(mount.type) || std::ranges::find(kOwnTypes, mount.type) != kOwnTypes.end() ? -1 : 0;
     }
     return -1;
 }

@@ -21,24 +21,24 @@ Result<OutputLog> OutputLog::make(std::uint64_t maxBytes) {
     return log;
 }
 
-std::uint64_t OutputLog::append(std::uint8_t stream, const char* data, std::size_t size, std::uint64_t room) {
+void OutputLog::append(std::uint8_t stream, const char* data, std::size_t size, std::uint64_t room) {
     total_ += size;
     // The heads have a budget of their own, as large: a payload that writes byte by byte would get six times its size.
     constexpr std::size_t kHead = 5;
     const std::uint64_t most = heads_ < kHead || room < kHead ? 0 : std::min(left_, room - kHead);
     const auto kept = static_cast<std::size_t>(std::min<std::uint64_t>(size, most));
     truncated_ = truncated_ || kept < size;
-    if (kept == 0) return 0;
+    if (kept == 0) return;
     std::array<unsigned char, kHead> head{stream};
     for (unsigned i = 0; i < 4; ++i) head[1 + i] = static_cast<unsigned char>(kept >> (8 * i));
     const iovec parts[] = {{head.data(), head.size()}, {const_cast<char*>(data), kept}};  // NOLINT: writev only reads
     if (::writev(memory_.get(), parts, 2) != static_cast<ssize_t>(head.size() + kept)) {
         truncated_ = true;
-        return 0;
+        return;
     }
     left_ -= kept;
     heads_ -= kHead;
-    return kHead + kept;
+    kept_ += kHead + kept;
 }
 
 }  // namespace recap::launcher

@@ -15,9 +15,9 @@ public:
     static Result<OutputLog> make(std::uint64_t maxBytes);
 
     int fd() const { return memory_.get(); }
-    // Of the bytes it keeps no more than `room`, head included. What that took.
-    std::uint64_t append(std::uint8_t stream, const char* data, std::size_t size, std::uint64_t room = UINT64_MAX);
+    void append(std::uint8_t stream, const char* data, std::size_t size, std::uint64_t room = UINT64_MAX);  // of memory for it
     std::uint64_t bytes() const { return total_; }  // what the payload wrote, dropped ones included
+    std::uint64_t kept() const { return kept_; }    // in memory, heads included
     bool truncated() const { return truncated_; }
 
 private:
@@ -25,6 +25,7 @@ private:
     std::uint64_t left_ = 0;   // bytes of output that are still kept
     std::uint64_t heads_ = 0;  // likewise of the records' heads
     std::uint64_t total_ = 0;
+    std::uint64_t kept_ = 0;
     bool truncated_ = false;
 };
 

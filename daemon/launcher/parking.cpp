@@ -95,7 +95,7 @@ void Parking::leave(const std::string& name) {
 SpawnResult Parking::end(Where parked, int error) {
     for (const UniqueFd* watched : {&parked->worker.socket, &parked->ending})
         if (*watched) loop_.remove(watched->get());
-    SpawnResult lost = bury(loop_, parked->worker, prepared_, error);
+    SpawnResult lost = bury(loop_, parked->worker, prepared_, error, std::move(parked->alone));
     parked_.erase(parked);
     return lost;
 }

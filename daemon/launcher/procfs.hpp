@@ -44,7 +44,8 @@ std::vector<MountLine> parseMountinfo(std::string_view text);
 std::vector<IdRange> parseIdMap(std::string_view text);  // uid_map, gid_map
 // The number in the namespace of what is `outside` on the host; none where it is not mapped.
 std::optional<std::uint32_t> insideOf(const std::vector<IdRange>& map, std::uint32_t outside);
-bool isForeign(std::string_view filesystem);  // FUSE, autofs and network file systems: a server answers, or does not
+// FUSE, autofs and network file systems, where a server answers or does not; and whatever is not known to be none of these.
+bool isForeign(std::string_view filesystem);
 // The line "Key:\t…" of a status file, without the key; empty when absent.
 std::string_view statusLine(std::string_view status, std::string_view key);
 

@@ -6,11 +6,12 @@
 #include <sys/types.h>
 
 #include "daemon/launcher/loop.hpp"
+#include "sdk/base/unique_fd.hpp"
 
 namespace recap::launcher {
 
-// Kills a child and reaps it: now, if it is gone within `kReapNowMs`, else on the loop once it is.
+// Kills a child and reaps it: now, if it is gone within `kReapNowMs`, else on the loop once it is. `held` is closed then, not before.
 inline constexpr int kReapNowMs = 100;
-void killAndReap(Loop& loop, pid_t child);
+void killAndReap(Loop& loop, pid_t child, UniqueFd held = {});
 
 }  // namespace recap::launcher

@@ -79,7 +79,7 @@ RunPhase Run::phase() const {
     return report_.executing != 0 ? RunPhase::Executing : RunPhase::Attached;
 }
 
-std::uint64_t Run::estateBytes() const { return std::min(streams_.logBytes(), plan_.logMax) + (artifacts_ ? plan_.artifactsMax : 0); }
+std::uint64_t Run::estateBytes() const { return streams_.logKept() + (artifacts_ ? plan_.artifactsMax : 0); }
 
 void Run::publish(RunPhase phase) { host_.publish({phase, report_}); }
 
@@ -218,7 +218,8 @@ void Run::onInitGone() {
     onNews(EPOLLIN);  // what it said last
     siginfo_t info{};
     // A tracer may hold it back: then it is left, and reaped later.
-    if (::waitid(P_PIDFD, static_cast<id_t>(init_.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0) init_.reset();
+    const int waited = ::waitid(P_PIDFD, static_cast<id_t>(init_.get()), &info, WEXITED | WNOHANG | __WALL);
+    if (waited == 0 ? info.si_pid != 0 : errno == ECHILD) init_.reset();
     reaped_ = !init_ && info.si_code == CLD_EXITED;
     recordLoss();
     settle();

@@ -47,14 +47,14 @@ void Supervisor::recordRun(Priority priority, std::string_view messageId, std::s
 }
 
 // Everything that can be refused, before anything happens.
-Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& given) {
+Result<Supervisor::Start> Supervisor::checked(Request& request) {
     auto plan = decode<Plan>(request.message.bytes);
-    if (!plan) return plan;
+    if (!plan) return forward(std::move(plan));
     if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
     const auto expected = static_cast<std::size_t>(std::ranges::count(plan->stdio, Stdio::Given) + std::popcount(plan->attached));
     if (request.message.fds.size() != 1 + expected)
         return fail(Errc::InvalidArgument, "START comes with the target's pidfd and the stdio that its plan gives");
-    given = std::move(request.message.fds);
+    std::vector<UniqueFd> given = std::move(request.message.fds);
     for (std::size_t i = 0, next = 1; i < 3; ++i) {
         const bool attached = (plan->attached >> i & 1) != 0;
         if (plan->stdio[i] != Stdio::Given && !attached) continue;
@@ -73,14 +73,14 @@ Result<Plan> Supervisor::checkedPlan(Request& request, std::vector<UniqueFd>& gi
     if (stopping_) return fail(Errc::Unavailable, "recap-launcher is stopping");
     if (auto enforceable = setup_.cgroups.checkLimits(setup_.ceiling.limits); !enforceable) return forward(std::move(enforceable));
     if (plan->noFile == 0) plan->noFile = setup_.ceiling.noFile;
-    return plan;
+    return Start{std::move(*plan), std::move(given), {facts->rootDevice, facts->rootInode}};
 }
 
 // What of a worker's request does not need the run itself.
-SpawnRequest Supervisor::spawnRequest(const Plan& plan, int target, const Cgroup& cgroup, bool parked) {
-    SpawnRequest spawn{plan.runId, encode(Verb::Start, 0, plan), {}};
+SpawnRequest Supervisor::spawnRequest(const Start& start, const Cgroup& cgroup, bool parked) {
+    SpawnRequest spawn{start.plan.runId, encode(Verb::Start, 0, start.plan), {}, start.root};
     spawn.fds.resize(kV1Fds);
-    spawn.fds[kTargetFd].reset(::fcntl(target, F_DUPFD_CLOEXEC, 3));
+    spawn.fds[kTargetFd].reset(::fcntl(start.fds[0].get(), F_DUPFD_CLOEXEC, 3));
     spawn.fds[kCgroupFd] = cgroup.open();
     if (parked) return spawn;
     for (UniqueFd& procs : cgroup.v1Procs()) spawn.fds.push_back(std::move(procs));
@@ -122,7 +122,10 @@ Result<void> Supervisor::checkAlone(const Plan& plan) const {
     return {};
 }
 
-Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received) {
+Result<void> Supervisor::launch(Start start, std::uint64_t received) {
+    const Plan& plan = start.plan;
+    auto& fds = start.fds;
+    recordRun(Priority::Info, kMessageStart, "START", plan, {});  // what fails from here on is recorded too
     faultPoint("supervisor", "start");
     auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
     if (!frozen) return forward(std::move(frozen));
@@ -135,7 +138,7 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
         return forward(std::move(cgroup));
     }
     std::vector<UniqueFd> given(std::make_move_iterator(fds.begin() + 1), std::make_move_iterator(fds.end()));
-    SpawnRequest spawn = spawnRequest(plan, fds[0].get(), *cgroup, parked.has_value());
+    SpawnRequest spawn = spawnRequest(start, *cgroup, parked.has_value());
     auto run = std::make_unique<Run>(runHost_, plan, std::move(fds[0]), std::move(*cgroup), received);
     std::array<UniqueFd, 3> stdio;
     if (auto prepared = run->prepare(std::move(given), stdio, spawn.fds[kReportFd]); !prepared) {
@@ -150,7 +153,6 @@ Result<void> Supervisor::launch(Plan plan, std::vector<UniqueFd> fds, std::uint6
     ++alive_;
     parking_.busy();
     parking_.expect(plan);
-    recordRun(Priority::Info, kMessageStart, "START", plan, {});
     faultPoint("supervisor", "spawn");
     if (parked)
         parking_.spawn(*parked, std::move(spawn));
@@ -200,12 +202,10 @@ void Supervisor::startWaiting() {
 
 void Supervisor::startNext(Request request) {
     if (auto room = checkRoom(); !room) return refuseStart(request, room.error());
-    std::vector<UniqueFd> fds;
-    auto plan = checkedPlan(request, fds);
-    if (!plan) return refuseStart(request, plan.error());
-    const std::string runId = plan->runId;
-    if (auto launched = launch(std::move(*plan), std::move(fds), request.received); !launched)
-        return refuseStart(request, launched.error());
+    auto start = checked(request);
+    if (!start) return refuseStart(request, start.error());
+    const std::string runId = start->plan.runId;
+    if (auto launched = launch(std::move(*start), request.received); !launched) return refuseStart(request, launched.error());
     std::vector<UniqueFd> log;
     if (const int fd = runs_.at(runId)->logFd(); fd >= 0) log.push_back(setup_.procfs.reopenReadOnly(fd));
     reply(request, Started{runId}, std::move(log));

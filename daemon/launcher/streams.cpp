@@ -15,6 +15,7 @@ namespace recap::launcher {
 namespace {
 
 constexpr std::size_t kReplay = 8192;            // of each stream's last bytes, for who attaches later
+constexpr std::uint64_t kOwnLog = 64u << 10;     // of a log, that the logs of others cannot take
 constexpr std::uint64_t kMostRest = 1u << 20;    // in a pipe of the largest size
 constexpr std::uint64_t kEndCheckUsec = 100000;  // a client that dies closes its write end first, and its read ends at once after
 
@@ -159,10 +160,12 @@ void Streams::feedChanged() {
 void Streams::take(std::size_t which, std::string_view bytes) {
     Output& output = outputs_[which];
     if (log_) {
-        const std::uint64_t room = counts_->mostLogBytes - std::min(counts_->logBytes, counts_->mostLogBytes);
-        const std::uint64_t taken = log_->append(static_cast<std::uint8_t>(which + 1), bytes.data(), bytes.size(), room);
-        counts_->logBytes += taken;
-        logTaken_ += taken;
+        const std::uint64_t before = log_->kept();
+        const std::uint64_t shared = counts_->mostLogBytes - std::min(counts_->logBytes, counts_->mostLogBytes);
+        const std::uint64_t own = kOwnLog - std::min(before, kOwnLog);
+        log_->append(static_cast<std::uint8_t>(which + 1), bytes.data(), bytes.size(), std::max(shared, own));
+        counts_->logBytes += log_->kept() - before;
+        logTaken_ += log_->kept() - before;
     }
     output.last += bytes.substr(bytes.size() - std::min(bytes.size(), kReplay));
     if (output.last.size() > 2 * kReplay) output.last.erase(0, output.last.size() - kReplay);

@@ -39,7 +39,8 @@ public:
     void finish();
 
     int logFd() const { return log_ ? log_->fd() : -1; }
-    std::uint64_t logBytes() const { return log_ ? log_->bytes() : 0; }
+    std::uint64_t logBytes() const { return log_ ? log_->bytes() : 0; }  // that the payload wrote
+    std::uint64_t logKept() const { return log_ ? log_->kept() : 0; }    // of memory
     bool logTruncated() const { return log_ && log_->truncated(); }
 
 private:

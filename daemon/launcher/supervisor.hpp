@@ -115,10 +115,16 @@ private:
     void dropWaiting(std::uint64_t client);
     void startNext(Request request);
     void refuseStart(const Request& request, const Error& error);
-    Result<Plan> checkedPlan(Request& request, std::vector<UniqueFd>& given);
+    // A START that may be: its plan, the target and the stdio that came with it, and what was the target's root then.
+    struct Start {
+        Plan plan;
+        std::vector<UniqueFd> fds;
+        FolderId root;
+    };
+    Result<Start> checked(Request& request);
     Result<Cgroup> cgroupFor(const Plan& plan, std::optional<std::string>& parked);
-    static SpawnRequest spawnRequest(const Plan& plan, int target, const Cgroup& cgroup, bool parked);
-    Result<void> launch(Plan plan, std::vector<UniqueFd> fds, std::uint64_t received);
+    static SpawnRequest spawnRequest(const Start& start, const Cgroup& cgroup, bool parked);
+    Result<void> launch(Start start, std::uint64_t received);
     Result<Run*> find(const std::string& runId);
     void recordRun(Priority priority, std::string_view messageId, std::string_view what, const Plan& plan, std::string_view detail);
     void onSpawned(SpawnResult result);

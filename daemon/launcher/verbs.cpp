@@ -163,8 +163,8 @@ void Supervisor::retryLeft() {
     for (auto at = left_.begin(); at != left_.end();) {
         auto& [id, init] = *at;
         siginfo_t info{};
-        if (init && ::waitid(P_PIDFD, static_cast<id_t>(init.get()), &info, WEXITED | WNOHANG | __WALL) == 0 && info.si_pid != 0)
-            init.reset();
+        const int waited = init ? ::waitid(P_PIDFD, static_cast<id_t>(init.get()), &info, WEXITED | WNOHANG | __WALL) : -1;
+        if (init && (waited == 0 ? info.si_pid != 0 : errno == ECHILD)) init.reset();
         if (!setup_.cgroups.removeLate(id) || init) {
             ++at;
             continue;

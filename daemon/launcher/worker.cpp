@@ -83,10 +83,9 @@ const char* openTarget(Attach& attach) {
     if (attach.plan.view != View::None) {
         auto root = attach.prepared->procfs->open(*pid, "root", O_PATH);
         if (!root) return "target's root";
-        // What was checked may have been another: a process may change its root.
         const auto id = folderId(root->get());
-        errno = EACCES;
-        if (!id || (*id == attach.prepared->hostRoot && !weakened(Threat::SwappedTarget))) return "target's root";
+        errno = ESTALE;  // the target has changed it since the plan was checked
+        if (!id || (*id != attach.checkedRoot && !weakened(Threat::SwappedTarget))) return "target's root";
         attach.targetRoot = std::move(*root);
     }
     if (attach.plan.processes == Processes::Observe && mountTargetProc(attach, *pid) != 0) return "target's processes";
@@ -195,7 +194,7 @@ public:
 private:
     int layersFd(const Plan& plan) const { return workshop_ && plan.view != View::Merged ? workshop_->layersFd() : store_.layersFd(); }
     std::size_t descriptorsOf(const Plan& plan) const { return kV1Fds + parked_ + (plan.stdio[0] == Stdio::Terminal) + plan.freeze; }
-    Spawned spawn(Attach& attach, Message& request, Plan plan);
+    Spawned spawn(Attach& attach, Message& request, Plan plan, const FolderId& root);
     void makeAhead(const Plan& plan);
 
     const int socket_;
@@ -217,10 +216,11 @@ Worker::Worker(int socket, const Prepared& prepared, const Store& store, bool pa
 }
 
 // `attach` is the child's, and outlives the answer here: letting go of it is work, and nobody need wait for it.
-Spawned Worker::spawn(Attach& attach, Message& request, Plan plan) {
+Spawned Worker::spawn(Attach& attach, Message& request, Plan plan, const FolderId& root) {
     attach.prepared = &prepared_;
     attach.worker = socket_;
     attach.plan = std::move(plan);
+    attach.checkedRoot = root;
     auto& fds = request.fds;
     attach.target = std::move(fds[kTargetFd]);
     attach.report = std::move(fds[kReportFd]);
@@ -268,7 +268,10 @@ void Worker::serve() {
         if (!parked_ && roots_.lacksNext() && ::poll(&waiting, 1, kPause) == 0) roots_.makeNext();
         auto request = receiveMessage(socket_);
         if (!request) ::_exit(request.error().code == Errc::Unavailable ? 0 : 1);
-        auto plan = decode<Plan>(request->bytes);
+        FolderId root;
+        if (request->bytes.size() < sizeof(root)) ::_exit(1);
+        std::memcpy(&root, request->bytes.data(), sizeof(root));
+        auto plan = decode<Plan>(std::string_view(request->bytes).substr(sizeof(root)));
         if (plan && parked_ && request->fds.empty()) {
             makeAhead(*plan);
             continue;
@@ -277,7 +280,7 @@ void Worker::serve() {
         const std::string runId = plan->runId;
         Attach attach;
         faultPoint("worker", "request");
-        const Spawned spawned = spawn(attach, *request, std::move(*plan));
+        const Spawned spawned = spawn(attach, *request, std::move(*plan), root);
         faultPoint("worker", "answer");
         answer(socket_, runId, spawned);
         faultPoint("worker", "answered");

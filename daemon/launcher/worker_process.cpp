@@ -16,10 +16,11 @@ namespace recap::launcher {
 
 namespace {
 
-// A child of the supervisor's that is in this run's cgroup, ended or not.
-UniqueFd initOf(const Prepared& prepared, const std::string& runId) {
+// A child of the supervisor's that is in this run's cgroup, ended or not, other than the run's own parked worker.
+UniqueFd initOf(const Prepared& prepared, const std::string& runId, pid_t worker) {
     const Procfs& procfs = *prepared.procfs;
     for (const pid_t pid : procfs.children(prepared.supervisor)) {
+        if (pid == worker) continue;
         const auto cgroups = procfs.read(pid, "cgroup");
         if (cgroups && cgroups->find("/" + runId) != std::string::npos) return UniqueFd(kernel::openPidfd(pid));
     }
@@ -54,7 +55,8 @@ Result<void> startWorker(WorkerProcess& worker, const Prepared& prepared, const 
 Result<void> give(Loop& loop, WorkerProcess& worker, const SpawnRequest& request, std::function<void()> late) {
     std::vector<int> fds;
     for (const auto& fd : request.fds) fds.push_back(fd.get());
-    auto sent = sendMessage(worker.socket.get(), request.plan, fds);
+    const std::string root(reinterpret_cast<const char*>(&request.root), sizeof(request.root));
+    auto sent = sendMessage(worker.socket.get(), root + request.plan, fds);
     if (!sent || request.runId.empty()) return sent;
     worker.runId = request.runId;
     worker.deadline = loop.at(monotonicUsec() + kAnswerUsec, [&worker, late = std::move(late)] {
@@ -75,13 +77,14 @@ std::optional<SpawnResult> answerOf(Loop& loop, WorkerProcess& worker) {
     return result;
 }
 
-SpawnResult bury(Loop& loop, WorkerProcess& worker, const Prepared& prepared, int error) {
+SpawnResult bury(Loop& loop, WorkerProcess& worker, const Prepared& prepared, int error, UniqueFd held) {
     inTime(loop, worker);
     worker.socket.reset();
-    if (worker.pid > 0) killAndReap(loop, std::exchange(worker.pid, 0));
+    const pid_t pid = std::exchange(worker.pid, 0);
+    if (pid > 0) killAndReap(loop, pid, std::move(held));
     std::string lost = std::exchange(worker.runId, {});
     if (lost.empty()) return {};
-    UniqueFd init = initOf(prepared, lost);
+    UniqueFd init = initOf(prepared, lost, pid);
     const bool born = static_cast<bool>(init);
     return {std::move(lost), born ? "" : "spawn worker", born ? 0 : error, std::move(init)};
 }

@@ -20,6 +20,7 @@ struct SpawnRequest {
     std::string runId;
     std::string plan;           // encoded, verb Start
     std::vector<UniqueFd> fds;  // in the order of WorkerFd
+    FolderId root = {};         // the target's, as it was when the plan was checked
 };
 
 struct SpawnResult {
@@ -38,7 +39,11 @@ struct WorkerProcess {
 
 // What it is asked takes milliseconds. One that has not answered after so long waits for something that may never come: a target's
 // filesystem whose server is dead.
-inline constexpr std::uint64_t kAnswerUsec = 10000000;
+#ifdef RECAP_TEST_FAULTS
+inline constexpr std::uint64_t kAnswerUsec = 5000000;
+#else
+inline constexpr std::uint64_t kAnswerUsec = 30000000;
+#endif
 
 // `procs`: cgroup.procs files of the cgroups that a parked worker lives in, which then serves one run only (parking.hpp).
 Result<void> startWorker(WorkerProcess& worker, const Prepared& prepared, const Store& store, std::vector<UniqueFd> procs = {});
@@ -51,7 +56,7 @@ std::optional<SpawnResult> answerOf(Loop& loop, WorkerProcess& worker);
 
 // After its death, or to end it: a worker has reaped nobody, and nobody but its parent reaps it. What became of the run that it was
 // at: its capsules are the supervisor's children and live on, the last one too, of which it had no time to tell. `error`: what a run
-// fails with that no capsule was born for.
-SpawnResult bury(Loop& loop, WorkerProcess& worker, const Prepared& prepared, int error = ECHILD);
+// fails with that no capsule was born for. `held` is closed once the worker is reaped.
+SpawnResult bury(Loop& loop, WorkerProcess& worker, const Prepared& prepared, int error = ECHILD, UniqueFd held = {});
 
 }  // namespace recap::launcher

@@ -158,13 +158,46 @@ json idle(int seconds) {
     return found;
 }
 
+// What a run costs recapd while it is alive: so many at once that each counts, in KiB.
+json alive(const std::string& target) {
+    constexpr int kAlive = 300;
+    auto client = client::Client::connect();
+    int ends[2];
+    if (!client || ::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("no client");
+    const UniqueFd in{ends[0]}, out{ends[1]};
+    const long long before = residentKb(daemons(), "recapd.service");
+    std::vector<client::Run> runs;
+    for (int i = 0; i < kAlive; ++i)
+        runs.push_back(client->run({.capsule = "noop", .target = target, .args = {"--rest"}, .standardOutput = out.get()}));
+    std::string said;
+    const auto resting = [&] { return std::count(said.begin(), said.end(), '\n'); };
+    while (resting() < kAlive) {
+        pollfd waiting[] = {{in.get(), POLLIN, 0}, {client->fd(), client->events(), 0}};
+        if (::poll(waiting, 2, 60000) <= 0) throw std::runtime_error("only " + std::to_string(resting()) + " runs came up");
+        char bytes[4096];
+        if ((waiting[0].revents & POLLIN) != 0)
+            if (const ssize_t got = ::read(in.get(), bytes, sizeof bytes); got > 0) said.append(bytes, static_cast<std::size_t>(got));
+        for (bool more = true; more;) {
+            auto pumped = client->pump();
+            if (!pumped) throw std::runtime_error(pumped.error().message);
+            more = *pumped;
+        }
+    }
+    const long long all = residentKb(daemons(), "recapd.service") - before;
+    for (const client::Run& run : runs) client->kill(run);
+    for (const client::Run& run : runs)
+        while (!run.ended())
+            if (auto waited = client->wait(); !waited) throw std::runtime_error(waited.error().message);
+    return {{"runs", kAlive}, {"recapd_kb_per_run", std::round(static_cast<double>(all) * 10 / kAlive) / 10}};
+}
+
 double rounded(double ms) { return std::round(ms * 1000) / 1000; }
 
 void printGoal(const char* what, double hot, double cold, double most) {
     std::printf("%-50s %9.2f %19.2f   %.2f: %s\n", what, hot, cold, most, std::max(hot, cold) <= most ? "met" : "missed");
 }
 
-void print(const std::vector<Case>& all, FirstInstruction& first, const json& idle) {
+void print(const std::vector<Case>& all, FirstInstruction& first, const json& idle, const json& alive) {
     const auto find = [&](const char* key) {
         return *std::find_if(all.begin(), all.end(), [&](const Case& one) { return one.key == key; });
     };
@@ -186,10 +219,11 @@ void print(const std::vector<Case>& all, FirstInstruction& first, const json& id
         std::printf("%-50s %9.2f %9.2f\n", phase, first.phases()[phase].median(), first.phases()[phase].at(0.99));
     std::printf("\nidle:");
     for (const auto& [key, value] : idle.items()) std::printf(" %s %lld", key.c_str(), value.get<long long>());
-    std::printf("\n");
+    std::printf("\nalive: %d runs, recapd takes %.1f KiB more for each\n", alive["runs"].get<int>(),
+                alive["recapd_kb_per_run"].get<double>());
 }
 
-json toJson(const std::vector<Case>& all, FirstInstruction& first, const json& idle, int rounds) {
+json toJson(const std::vector<Case>& all, FirstInstruction& first, const json& idle, const json& alive, int rounds) {
     json noop, phases;
     for (const Case& one : all) {
         noop[one.key + "_hot_ms"] = rounded(one.hot.median());
@@ -205,7 +239,7 @@ json toJson(const std::vector<Case>& all, FirstInstruction& first, const json& i
                       {"recapctl_enforced_nsenter_cold", ratio("recapctl_enforced_cold_ms", "nsenter_cold_ms")},
                       {"recapctl_runc_exec_hot", ratio("recapctl_hot_ms", "runc_exec_hot_ms")},
                       {"recapctl_runc_exec_cold", ratio("recapctl_cold_ms", "runc_exec_cold_ms")}};
-    return {{"schema", 1}, {"rounds", rounds}, {"noop", noop}, {"ratios", ratios}, {"phases", phases}, {"idle", idle}};
+    return {{"schema", 1}, {"rounds", rounds}, {"noop", noop}, {"ratios", ratios}, {"phases", phases}, {"idle", idle}, {"alive", alive}};
 }
 
 Options parse(int argc, char** argv) {
@@ -233,8 +267,9 @@ int run(const Options& options) {
     std::fflush(stdout);
     measure(all, options.rounds);
     const json resting = idle(options.idleSeconds);
-    print(all, first, resting);
-    if (!options.json.empty()) std::ofstream{options.json} << toJson(all, first, resting, options.rounds).dump(2) << "\n";
+    const json many = alive("process:" + std::to_string(box.pid()));
+    print(all, first, resting, many);
+    if (!options.json.empty()) std::ofstream{options.json} << toJson(all, first, resting, many, options.rounds).dump(2) << "\n";
     return 0;
 }
 

@@ -138,7 +138,7 @@ TEST(T17, TheHostsFilesAreNotShown) {
     for (const auto& folder : {host.path(), host.path() / "root"}) fs::permissions(folder, fs::perms(0755));
     const std::string mark = "/target" + (host.path() / "mark").string();
     expectInVain(Threat::SwappedTarget, [&](Arena& arena, Score& score) {
-        const Child flipping(Command{.argv = {attacker().string(), "flip-root", (host.path() / "root").string()}});
+        const Child flipping(Command{.argv = {"unshare", "--mount", attacker().string(), "flip-root", (host.path() / "root").string()}});
         ASSERT_TRUE(waitUntil([&] { return processOf(flipping.pid())->name == "recap-test-atta"; }, Deadline{kPatience}));
         while (goOn(arena, score, 200)) {
             Plan plan = planFor(arena.client(), arena.launcher(), flipping.pid(), {"cat", mark});

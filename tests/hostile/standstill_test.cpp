@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/capability.h>
+#include <unistd.h>
 
 #include <memory>
 
@@ -70,6 +71,39 @@ TEST_F(Standstill, AHangingWorkerIsGivenUp) {
 TEST_F(Standstill, AHangingParkedWorkerIsGivenUp) {
     start();
     expectAHangingWorkerIsGivenUp();
+}
+
+// Stopped by a freezer of version 1, which not even SIGKILL ends.
+TEST_F(Standstill, AWorkerThatDoesNotEvenDieIsGivenUp) {
+    const std::filesystem::path freezer = "/sys/fs/cgroup/freezer";
+    if (!std::filesystem::exists(freezer / "cgroup.procs")) GTEST_SKIP() << "without a freezer of version 1 whatever is killed dies";
+    start();
+    const auto cgroup = freezer / ("recap-test-" + std::to_string(::getpid()));
+    page_.want("worker: target");
+    const Plan hanging = plan({"exit"});
+    auto log = startPlan(*client_, hanging, target_.pid());
+    ASSERT_TRUE(log) << log.error().message;
+    ASSERT_TRUE(somebodyIsThere());
+    std::filesystem::create_directory(cgroup);
+    for (const pid_t child : childrenOf(launcher_->pid()))
+        if (const auto process = processOf(child); process && process->state == 'R')
+            writeFile(cgroup / "cgroup.procs", std::to_string(child));
+    writeFile(cgroup / "freezer.state", "FROZEN");
+
+    const Report report = finish(*client_, hanging.runId, log->get()).report;
+    EXPECT_EQ(report.end, End::NotStarted);
+    EXPECT_EQ(report.error, ETIMEDOUT);
+    EXPECT_EQ(runPlan(*client_, plan({"exit"}), target_.pid()).report.end, End::Exited) << "nobody waits for it";
+    writeFile(cgroup / "freezer.state", "THAWED");
+    EXPECT_TRUE(waitUntil(
+        [&] {
+            std::error_code busy;
+            for (const auto& root : launcher_->cgroupRoots())
+                if (std::filesystem::exists(root / hanging.runId)) return false;
+            return std::filesystem::remove(cgroup, busy);
+        },
+        Deadline{kPatience}))
+        << "once it can die, nothing of it is left";
 }
 
 // The one of two that is on its way has the launcher's rights still, and would be traced by the other.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Targets of other kinds than a container that has everything of its own, and what is no target.
+#include <sys/capability.h>
 #include <sys/stat.h>
 
 #include "tests/support/command.hpp"
@@ -73,26 +74,52 @@ TEST_F(LauncherTargets, AContainerWhoseRootIsAChroot) {
     EXPECT_EQ(runPlan(*client_, joining, target.pid()).report.end, End::Exited);
 }
 
-// A process that has nothing of its own but a root: its files can be looked at, and nothing of the host's is joined by way of it.
+// A process that has nothing of its own but a root. Its files are the host's, in the host's mount namespace: nothing is joined or
+// shown by way of it, and what needs neither runs.
 TEST_F(LauncherTargets, AProcessThatIsInAChrootAndNothingElse) {
     const Chrooted target({});
-    const Plan usual = planFor(*client_, *launcher_, target.pid(), {"cat", "/target/etc/of-the-chroot"});
-    Plan looking = usual;
-    looking.view = View::ReadOnly;
-    looking.processes = Processes::None;
-    looking.namespaces = 0;
-    const Finished looked = runPlan(*client_, looking, target.pid());
-    EXPECT_EQ(looked.out, "inside\n") << looked.report.step << " " << looked.err;
-    EXPECT_EQ(looked.report.end, End::Exited);
-    EXPECT_THAT(looked.report.left, IsEmpty());
+    Plan beside = planFor(*client_, *launcher_, target.pid(), {"exit", "3"});
+    beside.processes = Processes::None;
+    beside.namespaces = 0;
+    EXPECT_EQ(runPlan(*client_, beside, target.pid()).report.value, 3);
 
-    for (const auto& [bit, kind] : {std::pair{kNsNet, "net"}, {kNsIpc, "ipc"}, {kNsUts, "uts"}, {kNsPid, "pid"}}) {
-        Plan joining = usual;
+    const auto expectHosts = [&](std::uint32_t bit, View view, const char* kind) {
+        Plan joining = beside;
         joining.runId = freshRunId();
         joining.namespaces = bit;
         joining.processes = bit == kNsPid ? Processes::Join : Processes::None;
+        joining.view = view;
         expectRefused(joining, target.pid(), Errc::Denied, std::string("host's ") + kind + " namespace");
-    }
+    };
+    expectHosts(kNsNet, View::None, "net");
+    expectHosts(kNsIpc, View::None, "ipc");
+    expectHosts(kNsUts, View::None, "uts");
+    expectHosts(kNsPid, View::None, "pid");
+    expectHosts(0, View::ReadOnly, "mnt");
+}
+
+// Namespaces that anybody can make, with a folder of the host's for a root: its maker cannot have it looked at with more than it has.
+TEST_F(LauncherTargets, AViewOfAUserNamespaceGivesNoRightThatItsUsersHaveNot) {
+    const TempDir folder{"recap-of-the-host"};
+    std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+    writeFile(folder.path() / "secret", "for root only\n");
+    std::filesystem::permissions(folder.path() / "secret", std::filesystem::perms::owner_read);
+    const Child process(
+        Command{.argv = {"setpriv", "--reuid=101", "--regid=101", "--clear-groups", "unshare", "--user", "--map-current-user", "--mount",
+                         "--keep-caps", "python3", "-c",
+                         "import os,sys,time\nos.chroot(sys.argv[1])\nprint('ready',flush=True)\ntime.sleep(86407)", folder.path()}});
+    ASSERT_TRUE(const_cast<Child&>(process).waitForOutput("ready", Deadline{kPatience}));
+    Plan looking = planFor(*client_, *launcher_, process.pid(), {"cat", "/target/secret"});
+    looking.view = View::ReadOnly;
+    looking.processes = Processes::None;
+    looking.namespaces = 0;
+    EXPECT_EQ(runPlan(*client_, looking, process.pid()).out, "error: Permission denied\n");
+    looking.runId = freshRunId();
+    looking.capabilities = 1ull << CAP_DAC_READ_SEARCH;
+    expectRefused(looking, process.pid(), Errc::Denied, "CAP_DAC_READ_SEARCH would count outside of it");
+    looking.capabilities = 0;
+    looking.uid = 1;
+    expectRefused(looking, process.pid(), Errc::Denied, "uid 1 is none of its users");
 }
 
 TEST_F(LauncherTargets, ATargetThatIsAnotherThanPlanned) {

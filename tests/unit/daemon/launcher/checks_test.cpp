@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/capability.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -251,10 +252,34 @@ TEST(CheckTarget, RefusesEveryDifferenceAndTheHosts) {
     facts.rootInode = someHost().root.inode;
     EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::Denied);
     facts = someFacts();
-    facts.hostNamespaces = kNsMnt;  // a root of its own in the host's mount namespace: a chroot
+    facts.hostNamespaces = kNsMnt;
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("host's mnt"));
+}
+
+// Whoever made the user namespace chose the root.
+TEST(CheckTarget, AViewOfAUserNamespaceIsWorthWhatItsUsersAre) {
+    TargetFacts facts = someFacts();
+    facts.hostNamespaces = 0;
+    facts.userNamespaceMapped = true;
+    facts.uidMap = facts.gidMap = {{0, 3000000, 65536}};
+    Plan plan = goodPlan();
+    plan.view = View::ReadOnly;
+    plan.capabilities = 0;
+    plan.uid = plan.gid = 3000101;
     EXPECT_TRUE(checkTarget(plan, facts, someHost()));
-    facts.namespaces[kNamespaces - 1] = 5;
-    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    plan.uid = plan.gid = 65534;
+    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    plan.capabilities = 1ull << CAP_DAC_READ_SEARCH;
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("CAP_DAC_READ_SEARCH would count outside of it"));
+    plan.view = View::None;
+    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    plan.view = View::Write;
+    plan.capabilities = 0;
+    plan.uid = 1000;
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("uid 1000 is none of its users"));
+    plan.uid = 3000101;
+    plan.groups = {3000101, 999};
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 999 is none of its groups"));
 }
 
 TEST(CheckStdio, TakesPipesSocketsFilesAndNullOnly) {

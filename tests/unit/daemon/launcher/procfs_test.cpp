@@ -37,7 +37,10 @@ TEST(ParseMountinfo, UnescapesPathsAndFindsTheType) {
     EXPECT_EQ(mounts[1].path, "/broken\\04");
     EXPECT_TRUE(isForeign(mounts[1].type));
     EXPECT_TRUE(isForeign("nfs4"));
+    EXPECT_TRUE(isForeign("autofs"));
+    EXPECT_TRUE(isForeign("a-type-of-next-year"));
     EXPECT_FALSE(isForeign("fusectl"));
+    EXPECT_FALSE(isForeign("xfs"));
     EXPECT_FALSE(isForeign("overlay"));
 }
 
