@@ -180,6 +180,7 @@ Row row(const RunRecord& run) {
             {"exit-code", std::int32_t{run.report.exitCode}},
             {"escape", escape(run)},
             {"detail", busSentence(run.report.detail)},
+            {"untrusted", run.untrusted},
             {"started", run.started},
             {"phases", phases(run.phases)}};
 }
@@ -231,6 +232,7 @@ Row details(const RunPlan& plan) {
             {"namespaces", namespaceNames(sandbox.namespaces)},
             {"capabilities", capabilityNames(sandbox.capabilities)},
             {"processes", label(kProcesses, sandbox.processes)},
+            {"untrusted", targetMayTrace(plan)},
             {"view", label(kViews, sandbox.view)},
             {"user", label(kUsers, sandbox.user)},
             {"writes", sandbox.writes},

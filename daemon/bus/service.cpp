@@ -155,8 +155,13 @@ void Service::finished(const RunReport& report) {
     guarded("RunFinished", [&] {
         const RunRecord* run = context_.rooms.runs.find(report.id);
         if (run == nullptr || !runs_.contains(report.id)) return;
-        Row details{{"id", report.id},        {"capsule", run->request.capsule},      {"target", run->target},
-                    {"escape", escape(*run)}, {"detail", busSentence(report.detail)}, {"phases", phases(run->phases)}};
+        Row details{{"id", report.id},
+                    {"capsule", run->request.capsule},
+                    {"target", run->target},
+                    {"escape", escape(*run)},
+                    {"detail", busSentence(report.detail)},
+                    {"phases", phases(run->phases)},
+                    {"untrusted", run->untrusted}};
         if (report.error != Errc::None) details.set("error", "org.recap1.Error." + std::string(name(report.error)));
         manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode,
                                  details.values());

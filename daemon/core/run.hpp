@@ -75,6 +75,14 @@ struct RunPlan {
     std::uint64_t planned = 0;  // CLOCK_MONOTONIC, µs
 };
 
+// A process may trace another one of its own uid, and who is root of a user namespace any process in it: where the capsule is among the
+// target's processes, the target may then change what the capsule does and says.
+inline bool targetMayTrace(const RunPlan& plan) {
+    constexpr std::uint32_t kUserNamespace = 16;
+    if (plan.sandbox.processes != Processes::Join) return false;
+    return (plan.sandbox.namespaces & kUserNamespace) != 0 || (plan.target.facts && plan.target.facts->uid == plan.uid);
+}
+
 // Of an attachment to a run under way.
 struct AttachOptions {
     bool takeOver = false;     // whoever is attached no longer is

@@ -29,6 +29,7 @@ struct RunRecord {
     std::string target;  // BACKEND:ID once resolved; what was asked for before
     RunRequest request;
     bool tty = false;
+    bool untrusted = false;               // targetMayTrace() its plan; false until planned
     std::shared_ptr<const RunPlan> plan;  // null until planned, and of a run that an earlier recapd planned
     Phases phases;
     RunReport report;              // once finished

@@ -84,6 +84,7 @@ std::vector<std::string> describe(const RunPlan& plan) {
     const auto joined = namespaceWords(sandbox.namespaces);
     result.push_back(joined.empty() ? "joins no namespace of the target" : "joins the target's namespaces: " + join(joined));
     result.push_back(describeProcesses(sandbox.processes));
+    if (targetMayTrace(plan)) result.emplace_back("the target may trace it: its word is not to be trusted");
     result.push_back(describeView(sandbox));
     result.push_back("runs as uid " + std::to_string(plan.uid) + ", gid " + std::to_string(plan.gid) + " (user = " + describeUser(sandbox) +
                      ")");

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
 #include "sdk/client/recapctl/text.hpp"
@@ -66,6 +68,13 @@ int listAll(const Style& style) {
     });
 }
 
+// Whatever the target; with another user it depends on the target's own, and recapctl plan says it.
+bool targetMayTrace(const Dict& capsule) {
+    const auto joined = capsule.strings("namespaces");
+    const bool sharesUsers = std::find(joined.begin(), joined.end(), "user") != joined.end();
+    return capsule.text("processes") == "join" && (capsule.text("user") == "target" || sharesUsers);
+}
+
 std::string inWords(const Dict& capsule) {
     std::string words;
     const auto say = [&](const char* what, const std::string& how) {
@@ -83,8 +92,7 @@ std::string inWords(const Dict& capsule) {
     say("command       ", list("", "command").cell(capsule));
     say("namespaces    ", list("", "namespaces").cell(capsule));
     say("processes     ", word("processes"));
-    if (word("processes") == "join" && word("user") == "target")
-        say("              ", "the target may trace this capsule: do not trust what it reports about it");
+    if (targetMayTrace(capsule)) say("              ", kUntrusted);
     say("view          ", word("view"));
     say("user          ", word("user"));
     say("capabilities  ", list("", "capabilities").cell(capsule));

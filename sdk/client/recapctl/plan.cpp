@@ -86,6 +86,7 @@ std::string planInWords(const Dict& plan) {
     say("program       ", std::string(plan.text("executable")));
     say("joins         ", joined(plan.strings("namespaces"), ", ", "no namespace of the target"));
     say("processes     ", processesInWords(plan));
+    say("              ", plan.flag("untrusted") ? kUntrusted : "");
     say("files         ", filesInWords(plan));
     say("runs as       ", "uid " + std::to_string(plan.number("uid")) + ", gid " + std::to_string(plan.number("gid")) +
                               (plan.text("user") == "target" ? " (the target's own)" : ""));

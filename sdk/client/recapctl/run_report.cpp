@@ -99,6 +99,7 @@ int printReport(const RunReport& report, bool verbose, const Style& style) {
     std::string words = "run " + report.id + ": " + report.end.outcome + ", exit " + std::to_string(report.end.exitCode) + "\n";
     words += "phases (ms): " + phasesInWords(details.dict("phases")) + "\n";
     words += "escape: " + escaped(details.text("escape")) + "\n";
+    if (details.flag("untrusted")) words.append("untrusted: ").append(kUntrusted).append("\n");
     writeAll(2, words);
     return status;
 }

@@ -95,6 +95,7 @@ std::string inWords(const Dict& run) {
     say("state         ", word("state"));
     say("outcome       ", word("outcome"));
     say("exit          ", exitStatus(run));
+    say("untrusted     ", run.flag("untrusted") ? kUntrusted : "");
     say("detail        ", word("detail"));
     say("error         ", word("error"));
     if (run.has("phases")) say("phases (ms)   ", phasesInWords(run.dict("phases")));

@@ -24,6 +24,9 @@ std::string span(std::uint64_t microseconds);          // "30 s", "1.5 s", "250 
 std::string localTime(std::uint64_t microseconds);     // "2026-01-31 14:05:09"
 std::string base64(std::string_view data);
 
+// Of a capsule, a plan or a run that is "untrusted".
+inline constexpr const char* kUntrusted = "the target may trace the capsule: what it reports is not to be trusted";
+
 // "30s", "1m30s", "250ms", "2h", or a plain number of seconds ("5", "0.5").
 recap::Result<std::chrono::microseconds> parseDuration(std::string_view text);
 

@@ -69,8 +69,10 @@ TEST_P(Targets, A24_EveryCapsuleGoesOnIt) {
     // Who is not in a user namespace may trace nobody there without a capability.
     const bool apart = GetParam().options.userNamespace != 0;
     EXPECT_THAT(look(apart ? "m-strace-user" : "m-strace", "timed-out").at("stderr").get<std::string>(), HasSubstr("Process 1 attached"));
-    look("m-kill");
-    EXPECT_THAT(look("m-ps").at("stdout").get<std::string>(), HasSubstr("    1 "));
+    EXPECT_TRUE(look("m-kill").at("untrusted").get<bool>()) << "it has the target's uid and is among its processes";
+    const json observer = look("m-ps");
+    EXPECT_THAT(observer.at("stdout").get<std::string>(), HasSubstr("    1 "));
+    EXPECT_FALSE(observer.at("untrusted").get<bool>());
     EXPECT_THAT(look("m-view").at("stdout").get<std::string>(), HasSubstr("mine\n"));
     EXPECT_EQ(look("m-merged").at("stdout"), std::string("/mine\n/usr/bin/strace\n") + GetParam().user + "\n");
     EXPECT_EQ(look("m-joined").at("stdout"), "micro\n");

@@ -22,6 +22,22 @@ TEST(Adoption, ARunningRunGoesOnUnderANewRecapd) {
     EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Succeeded);
 }
 
+TEST(Adoption, ThatTheTargetMayTraceARunIsKept) {
+    Spine spine;
+    const RunId apart = spine.startedRun();
+    spine.planner.processes = Processes::Join;  // as uid 0, which is the target's
+    const RunId traced = spine.startedRun();
+    EXPECT_FALSE(spine.engine->find(apart)->untrusted);
+    EXPECT_TRUE(spine.engine->find(traced)->untrusted);
+    spine.restart();
+    spine.engine->connected();
+    spine.launcher.lists.back()({{launched(apart, true), launched(traced, true)}});
+    for (auto& reply : std::exchange(spine.launcher.logs, {})) reply(memory(""));
+    spine.untilReported(2);
+    EXPECT_FALSE(spine.ledger->find(apart).value()->untrusted);
+    EXPECT_TRUE(spine.ledger->find(traced).value()->untrusted);
+}
+
 TEST(Adoption, ARunThatEndedMeanwhileIsReportedWithItsOutput) {
     Spine spine;
     const RunId id = spine.startedRun();

@@ -65,6 +65,7 @@ struct NowPlanner : Planner {
     Result<void> verdict;
     std::string digest = std::string(64, 'a');
     std::chrono::seconds keep{3600};
+    Processes processes = Processes::None;
     int asked = 0;
     Result<RunPlan> plan(const RunId& id, const RunRequest& request, const Target& target) override {
         ++asked;
@@ -76,6 +77,7 @@ struct NowPlanner : Planner {
         plan.imageDigest = digest;
         plan.argv = {"/bin/true"};
         plan.artifactsKeep = keep;
+        plan.sandbox.processes = processes;
         return plan;
     }
 };

@@ -268,6 +268,25 @@ TEST_F(PlannerTest, ResolvesUsersToNumbers) {
     EXPECT_THAT(refusal("[sandbox]\nuser = \"root\"").message, HasSubstr("policy default: user \"root\" is not allowed"));
 }
 
+TEST_F(PlannerTest, SaysWhereTheTargetMayTraceTheCapsule) {
+    const auto traced = [&](const std::string& sandbox) {
+        const auto planned = plan("[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox);
+        EXPECT_TRUE(planned) << planned.error().message;
+        const auto words = planner_.describe(*planned);
+        EXPECT_EQ(std::ranges::count(words, "the target may trace it: its word is not to be trusted"), targetMayTrace(*planned) ? 1 : 0);
+        return targetMayTrace(*planned);
+    };
+    target_.facts->uidMap = target_.facts->gidMap = {{0, 100'000, 65'536}};
+    EXPECT_TRUE(traced("processes = \"join\""));
+    EXPECT_TRUE(traced("processes = \"join\"\nuser = \"101:5\""));
+    EXPECT_TRUE(traced("processes = \"join\"\nuser = \"root\"\nnamespaces = [\"user\"]"));
+    EXPECT_FALSE(traced("processes = \"join\"\nuser = \"root\""));
+    EXPECT_FALSE(traced("processes = \"join\"\nuser = \"102:101\""));
+    EXPECT_FALSE(traced("processes = \"observe\""));
+    EXPECT_FALSE(traced("processes = \"observe\"\nnamespaces = [\"user\"]"));
+    EXPECT_FALSE(traced("namespaces = [\"net\"]"));
+}
+
 TEST_F(PlannerTest, ACallerCanOnlyShortenTheTime) {
     request_.timeout = 10s;
     EXPECT_EQ(plan()->sandbox.limits.timeout, 10s);

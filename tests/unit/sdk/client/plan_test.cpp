@@ -39,6 +39,11 @@ TEST(Plan, SaysWhatItWillSeeAndTouchAndWhoNarrowedIt) {
     EXPECT_THAT(words, HasSubstr("narrowed      default: memory 512 MiB narrowed to 64 MiB\n"));
 }
 
+TEST(Plan, SaysWhereItsWordIsNotToBeTrusted) {
+    EXPECT_THAT(planInWords(Dict{{"processes", "join"}, {"untrusted", true}}), HasSubstr("the target may trace the capsule"));
+    EXPECT_THAT(planInWords(Dict{{"processes", "join"}, {"untrusted", false}}), Not(HasSubstr("trace")));
+}
+
 TEST(Plan, SaysNoneWhereThereIsNone) {
     const std::string words = planInWords(Dict{{"capsule", "ps"}, {"target", "process:1\033"}});
     EXPECT_THAT(words, HasSubstr("capabilities  none\n"));
