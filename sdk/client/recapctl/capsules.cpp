@@ -135,8 +135,8 @@ void addCapsules(Cli& cli) {
     group.verb("show", "Show what a capsule asks for", [&cli, options] { return show(cli.style, *options); })
         .operand("CAPSULE", options->name, "Its name");
     addChange(cli, group, "remove", "Remove an installed capsule; runs under way are not touched", &client::Client::removeCapsule);
-    addChange(cli, group, "enable", "Arm its schedule", &client::Client::enableCapsule);
-    addChange(cli, group, "disable", "Disarm its schedule", &client::Client::disableCapsule);
+    addChange(cli, group, "enable", "Arm its schedule (not supported yet by this version)", &client::Client::enableCapsule);
+    addChange(cli, group, "disable", "Disarm its schedule (not supported yet by this version)", &client::Client::disableCapsule);
 }
 
 }  // namespace recapctl

@@ -136,7 +136,7 @@ void addImages(Cli& cli) {
         .option("--admit-socket", options->admitSocket, "The launcher's other socket for it (also RECAP_ADMIT_SOCKET)");
     group.verb("list", "List the images in the store", [&cli] { return listAll(cli.style); });
     addChange(cli, group, "remove", "Remove an image, and the layers that no other image has", &client::Client::removeImage);
-    addChange(cli, group, "scan", "Scan an image", &client::Client::scanImage);
+    addChange(cli, group, "scan", "Scan an image (not supported yet by this version)", &client::Client::scanImage);
 }
 
 }  // namespace recapctl

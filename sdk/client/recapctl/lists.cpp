@@ -104,7 +104,7 @@ void addLists(Cli& cli) {
         {text("NAME", "name"), text("PLUGIN", "plugin"), text("STATE", "state"), number("TARGETS", "targets"), text("DETAIL", "detail")});
     addListing(cli, "policies", "List the policies that narrow what capsules may do", &client::Client::policies,
                {text("NAME", "name"), text("DESCRIPTION", "description"), text("PATH", "path"), text("PROBLEM", "problem")});
-    addListing(cli, "schedule", "List what runs by itself, and when next", &client::Client::schedule,
+    addListing(cli, "schedule", "List what runs by itself, and when next (not supported yet by this version)", &client::Client::schedule,
                {text("CAPSULE", "capsule"), text("TRIGGER", "trigger"), time("NEXT", "next"), time("LAST", "last")});
     cli.top.verb("doctor", "Check what this machine offers, by trying; exit 1 where something does not work",
                  [&cli] { return doctor(cli.style); });
