@@ -40,7 +40,7 @@ std::map<std::string, std::string> environment(const manifest::Manifest& manifes
     env["RECAP_CAPSULE"] = manifest.name;
     env["RECAP_TARGET"] = plan.target.id.text();
     env["RECAP_TARGET_NAME"] = plan.target.name;
-    if (plan.sandbox.view == View::ReadOnly) env["RECAP_TARGET_ROOT"] = "/target";
+    if (plan.sandbox.view == View::ReadOnly || plan.sandbox.view == View::Write) env["RECAP_TARGET_ROOT"] = "/target";
     if (!plan.artifacts.empty()) env["RECAP_ARTIFACTS"] = plan.artifacts;
     return env;
 }

@@ -121,6 +121,18 @@ TEST_F(PlannerTest, DecidesEverything) {
     EXPECT_THAT(planned->narrowed, IsEmpty());
 }
 
+TEST_F(PlannerTest, SaysWhereTheTargetsFilesAreWhereTheyAreBelowAFolder) {
+    const auto told = [&](const std::string& view) {
+        const auto planned = plan("[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\nview = " + view);
+        EXPECT_TRUE(planned) << planned.error().message;
+        return std::ranges::count(planned->env, "RECAP_TARGET_ROOT=/target");
+    };
+    EXPECT_EQ(told("\"read-only\""), 1);
+    EXPECT_EQ(told("\"write\"\nwrites = [\"/var/log\"]"), 1);
+    EXPECT_EQ(told("\"merged\""), 0);
+    EXPECT_EQ(told("\"none\""), 0);
+}
+
 TEST_F(PlannerTest, ArgumentsDoWhatTheManifestSays) {
     request_.args = {"x"};
     EXPECT_THAT(plan("", "args = \"append\"")->argv, ElementsAre("tool", "-v", "x"));
