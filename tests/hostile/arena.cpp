@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "tests/support/environment.hpp"
@@ -44,6 +45,36 @@ std::map<int, Total>& totals() {
     return all;
 }
 
+// As the compiler names it: the enumerator, or a cast of the number where Threat has none of that number.
+template <Threat threat>
+constexpr std::string_view spelling() {
+    const std::string_view text = __PRETTY_FUNCTION__;
+    const auto value = text.substr(text.find("threat = ") + 9);
+    return value.substr(0, value.find_first_of(";]"));
+}
+
+template <int number>
+void nameTo(std::map<int, std::string>& names) {
+    constexpr std::string_view text = spelling<static_cast<Threat>(number)>();
+    if constexpr (text.front() != '(') names[number] = text.substr(text.rfind(':') + 1);
+}
+
+// All that there are, by their numbers.
+std::map<int, std::string> allThreats() {
+    std::map<int, std::string> names;
+    [&]<int... numbers>(std::integer_sequence<int, numbers...>) { (nameTo<numbers>(names), ...); }
+    (std::make_integer_sequence<int, 64>());
+    return names;
+}
+static_assert(spelling<Threat::WildPlans>().ends_with("::WildPlans") && spelling<static_cast<Threat>(0)>().front() == '(');
+
+// That nobody took a threat's attacks out of the suite, where all of it was to run.
+void expectEveryThreat() {
+    if (GTEST_FLAG_GET(filter) != "*") return;
+    for (const auto& [number, name] : allThreats())
+        EXPECT_TRUE(totals().contains(number)) << "T" << number << " (" << name << ") was not attacked";
+}
+
 // A line a threat, at the end of all.
 class Summary : public ::testing::Environment {
     void TearDown() override {
@@ -52,6 +83,7 @@ class Summary : public ::testing::Environment {
             std::printf("T%d attacked %d times, 0 successes; weakened: succeeded as expected (%d of %d in %d tests: %s)\n", threat,
                         total.attempts, total.weak.successes, total.weak.attempts, total.tests, total.weak.how.front().c_str());
         }
+        expectEveryThreat();
     }
 };
 
