@@ -82,4 +82,10 @@ inline bool goOn(const Arena& arena, const Score& score, int least) {
     return score.attempts < rounds(least) && !(arena.weakened() && score.successes > 0);
 }
 
+// One of a list of attacks: each of these must succeed where the countermeasure is missing, not only the first.
+inline void attemptEach(const Arena& arena, Score& score, bool succeeded, const std::string& what) {
+    score.attempt(succeeded, what);
+    EXPECT_TRUE(succeeded || !arena.weakened()) << "in vain without the countermeasure too, so it shows nothing: " << what;
+}
+
 }  // namespace recap::test

@@ -5,6 +5,9 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
+#include <sstream>
+
 #include "tests/hostile/arena.hpp"
 
 namespace recap::test {
@@ -70,15 +73,66 @@ TEST(T8, NoMountpointOfAnImageLeadsOutOfIt) {
             score.attempt(!fs::is_empty(outside.path()), "a folder was made outside of the image by " + name + " -> " + to);
             fs::remove(arena.layer() / name);
         }
-        for (const char* kind : {"proc", "dev", ".recap"}) {
-            if (!goOn(arena, score, 100)) return;
-            fs::create_symlink(outside.path(), arena.layer() / kind);
-            const Finished finished = arena.run(arena.plan(target, {"exit"}), target);
-            score.attempt(finished.report.end != End::NotStarted || !fs::is_empty(outside.path()),
-                          std::string(kind) + " is a link, and was mounted on");
-            fs::remove(arena.layer() / kind);
+    });
+}
+
+// Shows where in its root file systems are mounted. Every turn has a root of another size: one of the same would have been made ahead,
+// from the image as it was.
+Plan showingMounts(Arena& arena, const MicroContainer& target, unsigned turn) {
+    Plan plan = arena.plan(target, {"cat", "/proc/self/mountinfo"});
+    plan.limits.scratch -= turn * 4096;
+    return plan;
+}
+
+std::vector<std::string> mountpointsIn(const std::string& mountinfo) {
+    std::vector<std::string> found;
+    for (const std::string& line : lines(mountinfo)) {
+        std::istringstream fields(line);
+        std::string field;
+        for (int i = 0; i < 5; ++i) fields >> field;
+        found.push_back(field);
+    }
+    return found;
+}
+
+// A link to a folder that the image has: who follows it mounts there.
+TEST(T8, NoLinkInAMountpointsPlaceIsFollowed) {
+    const MicroContainer target;
+    expectInVain(Threat::DivertedMounts, [&](Arena& arena, Score& score) {
+        unsigned turn = 0;
+        for (const std::string name : {"proc", "dev", ".recap"}) {
+            fs::create_symlink("etc", arena.layer() / name);
+            const Finished finished = arena.run(showingMounts(arena, target, ++turn), target);
+            const auto mounted = mountpointsIn(finished.out);
+            attemptEach(arena, score, std::ranges::any_of(mounted, [](const auto& path) { return path.starts_with("/etc"); }),
+                        "/etc was mounted on by way of /" + name);
+            EXPECT_TRUE(arena.weakened() || (finished.report.end == End::NotStarted && finished.report.step == "mounts"))
+                << name << ": " << finished.report.step;
+            fs::remove(arena.layer() / name);
         }
     });
+}
+
+// (The kernel itself mounts no folder on what is none: nobody is weakened here.)
+TEST(T8, WhatIsNoFolderIsNoMountpointAndWhatIsMissingIsMade) {
+    const MicroContainer target;
+    Arena arena(std::nullopt);
+    unsigned turn = 0;
+    for (const std::string name : {"proc", "dev", ".recap"}) {
+        const fs::path place = arena.layer() / name;
+        for (const std::string kind : {"file", "fifo"}) {
+            SCOPED_TRACE(name + " is a " + kind);
+            ASSERT_EQ(::mknod(place.c_str(), (kind == "file" ? S_IFREG : S_IFIFO) | 0666, 0), 0);
+            const Finished finished = arena.run(showingMounts(arena, target, ++turn), target);
+            EXPECT_EQ(finished.report.end, End::NotStarted);
+            EXPECT_EQ(finished.report.step, "mounts");
+            EXPECT_EQ(finished.report.error, ENOTDIR);
+            EXPECT_THAT(finished.report.left, ::testing::IsEmpty());
+            fs::remove(place);
+        }
+    }
+    EXPECT_THAT(mountpointsIn(arena.run(showingMounts(arena, target, ++turn), target).out),
+                ::testing::UnorderedElementsAre("/", "/proc", "/proc/self", "/proc/thread-self", "/.recap/proc", "/dev"));
 }
 
 // CVE-2021-3493, 2023-0386: rights that a layer brings along.
