@@ -60,18 +60,36 @@ private:
 // A container that its runtime gave a root by chroot(2) (--no-pivot): above that, its mount namespace has all of the host's files.
 TEST_F(LauncherTargets, AContainerWhoseRootIsAChroot) {
     const Chrooted target({"setpriv", "--bounding-set=-sys_ptrace", "unshare", "--fork", "--pid", "--net", "--ipc", "--uts", "--mount"});
-    for (const View view : {View::ReadOnly, View::Merged}) {
-        Plan looking = planFor(*client_, *launcher_, target.pid(), {"exec", "/bin/busybox", "cat", "/etc/of-the-chroot", "/usr/bin/gcc"});
-        if (view == View::ReadOnly) looking.argv = {"/payload", "cat", "/target/etc/of-the-chroot"};
-        looking.view = view;
+    const TempDir host{"recap-outside"};
+    const std::string mark = host.path() / "of-the-host";
+    writeFile(mark, "outside\n");
+    const auto sees = [&](const std::string& file, Plan looking) {
+        looking.runId = freshRunId();
+        looking.argv.push_back(file);
         const Finished looked = runPlan(*client_, looking, target.pid());
-        EXPECT_EQ(looked.out, "inside\n") << looked.report.step << " " << looked.err;
+        EXPECT_EQ(looked.report.end, End::Exited) << looked.report.step;
         EXPECT_THAT(looked.report.left, IsEmpty());
-    }
-    Plan joining = planFor(*client_, *launcher_, target.pid(), {"ls", "/proc/1/root"});
+        return looked.out + looked.err;
+    };
+    Plan beside = planFor(*client_, *launcher_, target.pid(), {"cat"});
+    beside.view = View::ReadOnly;
+    EXPECT_EQ(sees("/target/etc/of-the-chroot", beside), "inside\n");
+    EXPECT_EQ(sees("/target" + mark, beside), "error: No such file or directory\n");
+    EXPECT_EQ(sees("/target/../../../../../.." + mark, beside), "error: No such file or directory\n");
+
+    Plan within = planFor(*client_, *launcher_, target.pid(), {"exec", "/bin/busybox", "cat"});
+    within.view = View::Merged;
+    EXPECT_EQ(sees("/etc/of-the-chroot", within), "inside\n");
+    EXPECT_THAT(sees(mark, within), HasSubstr("No such file or directory"));
+
+    Plan joining = planFor(*client_, *launcher_, target.pid(), {"cat"});
     joining.processes = Processes::Join;
     joining.namespaces |= kNsPid;
-    EXPECT_EQ(runPlan(*client_, joining, target.pid()).report.end, End::Exited);
+    EXPECT_EQ(sees("/proc/1/root/etc/of-the-chroot", joining), "inside\n");
+    EXPECT_EQ(sees("/proc/1/root" + mark, joining), "error: No such file or directory\n");
+
+    const Plan observing = planFor(*client_, *launcher_, target.pid(), {"cat"});
+    EXPECT_EQ(sees("/proc/1/root/../../../../.." + mark, observing), "error: Too many levels of symbolic links\n");
 }
 
 // A process that has nothing of its own but a root. Its files are the host's, in the host's mount namespace: nothing is joined or
@@ -178,13 +196,21 @@ TEST_F(LauncherTargets, TheLauncherItself) {
     expectRefused(asked, launcher_->pid(), Errc::Denied, "RECap's own");
 }
 
+// Any of them: what has no memory of its own, and is no zombie either.
+pid_t kernelThread() {
+    for (const Process& process : allProcesses())
+        if (process.state != 'Z' && !statusOf(process.pid).contains("VmSize")) return process.pid;
+    return 0;
+}
+
 TEST_F(LauncherTargets, AKernelThread) {
-    if (!processOf(2) || processOf(2)->name != "kthreadd") return;  // a pid namespace below the host's has none
-    const UniqueFd pidfd = openPidfd(2);
+    const pid_t thread = kernelThread();
+    if (thread == 0) GTEST_SKIP() << "a pid namespace below the host's has no kernel threads";
+    const UniqueFd pidfd = openPidfd(thread);
     const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
     ASSERT_FALSE(facts);
     EXPECT_THAT(facts.error().message, HasSubstr("kernel thread"));
-    expectRefused(good(), 2, Errc::Denied, "kernel thread");
+    expectRefused(good(), thread, Errc::Denied, "kernel thread");
 }
 
 }  // namespace
