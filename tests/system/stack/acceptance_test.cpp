@@ -52,7 +52,7 @@ protected:
         const auto process = processOf(target.pid());
         ASSERT_TRUE(process);
         EXPECT_EQ(process->startTime, startTime);
-        EXPECT_THAT(statusOf(target.pid()).at("TracerPid"), HasSubstr("0"));
+        EXPECT_EQ(statusOf(target.pid()).at("TracerPid"), "0");
         EXPECT_NE(process->state, 't');
         EXPECT_NE(process->state, 'T');
     }
