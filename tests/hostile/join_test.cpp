@@ -112,12 +112,14 @@ TEST(T17, NoNamespaceIsJoinedThatWasNotLookedAt) {
                 return hopping != 0;
             },
             Deadline{kPatience}));
+        int ran = 0;
         while (goOn(arena, score, 200)) {
             Plan plan = planFor(arena.client(), arena.launcher(), hopping, {"ids", "/proc/self/ns/net"});
             plan.processes = Processes::None;
             const std::uint64_t seen = plan.expected[1];  // net
             try {
                 const Finished finished = runPlan(arena.client(), plan, hopping);
+                ran += finished.report.end == End::Exited;
                 const auto ids = values(finished.out);
                 const auto found = ids.find("/proc/self/ns/net");
                 const bool elsewhere = found != ids.end() && found->second.substr(found->second.find(':') + 1) != std::to_string(seen);
@@ -126,6 +128,7 @@ TEST(T17, NoNamespaceIsJoinedThatWasNotLookedAt) {
                 score.attempt(false, "");  // refused
             }
         }
+        EXPECT_TRUE(arena.weakened() || ran > 0) << "none of " << score.attempts << " ran: not one was made while the target stayed";
         ::kill(hopping, SIGKILL);
     });
 }
@@ -140,6 +143,7 @@ TEST(T17, TheHostsFilesAreNotShown) {
     expectInVain(Threat::SwappedTarget, [&](Arena& arena, Score& score) {
         const Child flipping(Command{.argv = {"unshare", "--mount", attacker().string(), "flip-root", (host.path() / "root").string()}});
         ASSERT_TRUE(waitUntil([&] { return processOf(flipping.pid())->name == "recap-test-atta"; }, Deadline{kPatience}));
+        int ran = 0;
         while (goOn(arena, score, 200)) {
             Plan plan = planFor(arena.client(), arena.launcher(), flipping.pid(), {"cat", mark});
             plan.view = launcher::View::ReadOnly;
@@ -147,11 +151,14 @@ TEST(T17, TheHostsFilesAreNotShown) {
             plan.namespaces = 0;
             plan.uid = plan.gid = 101;
             try {
-                score.attempt(runPlan(arena.client(), plan, flipping.pid()).out == "the host's own\n", "the host's files are in the view");
+                const Finished finished = runPlan(arena.client(), plan, flipping.pid());
+                ran += finished.report.end == End::Exited;
+                score.attempt(finished.out == "the host's own\n", "the host's files are in the view");
             } catch (const std::runtime_error&) {
                 score.attempt(false, "");  // refused
             }
         }
+        EXPECT_TRUE(arena.weakened() || (ran > 0 && ran < score.attempts)) << ran << " of " << score.attempts << " ran: no race";
     });
 }
 
