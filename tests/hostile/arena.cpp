@@ -163,6 +163,13 @@ int rounds(int least) {
     return times != nullptr ? least * std::max(1, std::atoi(times)) : least;
 }
 
+Surroundings allViews() {
+    Surroundings around;
+    around.ceiling.views = 0b1111;
+    around.ceiling.writes = {"/srv"};
+    return around;
+}
+
 void expectInVain(Threat threat, const Attack& attack, const Surroundings& around) {
     Total& total = totals()[static_cast<int>(threat)];
     const bool failedBefore = std::exchange(total.failed, true);  // until this test has come to its end

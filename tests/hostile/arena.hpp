@@ -69,6 +69,8 @@ struct Surroundings {
     std::vector<pid_t> targets = {};  // which the observer watches too
 };
 
+Surroundings allViews();  // a ceiling that allows every view, and /srv to be written
+
 using Attack = std::function<void(Arena& arena, Score& score)>;
 
 // Makes the attack on both launchers; the threat's line is printed at the end of all tests. The assertion that judges the first is the one

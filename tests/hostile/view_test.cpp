@@ -30,13 +30,6 @@ private:
     std::unique_ptr<Prober> prober_;
 };
 
-Surroundings allViews() {
-    Surroundings around;
-    around.ceiling.views = 0b1111;
-    around.ceiling.writes = {"/srv"};
-    return around;
-}
-
 // CVE-2021-30465: what was checked is another when it is used.
 TEST(T8, WhatMayBeWrittenIsNothingThatItsNameIsMadeToLeadTo) {
     const Exchanging exchanging("../etc");
