@@ -61,6 +61,19 @@ TEST(T1, NothingIsTakenFromWhatJoins) {
                  {.targets = {target.pid()}});
 }
 
+// CVE-2019-5736: what is written to is the launcher's own program, by way of the exe of whatever of it comes into the target.
+TEST(T4, NothingIsWrittenToTheLaunchersProgram) {
+    const MicroContainer target(kRoot);
+    Prober prober(target, {"probe", "capsule-init", "recap-spawn", "recap-parked", "recap-launcher"});
+    const std::string before = readFile(binDir() / "recap-launcher");
+    Arena arena(std::nullopt);
+    const std::size_t from = prober.mark();
+    for (int i = 0; i < rounds(50); ++i) arena.run(joining(arena, target, {"exit"}), target);
+    rest(arena, prober, joining(arena, target, {"rest"}), target.pid());
+    EXPECT_EQ(prober.gained(from), "");
+    EXPECT_TRUE(readFile(binDir() / "recap-launcher") == before) << "the program has changed";
+}
+
 // After it executed, a capsule with the target's own identity would be the target's to trace: by default it is not among its processes.
 TEST(T2, ARunningCapsuleIsNotAmongTheTargetsProcesses) {
     const MicroContainer target(kRoot);
