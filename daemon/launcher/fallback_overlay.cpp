@@ -6,6 +6,7 @@
 
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/roots.hpp"
+#include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
 
@@ -48,9 +49,10 @@ UniqueFd Workshop::mountOverlay(std::span<const UniqueFd> layers, int upper) con
     std::string options = "userxattr,volatile,xino=off,index=off,upperdir=/upper/upper,workdir=/upper/work,lowerdir=";
     for (std::size_t i = layers.size(); i-- > 0;) options += std::to_string(layers[i].get()) + (i == 0 ? "" : ":");
     if (::setns(mounts_.get(), CLONE_NEWNS) != 0) return {};
+    const unsigned long flags = weakened(Threat::OverlayTricks) ? 0 : MS_NOSUID | MS_NODEV;
     UniqueFd root;
     if (::move_mount(upper, "", AT_FDCWD, "/upper", MOVE_MOUNT_F_EMPTY_PATH) == 0) {
-        if (::fchdir(descriptors_.get()) == 0 && ::mount("overlay", "/root", "overlay", MS_NOSUID | MS_NODEV, options.c_str()) == 0) {
+        if (::fchdir(descriptors_.get()) == 0 && ::mount("overlay", "/root", "overlay", flags, options.c_str()) == 0) {
             root.reset(::open_tree(AT_FDCWD, "/root", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
             if (::umount2("/root", MNT_DETACH) != 0) root.reset();
         }

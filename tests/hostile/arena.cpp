@@ -17,11 +17,11 @@ namespace recap::test {
 
 namespace {
 
-LauncherPrograms programsFor(std::optional<Threat> weakened) {
-    if (!weakened) return {};
+LauncherPrograms programsFor(std::optional<Threat> weakened, const std::vector<std::string>& options) {
+    if (!weakened) return {.options = options};
     const auto built = binDir().parent_path() / "tests";
     const std::string number = std::to_string(static_cast<int>(*weakened));
-    LauncherPrograms programs{.launcher = built / "recap-launcher-weakened", .env = {{"RECAP_TEST_WEAKEN", number}}};
+    LauncherPrograms programs{.launcher = built / "recap-launcher-weakened", .env = {{"RECAP_TEST_WEAKEN", number}}, .options = options};
     if (*weakened == Threat::CopyRaces) programs.collector = built / "recap-collect-weakened";
     return programs;
 }
@@ -96,7 +96,7 @@ void judge(Threat threat, const Score& score) {
 }
 
 Score attackOnce(std::optional<Threat> weakened, const Attack& attack, const Surroundings& around) {
-    Arena arena(weakened, around.ceiling);
+    Arena arena(weakened, around.ceiling, around.options);
     const Outside outside({.targets = around.targets,
                            .daemons = {arena.launcher().pid()},
                            .cgroupRoots = arena.launcher().cgroupRoots(),
@@ -130,9 +130,9 @@ std::vector<std::string> otherFailures(const ::testing::TestPartResultArray& res
 
 }  // namespace
 
-Arena::Arena(std::optional<Threat> weakened, const launcher::Ceiling& ceiling)
+Arena::Arena(std::optional<Threat> weakened, const launcher::Ceiling& ceiling, const std::vector<std::string>& options)
     : weakened_(weakened.has_value()),
-      programs_(programsFor(weakened)),
+      programs_(programsFor(weakened, options)),
       launcher_(std::make_unique<OwnLauncher>(ceiling, programs_)),
       client_(std::make_unique<LauncherClient>(launcher_->socket())) {
     static_cast<void>(client_->ask<launcher::Hello>(launcher::Verb::Hello, launcher::Hello{}).value());

@@ -23,7 +23,7 @@ using launcher::Threat;
 // A launcher of the attack's own. What it has of files, cgroups and processes is seen by an observer from before the attack on.
 class Arena {
 public:
-    explicit Arena(std::optional<Threat> weakened, const launcher::Ceiling& ceiling = {});
+    explicit Arena(std::optional<Threat> weakened, const launcher::Ceiling& ceiling = {}, const std::vector<std::string>& options = {});
 
     bool weakened() const { return weakened_; }
     OwnLauncher& launcher() { return *launcher_; }
@@ -66,7 +66,8 @@ struct Score {
 // What surrounds an attack, where it is not the usual.
 struct Surroundings {
     launcher::Ceiling ceiling = {};
-    std::vector<pid_t> targets = {};  // which the observer watches too
+    std::vector<pid_t> targets = {};        // which the observer watches too
+    std::vector<std::string> options = {};  // of the launcher's command line
 };
 
 Surroundings allViews();  // a ceiling that allows every view, and /srv to be written

@@ -136,26 +136,37 @@ TEST(T8, WhatIsNoFolderIsNoMountpointAndWhatIsMissingIsMade) {
 }
 
 // CVE-2021-3493, 2023-0386: rights that a layer brings along.
+void bringDeviceAndUser(Arena& arena, const MicroContainer& target, Score& score) {
+    ASSERT_EQ(::mknod((arena.layer() / "node").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+    ::chmod((arena.layer() / "node").c_str(), 0666);
+    fs::copy_file(arena.layer() / "payload", arena.layer() / "setuid");
+    ::chmod((arena.layer() / "setuid").c_str(), 06755);
+    do {
+        const auto tried = values(arena.run(arena.plan(target, {"append", "/node"}), target).out);
+        ASSERT_TRUE(tried.contains("/node"));
+        attemptEach(arena, score, tried.at("/node") == "written", "a device of the layer's was written to");
+        Plan plan = arena.plan(target, {"self"});
+        plan.executable = "/setuid";
+        const auto self = values(arena.run(plan, target).out);
+        ASSERT_TRUE(self.contains("uid"));
+        score.attempt(self.at("uid") != "101 101" || self.at("gid") != "101 101", "a setuid file made it uid " + self.at("uid"));
+    } while (goOn(arena, score, 20));
+    fs::remove(arena.layer() / "node");
+    fs::remove(arena.layer() / "setuid");
+}
+
 TEST(T19, ALayerBringsNoDeviceAndNoOtherUser) {
     const MicroContainer target;
-    expectInVain(Threat::OverlayTricks, [&](Arena& arena, Score& score) {
-        ASSERT_EQ(::mknod((arena.layer() / "node").c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
-        ::chmod((arena.layer() / "node").c_str(), 0666);
-        fs::copy_file(arena.layer() / "payload", arena.layer() / "setuid");
-        ::chmod((arena.layer() / "setuid").c_str(), 06755);
-        while (goOn(arena, score, 20)) {
-            const auto tried = values(arena.run(arena.plan(target, {"append", "/node"}), target).out);
-            ASSERT_TRUE(tried.contains("/node"));
-            score.attempt(tried.at("/node") == "written", "a device of the layer's was written to");
-            Plan plan = arena.plan(target, {"self"});
-            plan.executable = "/setuid";
-            const auto self = values(arena.run(plan, target).out);
-            ASSERT_TRUE(self.contains("uid"));
-            score.attempt(self.at("uid") != "101 101" || self.at("gid") != "101 101", "a setuid file made it uid " + self.at("uid"));
-        }
-        fs::remove(arena.layer() / "node");
-        fs::remove(arena.layer() / "setuid");
-    });
+    expectInVain(Threat::OverlayTricks, [&](Arena& arena, Score& score) { bringDeviceAndUser(arena, target, score); });
+}
+
+// The overlay is mounted in another way where the kernel takes no descriptors for its layers.
+TEST(T19, ALayerBringsNoDeviceAndNoOtherUserWhereLayersAreNamed) {
+    const MicroContainer target;
+    Surroundings around;
+    around.options = {"--without", "overlay-fd"};
+    expectInVain(
+        Threat::OverlayTricks, [&](Arena& arena, Score& score) { bringDeviceAndUser(arena, target, score); }, around);
 }
 
 }  // namespace
