@@ -6,6 +6,8 @@
 
 #include "tests/hostile/arena.hpp"
 #include "tests/support/environment.hpp"
+#include "tests/support/files.hpp"
+#include "tests/support/proc.hpp"
 #include "tests/support/wait.hpp"
 
 namespace recap::test {
@@ -37,6 +39,28 @@ Plan eating(Arena& arena, const MicroContainer& target) {
 
 void judgeMemory(Score& score, const Finished& finished) {
     score.attempt(finished.out.find("eaten") != std::string::npos, "128 MiB where 32 are allowed");
+}
+
+Plan filling(Arena& arena, const MicroContainer& target) {
+    Plan plan = arena.plan(target, {"fill", "/tmp/filled"});
+    plan.limits.scratch = 4 * kMegabyte;
+    return plan;
+}
+
+void judgeScratch(Score& score, const Finished& finished) {
+    const auto filled = values(finished.out);
+    ASSERT_TRUE(filled.contains("written"));
+    score.attempt(std::stoi(filled.at("written")) > 4096, filled.at("written") + " of scratch where 4 MiB are allowed");
+}
+
+Plan flooding(Arena& arena, const MicroContainer& target) {
+    Plan plan = arena.plan(target, {"flood", std::to_string(8 * kMegabyte)});
+    plan.logMax = kMegabyte;
+    return plan;
+}
+
+void judgeOutput(Score& score, const Finished& finished) {
+    score.attempt(finished.out.size() > kMegabyte, std::to_string(finished.out.size()) + " bytes kept where 1 MiB are");
 }
 
 // Of a log, so far.
@@ -91,14 +115,7 @@ TEST(T22, NoMoreScratchThanAllowed) {
     const MicroContainer target;
     expectInVain(Threat::Exhaustion,
                  [&](Arena& arena, Score& score) {
-                     while (goOn(arena, score, 6)) {
-                         Plan fill = arena.plan(target, {"fill", "/tmp/filled"});
-                         fill.limits.scratch = 4 * kMegabyte;
-                         const auto filled = values(arena.run(fill, target).out);
-                         ASSERT_TRUE(filled.contains("written"));
-                         score.attempt(std::stoi(filled.at("written")) > 4096,
-                                       filled.at("written") + " of scratch where 4 MiB are allowed");
-                     }
+                     while (goOn(arena, score, 6)) judgeScratch(score, arena.run(filling(arena, target), target));
                  },
                  {.targets = {target.pid()}});
 }
@@ -121,46 +138,87 @@ TEST(T22, NoMoreOutputThanAllowed) {
     expectInVain(Threat::Exhaustion,
                  [&](Arena& arena, Score& score) {
                      while (goOn(arena, score, 6)) {
-                         Plan plan = arena.plan(target, {"flood", std::to_string(8 * kMegabyte)});
-                         plan.logMax = kMegabyte;
-                         const Finished finished = arena.run(plan, target);
+                         const Finished finished = arena.run(flooding(arena, target), target);
                          EXPECT_EQ(finished.report.end, launcher::End::Exited);
                          EXPECT_TRUE(arena.weakened() || finished.report.logTruncated);
-                         score.attempt(finished.out.size() > kMegabyte,
-                                       std::to_string(finished.out.size()) + " bytes kept where 1 MiB are");
+                         judgeOutput(score, finished);
                      }
                  },
                  {.targets = {target.pid()}});
 }
 
-// All of that by many at once, and the target answers meanwhile as if nothing were.
+// How often the kernel refused a process's own cgroup memory, or killed for it; empty where it has none of its own.
+std::string shortagesOf(pid_t pid) {
+    std::string found;
+    for (const std::string& line : lines(processOf(pid)->cgroups)) {
+        const std::string path = line.substr(line.rfind(':') + 1);
+        if (path.size() < 2) continue;
+        const std::filesystem::path folder = line.starts_with("0::")
+                                                 ? unifiedCgroups().string() + path
+                                                 : (line.find(":memory:") != std::string::npos ? "/sys/fs/cgroup/memory" + path : "");
+        for (const char* file : {"memory.events", "memory.failcnt", "memory.oom_control"})
+            if (!folder.empty() && std::filesystem::exists(folder / file)) found += readFile(folder / file);
+    }
+    return found;
+}
+
+struct Greedy {
+    Plan (*make)(Arena& arena, const MicroContainer& target);
+    void (*judge)(Score& score, const Finished& finished);
+    bool rests;  // until it is stopped
+};
+
+constexpr Greedy kGreedy[] = {
+    {[](Arena& arena, const MicroContainer& target) { return forking(arena, target, "40"); }, judgeForks, true},
+    {eating, judgeMemory, false},
+    {filling, judgeScratch, false},
+    {flooding, judgeOutput, false},
+};
+
+struct Running {
+    const Greedy& greedy;
+    std::string id;
+    UniqueFd log;
+};
+
+void startAll(Arena& arena, const MicroContainer& target, int many, std::vector<Running>& runs) {
+    for (int i = 0; i < many; ++i) {
+        const Greedy& greedy = kGreedy[static_cast<std::size_t>(i) % std::size(kGreedy)];
+        Plan plan = greedy.make(arena, target);
+        plan.timeoutUsec = 60'000'000;
+        auto log = startPlan(arena.client(), plan, target.pid());
+        ASSERT_TRUE(log) << log.error().message;
+        runs.push_back({greedy, plan.runId, std::move(*log)});
+    }
+}
+
+Finished endOf(Arena& arena, const Running& run) {
+    if (run.greedy.rests) {
+        const auto forked = [&] { return contentOf(run.log).find("resting") != std::string::npos; };
+        EXPECT_TRUE(waitUntil(forked, Deadline{kPatience}));
+        EXPECT_TRUE(arena.client().ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{run.id, 0}));
+    }
+    Finished finished = finish(arena.client(), run.id, run.log.get());
+    static_cast<void>(arena.client().ask<launcher::Empty>(launcher::Verb::Ack, launcher::RunRef{run.id}));
+    return finished;
+}
+
+// All of that by many at once, and the target answers meanwhile as if nothing were, and is short of nothing.
 TEST(T22, ManyAtOnceAreNothingToTheirTarget) {
     const MicroContainer target;
     constexpr int kMany = 24;
     expectInVain(Threat::Exhaustion,
                  [&](Arena& arena, Score& score) {
+                     const std::string before = shortagesOf(target.pid());
                      while (goOn(arena, score, kMany)) {
-                         std::vector<std::pair<std::string, UniqueFd>> runs;
-                         for (int i = 0; i < kMany; ++i) {
-                             Plan plan = i % 2 == 0 ? forking(arena, target, "40") : eating(arena, target);
-                             plan.timeoutUsec = 60'000'000;
-                             auto log = startPlan(arena.client(), plan, target.pid());
-                             ASSERT_TRUE(log) << log.error().message;
-                             runs.emplace_back(plan.runId, std::move(*log));
-                         }
-                         EXPECT_EQ(target.get().status, 200);
-                         for (int i = 0; i < kMany; ++i) {
-                             const auto& [run, log] = runs[static_cast<std::size_t>(i)];
-                             const auto forked = [&] { return contentOf(log).find("resting") != std::string::npos; };
-                             if (i % 2 == 0) {
-                                 EXPECT_TRUE(waitUntil(forked, Deadline{kPatience}));
-                                 EXPECT_TRUE(arena.client().ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{run, 0}));
-                             }
-                             const Finished finished = finish(arena.client(), run, log.get());
-                             i % 2 == 0 ? judgeForks(score, finished) : judgeMemory(score, finished);
-                             static_cast<void>(arena.client().ask<launcher::Empty>(launcher::Verb::Ack, launcher::RunRef{run}));
+                         std::vector<Running> runs;
+                         startAll(arena, target, kMany, runs);
+                         for (const Running& run : runs) {
+                             EXPECT_EQ(target.get().status, 200);
+                             run.greedy.judge(score, endOf(arena, run));
                          }
                      }
+                     EXPECT_TRUE(arena.weakened() || shortagesOf(target.pid()) == before) << before << shortagesOf(target.pid());
                  },
                  {.targets = {target.pid()}});
 }
