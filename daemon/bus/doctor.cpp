@@ -22,11 +22,6 @@ std::string readFile(const char* path) {
     return text.str();
 }
 
-bool isCgroup2(const char* path) {
-    struct statfs status {};
-    return ::statfs(path, &status) == 0 && status.f_type == kCgroup2Magic;
-}
-
 void examineKernel(Rows& rows) {
     const bool pins = pinProcess(::getpid()).has_value();
     add(rows, "pidfd", pins ? "ok" : "failed", pins ? "processes can be pinned" : "pidfd_open or /proc does not work for recapd",
@@ -69,6 +64,11 @@ void examineFiles(const Rooms& rooms, Rows& rows) {
 
 }  // namespace
 
+bool isCgroup2(const char* path) {
+    struct statfs status {};
+    return ::statfs(path, &status) == 0 && status.f_type == kCgroup2Magic;
+}
+
 void add(Rows& rows, const std::string& check, const char* status, const std::string& detail, const std::string& advice) {
     rows.push_back(Row{{"check", check}, {"status", std::string(status)}, {"detail", busSentence(detail)}, {"advice", advice}}.values());
 }
@@ -80,6 +80,7 @@ Rows examine(const Rooms& rooms) {
         launcher ? "" : "systemctl status recap-launcher");
     examineKernel(rows);
     if (launcher) examineFeatures(rooms.launcher.features(), rows);
+    examineHost(lookAtHost(rooms.launcher.openFiles()), rows);
     examineBackends(rooms, rows);
     examineFiles(rooms, rows);
     return rows;

@@ -85,6 +85,7 @@ void LauncherClient::tryConnect() {
         if (!hello) return lose(std::move(hello.error()));
         ready_ = true;
         features_ = hello->features;
+        openFiles_ = hello->openFiles;
         backoffUsec_ = kFirstBackoffUsec;
         events_.connected();
     });

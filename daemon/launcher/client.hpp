@@ -41,6 +41,7 @@ public:
 
     bool available() const override { return ready_; }
     std::uint64_t features() const override { return ready_ ? features_ : 0; }
+    std::uint64_t openFiles() const override { return ready_ ? openFiles_ : 0; }
     void inspect(int pidfd, Reply<TargetFacts> reply) override;
     void start(const RunPlan& plan, Reply<UniqueFd> reply) override;
     void signal(const RunId& id, int signal, Reply<void> reply) override;
@@ -103,6 +104,7 @@ private:
     sd_event_source* deferred_ = nullptr;
     sd_event_source* dueTimer_ = nullptr;
     std::uint64_t features_ = 0;
+    std::uint64_t openFiles_ = 0;
     bool ready_ = false;
     std::uint32_t sequence_ = 0;
     std::uint64_t backoffUsec_;

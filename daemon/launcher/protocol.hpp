@@ -96,7 +96,8 @@ enum Feature : std::uint64_t {
 struct Hello {
     std::uint16_t version = kVersion;
     std::uint64_t features = 0;
-    std::string launcher;  // the program's own version
+    std::string launcher;         // the program's own version
+    std::uint64_t openFiles = 0;  // its RLIMIT_NOFILE
 };
 
 // A range of ids in a user namespace, as user_namespaces(7) has them in uid_map and gid_map: `inside` there is `outside` on the host.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -38,7 +39,9 @@ bool becomeCapsuleUser(const Plan& plan) {
 void Supervisor::hello(Request request) {
     auto hello = decode<Hello>(request.message.bytes);
     if (!hello) return refuse(request, hello.error());
-    reply(request, Hello{kVersion, setup_.prepared.features, RECAP_VERSION});
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    reply(request, Hello{kVersion, setup_.prepared.features, RECAP_VERSION, files.rlim_cur});
 }
 
 void Supervisor::inspectTarget(Request request) {

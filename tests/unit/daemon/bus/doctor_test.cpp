@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What doctor makes of what recap-launcher found of its kernel.
+// What doctor makes of what recap-launcher found of its kernel, and of the host's settings.
 #include "daemon/bus/doctor.hpp"
 #include "tests/unit/daemon/bus/house.hpp"
 
@@ -73,6 +73,57 @@ TEST(DoctorFeatures, EachMissingFeatureHasItsPrice) {
         EXPECT_EQ(countOf(rows, "warning"), 2u) << check;  // its own, and the kernel's
         EXPECT_THAT(found(rows, check), HasSubstr("warning"));
     }
+}
+
+Rows examined(const bus::HostFacts& host) {
+    Rows rows;
+    bus::examineHost(host, rows);
+    return rows;
+}
+
+constexpr bus::HostFacts kGoodHost{.fuseTimeout = 60, .pidMax = 4194304, .launcherFiles = 65536};
+
+TEST(DoctorHost, NothingIsToBeDoneWhereAllIsSet) {
+    const Rows rows = examined(kGoodHost);
+    EXPECT_EQ(rows.size(), 4u);
+    EXPECT_EQ(countOf(rows, "ok"), rows.size());
+    EXPECT_THAT(found(rows, "favordynmods"), HasSubstr("no difference"));
+}
+
+TEST(DoctorHost, AFuseServerMayHoldACapsuleWithoutATimeout) {
+    for (const std::optional<std::uint64_t> seconds : {std::optional<std::uint64_t>(), std::optional<std::uint64_t>(0)}) {
+        auto host = kGoodHost;
+        host.fuseTimeout = seconds;
+        EXPECT_THAT(found(examined(host), "fuse timeout"), AllOf(HasSubstr("warning"), HasSubstr("max_request_timeout=60")));
+    }
+    EXPECT_THAT(found(examined(kGoodHost), "fuse timeout"), AllOf(HasSubstr("ok"), HasSubstr("60 s")));
+}
+
+TEST(DoctorHost, SaysHowManyCapsulesFit) {
+    auto host = kGoodHost;
+    host.pidMax = 32768;
+    host.launcherFiles = 1024;
+    EXPECT_THAT(found(examined(host), "pid_max"), AllOf(HasSubstr("warning"), HasSubstr("256 capsules"), HasSubstr("4194304")));
+    EXPECT_THAT(found(examined(host), "open files"), AllOf(HasSubstr("warning"), HasSubstr("64 capsules"), HasSubstr("LimitNOFILE")));
+    host.launcherFiles = 20;
+    EXPECT_THAT(found(examined(host), "open files"), HasSubstr("about 0 capsules"));
+    host.pidMax = host.launcherFiles = 0;
+    EXPECT_EQ(examined(host).size(), 2u) << "nothing is said of what is not known";
+}
+
+TEST(DoctorHost, MovesWaitUnlessTheMountFavoursThem) {
+    auto host = kGoodHost;
+    host.movesProcesses = true;
+    EXPECT_THAT(found(examined(host), "favordynmods"), AllOf(HasSubstr("warning"), HasSubstr("grace period"), HasSubstr("remount")));
+    host.favorsMoves = true;
+    EXPECT_THAT(found(examined(host), "favordynmods"), AllOf(HasSubstr("ok"), HasSubstr("without waiting")));
+}
+
+TEST(DoctorHost, ReadsTheMountOption) {
+    std::istringstream with("1 2 0:3 / / rw - ext4 a rw\n4 1 0:5 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate,favordynmods\n");
+    std::istringstream without("4 1 0:5 / /favordynmods rw - cgroup2 cgroup2 rw,nsdelegate\n5 1 0:6 / /a rw - tmpfs favordynmods rw\n");
+    EXPECT_TRUE(bus::favorsMoves(with));
+    EXPECT_FALSE(bus::favorsMoves(without));
 }
 
 }  // namespace
