@@ -115,7 +115,8 @@ protected:
             }
             over = true;
         });
-        waitUntil([&] { return page_.somebodyIsThere() || over; }, Deadline{kPatience});
+        const bool afterwards = step == "worker: parked";  // for the next run, once nothing was asked for a while
+        waitUntil([&] { return page_.somebodyIsThere() || (over && !afterwards); }, Deadline{kPatience});
         const bool there = page_.somebodyIsThere();
         const bool killed = there && kill(victim, *client);
         page_.goOn();
@@ -212,19 +213,27 @@ protected:
     std::size_t zombies_ = 0;
 };
 
+// The worker last: where a parked one was killed nobody parks for a while, until the next supervisor.
 std::vector<std::string> victimsAt(const std::string& step) {
-    if (step.starts_with("worker")) return {"supervisor", "worker", "client"};
+    if (step.starts_with("worker")) return {"supervisor", "client", "worker"};
     if (step.starts_with("payload")) return {"supervisor", "init", "payload", "client"};
     if (step.starts_with("collector")) return {"supervisor", "collector", "client"};
-    return {"supervisor", "worker", "init", "client"};
+    return {"supervisor", "init", "client", "worker"};
 }
+
+// These two are there at every step; the others have not begun yet at some, or have ended.
+bool isAlwaysThere(const std::string& victim) { return victim == "supervisor" || victim == "client"; }
 
 TEST_P(Crash, LeavesNothingWhoeverDiesAtWhateverStep) {
     int kills = 0;
+    std::vector<std::string> skipped;
     for (const std::string& step : steps_) {
         for (const std::string& victim : victimsAt(step)) {
             SCOPED_TRACE(victim + " killed at " + step);
-            kills += crash(step, victim);
+            const bool killed = crash(step, victim);
+            kills += killed;
+            if (!killed) skipped.push_back(victim + " at " + step);
+            EXPECT_TRUE(killed || !isAlwaysThere(victim)) << "nobody was killed";
             expectNothingLeft(victim);
             if (HasFailure()) FAIL() << launcher_->output();
         }
@@ -233,6 +242,7 @@ TEST_P(Crash, LeavesNothingWhoeverDiesAtWhateverStep) {
     EXPECT_GT(steps_.size(), 40u);
     EXPECT_GT(kills, 100);
     std::printf("crash matrix, %s: %zu steps, somebody killed %d times, nothing left\n", GetParam().name, steps_.size(), kills);
+    for (const std::string& pair : skipped) std::printf("  skipped: %s\n", pair.c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, Crash, ::testing::ValuesIn(kScenarios),
