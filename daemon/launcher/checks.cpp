@@ -265,11 +265,14 @@ Result<void> checkMerged(const Plan& plan, const TargetFacts& facts) {
                                   ", and a capsule among its files has no more than it; view = \"read-only\" has no such rule");
 }
 
-// Anybody may make namespaces of a user's own, with a mount namespace whose root is any folder of the host's: a view of that is worth
+// Among processes that are joined by way of /proc/PID/root.
+bool reachesFiles(const Plan& plan) { return plan.view != View::None || plan.processes == Processes::Join; }
+
+// Anybody may make namespaces of a user's own, with a mount namespace whose root is any folder of the host's: what it shows is worth
 // what its maker could see. So who looks without entering that user namespace has no right there that its users have not.
 Result<void> checkForeignUsers(const Plan& plan, const TargetFacts& facts) {
-    if (plan.view == View::None || (facts.hostNamespaces & kNsUser) != 0 || (plan.namespaces & kNsUser) != 0) return {};
-    const std::string where = "view of target " + plan.target + ", which has a user namespace of its own: ";
+    if (!reachesFiles(plan) || (facts.hostNamespaces & kNsUser) != 0 || (plan.namespaces & kNsUser) != 0) return {};
+    const std::string where = "files of target " + plan.target + ", which has a user namespace of its own: ";
     if (plan.capabilities != 0)
         return fail(Errc::Denied,
                     where + capabilityNames(plan.capabilities) + " would count outside of it; namespaces = [\"user\"] joins it");
@@ -293,7 +296,7 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
     std::uint32_t used = plan.namespaces;
     if (plan.processes != Processes::None) used |= kNsPid;
-    if (plan.view != View::None) used |= kNsMnt;
+    if (reachesFiles(plan)) used |= kNsMnt;
     for (std::size_t turn = 1; turn <= kNamespaces; ++turn) {
         const std::size_t i = turn % kNamespaces;  // pid last: who shares it shares more, and the first is what is named
         if ((used >> i & 1) == 0) continue;

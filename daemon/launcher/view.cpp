@@ -60,22 +60,41 @@ int restrict(const UniqueFd& tree, bool readOnly) {
     return ::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes));
 }
 
+// Among the target's processes /proc/1/root leads to its files, and ".." from there up to the root of its mount namespace: the kernel
+// stops at the walker's own root only. Above a chroot is what the target itself does not reach.
+bool isTop(const UniqueFd& root) {
+    const UniqueFd top(::open("/", O_PATH | O_CLOEXEC));  // setns(2) has made it the uppermost of the namespace's
+    constexpr unsigned kWanted = STATX_INO | STATX_MNT_ID;
+    struct statx ours {
+    }, theirs{};
+    if (::statx(top.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &ours) != 0) return false;
+    if (::statx(root.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &theirs) != 0) return false;
+    return ours.stx_ino == theirs.stx_ino && ours.stx_mnt_id == theirs.stx_mnt_id;
+}
+
 }  // namespace
 
 int cloneTarget(Attach& attach) {
-    if (attach.plan.view == View::None) return 0;
+    const bool shows = attach.plan.view != View::None, joins = attach.plan.processes == Processes::Join;
+    if (!shows && !joins) return 0;
     // A tree can be cloned only from inside its own mount namespace.
     if (::setns(attach.target.get(), CLONE_NEWNS) != 0) return -1;
     if (auto joined = attach.prepared->procfs->ownNamespaceInode("mnt"); !joined || *joined != attach.plan.expected[kNamespaces - 1]) {
         errno = ESTALE;  // the target went elsewhere between the check and the join
         return -1;
     }
+    if (joins && !isTop(attach.targetRoot)) {
+        attach.subject = "are in a chroot, which joining its processes leads out of";
+        errno = EPERM;
+        return -1;
+    }
     const bool merged = attach.plan.view == View::Merged;
-    attach.tree = cloneOf(attach.targetRoot, AT_RECURSIVE);
+    if (shows) attach.tree = cloneOf(attach.targetRoot, AT_RECURSIVE);
     if (merged && attach.tree) attach.base = cloneOf(attach.targetRoot, 0);
     const int error = errno;
     if (::setns(attach.prepared->ownMounts.get(), CLONE_NEWNS) != 0) return -1;
     errno = error;
+    if (!shows) return 0;
     if (!attach.tree || (merged && !attach.base)) return -1;
     const bool readOnly = attach.plan.view != View::Write;  // there allowWrites() makes it so later
     if (restrict(attach.tree, readOnly) != 0) return -1;

@@ -80,7 +80,7 @@ const char* openTarget(Attach& attach) {
         errno = ESRCH;
         return "target";
     }
-    if (attach.plan.view != View::None) {
+    if (attach.plan.view != View::None || attach.plan.processes == Processes::Join) {
         auto root = attach.prepared->procfs->open(*pid, "root", O_PATH);
         if (!root) return "target's root";
         const auto id = folderId(root->get());

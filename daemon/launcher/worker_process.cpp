@@ -10,6 +10,7 @@
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/reaping.hpp"
 #include "daemon/launcher/transport.hpp"
+#include "daemon/launcher/weaken.hpp"
 #include "daemon/launcher/worker.hpp"
 
 namespace recap::launcher {
@@ -59,6 +60,7 @@ Result<void> give(Loop& loop, WorkerProcess& worker, const SpawnRequest& request
     auto sent = sendMessage(worker.socket.get(), root + request.plan, fds);
     if (!sent || request.runId.empty()) return sent;
     worker.runId = request.runId;
+    if (weakened(Threat::Stalling)) return sent;
     worker.deadline = loop.at(monotonicUsec() + kAnswerUsec, [&worker, late = std::move(late)] {
         worker.deadline.reset();
         late();

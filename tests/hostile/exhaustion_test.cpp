@@ -21,7 +21,6 @@ constexpr std::uint64_t kMegabyte = 1 << 20;
 Plan forking(Arena& arena, const MicroContainer& target, const char* children) {
     Plan plan = arena.plan(target, {"children", children});
     plan.limits.pids = kPids;
-    plan.timeoutUsec = 500'000;
     return plan;
 }
 
@@ -71,11 +70,24 @@ std::string contentOf(const UniqueFd& log) {
     return bytes;
 }
 
+// Until it has made all the processes that it could, and rests.
+Finished endOfForking(Arena& arena, const std::string& run, const UniqueFd& log) {
+    EXPECT_TRUE(waitUntil([&] { return contentOf(log).find("resting") != std::string::npos; }, Deadline{kPatience}));
+    EXPECT_TRUE(arena.client().ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{run, 0}));
+    return finish(arena.client(), run, log.get());
+}
+
 TEST(T22, NoMoreProcessesThanAllowed) {
     const MicroContainer target;
     expectInVain(Threat::Exhaustion,
                  [&](Arena& arena, Score& score) {
-                     while (goOn(arena, score, 6)) judgeForks(score, arena.run(forking(arena, target, "200"), target));
+                     while (goOn(arena, score, 6)) {
+                         const Plan plan = forking(arena, target, "200");
+                         const auto log = startPlan(arena.client(), plan, target.pid());
+                         ASSERT_TRUE(log) << log.error().message;
+                         judgeForks(score, endOfForking(arena, plan.runId, *log));
+                         static_cast<void>(arena.client().ask<launcher::Empty>(launcher::Verb::Ack, launcher::RunRef{plan.runId}));
+                     }
                  },
                  {.targets = {target.pid()}});
 }
@@ -193,12 +205,7 @@ void startAll(Arena& arena, const MicroContainer& target, int many, std::vector<
 }
 
 Finished endOf(Arena& arena, const Running& run) {
-    if (run.greedy.rests) {
-        const auto forked = [&] { return contentOf(run.log).find("resting") != std::string::npos; };
-        EXPECT_TRUE(waitUntil(forked, Deadline{kPatience}));
-        EXPECT_TRUE(arena.client().ask<launcher::Empty>(launcher::Verb::Stop, launcher::StopRequest{run.id, 0}));
-    }
-    Finished finished = finish(arena.client(), run.id, run.log.get());
+    Finished finished = run.greedy.rests ? endOfForking(arena, run.id, run.log) : finish(arena.client(), run.id, run.log.get());
     static_cast<void>(arena.client().ask<launcher::Empty>(launcher::Verb::Ack, launcher::RunRef{run.id}));
     return finished;
 }

@@ -139,6 +139,7 @@ TEST(CheckTarget, JoinsNoProcessThatMayTraceAnyOther) {
     plan.namespaces = kNsPid;
     plan.processes = Processes::Join;
     TargetFacts facts = someFacts();
+    facts.uidMap = facts.gidMap = {{0, 0, 65536}};
     EXPECT_TRUE(checkTarget(plan, facts, someHost()));
     facts.capBounding = 1ull << 19;  // CAP_SYS_PTRACE
     facts.hostNamespaces = kNsUser;
@@ -272,7 +273,11 @@ TEST(CheckTarget, AViewOfAUserNamespaceIsWorthWhatItsUsersAre) {
     plan.capabilities = 1ull << CAP_DAC_READ_SEARCH;
     EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("CAP_DAC_READ_SEARCH would count outside of it"));
     plan.view = View::None;
+    plan.processes = Processes::Observe;
     EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    plan.processes = Processes::Join;
+    EXPECT_FALSE(checkTarget(plan, facts, someHost())) << "it reaches files by /proc/1/root";
+    plan.processes = Processes::Observe;
     plan.view = View::Write;
     plan.capabilities = 0;
     plan.uid = 1000;
