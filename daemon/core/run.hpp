@@ -79,8 +79,11 @@ struct RunPlan {
 // target's processes, the target may then change what the capsule does and says.
 inline bool targetMayTrace(const RunPlan& plan) {
     constexpr std::uint32_t kUserNamespace = 16;
-    if (plan.sandbox.processes != Processes::Join) return false;
-    return (plan.sandbox.namespaces & kUserNamespace) != 0 || (plan.target.facts && plan.target.facts->uid == plan.uid);
+    constexpr std::uint32_t kPidNamespace = 1;
+    const bool sameUid = plan.target.facts && plan.target.facts->uid == plan.uid;
+    const bool seesAll = plan.target.facts && (plan.target.facts->hostNamespaces & kPidNamespace) != 0;  // it is among the host's processes
+    if (plan.sandbox.processes != Processes::Join && !seesAll) return false;
+    return (plan.sandbox.namespaces & kUserNamespace) != 0 || sameUid;
 }
 
 // Of an attachment to a run under way.

@@ -271,18 +271,20 @@ bool reachesFiles(const Plan& plan) { return plan.view != View::None || plan.pro
 // Anybody may make namespaces of a user's own, with a mount namespace whose root is any folder of the host's: what it shows is worth
 // what its maker could see. So who looks without entering that user namespace has no right there that its users have not.
 Result<void> checkForeignUsers(const Plan& plan, const TargetFacts& facts) {
-    if (!reachesFiles(plan) || (facts.hostNamespaces & kNsUser) != 0 || (plan.namespaces & kNsUser) != 0) return {};
+    if (!reachesFiles(plan) || (facts.hostNamespaces & kNsUser) != 0) return {};
     const std::string where = "files of target " + plan.target + ", which has a user namespace of its own: ";
-    if (plan.capabilities != 0)
+    const bool joined = (plan.namespaces & kNsUser) != 0;
+    if (plan.capabilities != 0 && !joined)
         return fail(Errc::Denied,
                     where + capabilityNames(plan.capabilities) + " would count outside of it; namespaces = [\"user\"] joins it");
     constexpr std::uint32_t kNobody = 65534;
     const auto strange = [](const std::vector<IdRange>& map, std::uint32_t id) { return id != kNobody && !insideOf(map, id); };
     if (strange(facts.uidMap, plan.uid)) return fail(Errc::Denied, where + "uid " + std::to_string(plan.uid) + " is none of its users");
-    std::vector<std::uint32_t> groups = plan.groups;
-    groups.push_back(plan.gid);
-    for (const std::uint32_t group : groups)
-        if (strange(facts.gidMap, group)) return fail(Errc::Denied, where + "gid " + std::to_string(group) + " is none of its groups");
+    if (strange(facts.gidMap, plan.gid)) return fail(Errc::Denied, where + "gid " + std::to_string(plan.gid) + " is none of its groups");
+    // Those that the target has itself, it has: setgroups(2) may be denied to its namespace.
+    for (const std::uint32_t group : plan.groups)
+        if (strange(facts.gidMap, group) && std::ranges::find(facts.groups, group) == facts.groups.end())
+            return fail(Errc::Denied, where + "gid " + std::to_string(group) + " is none of its groups");
     return {};
 }
 
@@ -307,7 +309,7 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     }
     if (auto joined = checkJoined(plan, facts); !joined) return joined;
     if (auto merged = checkMerged(plan, facts); !merged) return merged;
-    if (plan.view != View::None && FolderId{facts.rootDevice, facts.rootInode} == host.root)
+    if (reachesFiles(plan) && FolderId{facts.rootDevice, facts.rootInode} == host.root)
         return fail(Errc::Denied, "would show the host's files: the root of target " + plan.target + " is the host's root");
     return checkForeignUsers(plan, facts);
 }

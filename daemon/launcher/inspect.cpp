@@ -82,6 +82,19 @@ Result<void> readMaps(const Procfs& procfs, pid_t pid, TargetFacts& facts) {
     return {};
 }
 
+// One after the other they were read of a process that may change them meanwhile. Whoever has gone into a user namespace of anybody's
+// making does not come back to the host's: seen there last, it was there all the time.
+Result<void> checkSame(const Procfs& procfs, pid_t pid, const TargetFacts& facts) {
+    for (std::size_t i = 0; i < kNamespaces; ++i) {
+        auto inode = procfs.namespaceInode(pid, kNamespaceNames[i]);
+        if (!inode) return forward(std::move(inode));
+        if (*inode != facts.namespaces[i])
+            return fail(Errc::TargetGone,
+                        "the target changed its " + std::string(kNamespaceNames[i]) + " namespace while it was looked at");
+    }
+    return {};
+}
+
 Result<void> readAll(const Procfs& procfs, const HostIds& host, pid_t pid, bool withMounts, TargetFacts& facts) {
     auto stat = procfs.stat(pid);
     if (!stat) return forward(std::move(stat));
@@ -102,8 +115,8 @@ Result<void> readAll(const Procfs& procfs, const HostIds& host, pid_t pid, bool 
     if (!status) return forward(std::move(status));
     readStatus(*status, facts);
     if (auto maps = readMaps(procfs, pid, facts); !maps) return maps;
-    auto root = readRoot(procfs, pid, facts);
-    if (!root) return root;
+    if (auto root = readRoot(procfs, pid, facts); !root) return root;
+    if (auto same = checkSame(procfs, pid, facts); !same) return same;
     return withMounts ? readMounts(procfs, pid, facts) : Result<void>{};
 }
 

@@ -120,12 +120,13 @@ std::optional<std::uint32_t> insideOf(const std::vector<IdRange>& map, std::uint
 bool isForeign(std::string_view filesystem) {
     // A type that nobody has thought of is left out of a view, rather than waited for.
     constexpr std::string_view local[] = {
-        "aufs",     "bcachefs", "binder",   "binfmt_misc", "bpf",       "btrfs",   "cgroup",   "cgroup2", "configfs",
-        "debugfs",  "devpts",   "devtmpfs", "ecryptfs",    "efivarfs",  "erofs",   "exfat",    "ext2",    "ext3",
-        "ext4",     "f2fs",     "fusectl",  "hugetlbfs",   "iso9660",   "jffs2",   "jfs",      "minix",   "mqueue",
-        "msdos",    "nilfs2",   "nsfs",     "ntfs",        "ntfs3",     "overlay", "proc",     "pstore",  "ramfs",
-        "reiserfs", "resctrl",  "rootfs",   "securityfs",  "selinuxfs", "smackfs", "squashfs", "sysfs",   "sysv",
-        "tmpfs",    "tracefs",  "ubifs",    "udf",         "ufs",       "vfat",    "xfs",      "zfs",     "zonefs"};
+        "aufs",     "bcachefs", "binder",   "binfmt_misc", "bpf",       "btrfs",      "cgroup",   "cgroup2", "configfs",
+        "debugfs",  "devpts",   "devtmpfs", "ecryptfs",    "efivarfs",  "erofs",      "exfat",    "ext2",    "ext3",
+        "ext4",     "f2fs",     "fusectl",  "hugetlbfs",   "iso9660",   "jffs2",      "jfs",      "minix",   "mqueue",
+        "msdos",    "nilfs2",   "nsfs",     "ntfs",        "ntfs3",     "overlay",    "proc",     "pstore",  "ramfs",
+        "reiserfs", "resctrl",  "rootfs",   "securityfs",  "selinuxfs", "smackfs",    "squashfs", "sysfs",   "sysv",
+        "tmpfs",    "tracefs",  "ubifs",    "udf",         "ufs",       "vfat",       "xfs",      "zfs",     "shiftfs",
+        "cpuset",   "cramfs",   "romfs",    "hfs",         "hfsplus",   "rpc_pipefs", "zonefs"};
     return std::ranges::find(local, filesystem) == std::end(local);
 }
 

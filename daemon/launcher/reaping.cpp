@@ -41,7 +41,8 @@ void killAndReap(Loop& loop, pid_t child, UniqueFd held) {
     if (ending->pidfd) ::poll(&ended, 1, kReapNowMs);
     if (ending->reaped()) return;
     const bool watched = ending->pidfd && loop.add(ending->pidfd.get(), EPOLLIN, [&loop, ending](std::uint32_t) {
-        if (ending->reaped()) loop.remove(ending->pidfd.get());
+        loop.remove(ending->pidfd.get());
+        if (!ending->reaped()) askLater(loop, ending);  // a tracer holds it
     });
     if (!watched) askLater(loop, ending);
 }

@@ -42,12 +42,16 @@ void Supervisor::recordRun(Priority priority, std::string_view messageId, std::s
                                                        {"RECAP_IMAGE_DIGEST", plan.imageDigest},
                                                        {"RECAP_UID", uid},
                                                        {"RECAP_RECORD", what}};
-    if (messageId == kMessageRefused) return journal_.refused(message, fields, monotonicUsec());
+    if (what == kRefused) return journal_.refused(message, fields, monotonicUsec());
     journal_.write(priority, messageId, message, fields);
 }
 
 // Everything that can be refused, before anything happens.
 Result<Supervisor::Start> Supervisor::checked(Request& request) {
+    constexpr std::size_t kMost = kMaxMessage - sizeof(FolderId);  // a worker gets that beside it
+    if (request.message.bytes.size() > kMost)
+        return fail(Errc::LimitExceeded,
+                    "a plan of " + std::to_string(request.message.bytes.size()) + " bytes, at most " + std::to_string(kMost));
     auto plan = decode<Plan>(request.message.bytes);
     if (!plan) return forward(std::move(plan));
     if (auto checked = checkShape(*plan); !checked) return forward(std::move(checked));
@@ -144,6 +148,9 @@ Result<void> Supervisor::launch(Start start, std::uint64_t received) {
     if (auto prepared = run->prepare(std::move(given), stdio, spawn.fds[kReportFd]); !prepared) {
         if (parked) parking_.leave(*parked);
         run->notSpawned("prepare", EIO);
+        run.reset();
+        setup_.freezer.thaw(plan.runId);
+        if (setup_.cgroups.exists(plan.runId)) keepLeft(plan.runId, {});
         return prepared;
     }
     for (std::size_t i = 0; i < 3; ++i) spawn.fds[kStdinFd + i] = std::move(stdio[i]);
@@ -205,18 +212,18 @@ void Supervisor::startNext(Request request) {
     auto start = checked(request);
     if (!start) return refuseStart(request, start.error());
     const std::string runId = start->plan.runId;
-    if (auto launched = launch(std::move(*start), request.received); !launched) return refuseStart(request, launched.error());
+    if (auto launched = launch(std::move(*start), request.received); !launched) return refuseStart(request, launched.error(), kNotLaunched);
     std::vector<UniqueFd> log;
     if (const int fd = runs_.at(runId)->logFd(); fd >= 0) log.push_back(setup_.procfs.reopenReadOnly(fd));
     reply(request, Started{runId}, std::move(log));
 }
 
-void Supervisor::refuseStart(const Request& request, const Error& error) {
+void Supervisor::refuseStart(const Request& request, const Error& error, std::string_view record) {
     auto asked = decode<Plan>(request.message.bytes);
     Plan shown = asked ? std::move(*asked) : Plan{};
     for (std::string* text : {&shown.runId, &shown.capsule, &shown.target, &shown.imageDigest})
         text->resize(std::min<std::size_t>(text->size(), 512));
-    recordRun(Priority::Warning, kMessageRefused, "REFUSED", shown, error.message.substr(0, 4096));
+    recordRun(Priority::Warning, kMessageRefused, record, shown, error.message.substr(0, 4096));
     refuse(request, error);
 }
 

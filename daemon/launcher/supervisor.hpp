@@ -114,7 +114,9 @@ private:
     void startWaiting();
     void dropWaiting(std::uint64_t client);
     void startNext(Request request);
-    void refuseStart(const Request& request, const Error& error);
+    // `record`: kRefused is one of those whose number is bounded; what had a START is told in any case.
+    static constexpr std::string_view kRefused = "REFUSED", kNotLaunched = "NOT-LAUNCHED";
+    void refuseStart(const Request& request, const Error& error, std::string_view record = kRefused);
     // A START that may be: its plan, the target and the stdio that came with it, and what was the target's root then.
     struct Start {
         Plan plan;

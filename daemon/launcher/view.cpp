@@ -69,7 +69,9 @@ bool isTop(const UniqueFd& root) {
     }, theirs{};
     if (::statx(top.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &ours) != 0) return false;
     if (::statx(root.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &theirs) != 0) return false;
-    return ours.stx_ino == theirs.stx_ino && ours.stx_mnt_id == theirs.stx_mnt_id;
+    const bool device =
+        ours.stx_dev_major == theirs.stx_dev_major && ours.stx_dev_minor == theirs.stx_dev_minor;  // a subvolume's is its own
+    return device && ours.stx_ino == theirs.stx_ino && ours.stx_mnt_id == theirs.stx_mnt_id;
 }
 
 }  // namespace

@@ -280,8 +280,34 @@ TEST_F(LauncherCombinations, OfAContainersNamespaces) {
 
 // runc 1.1 makes no time namespaces, unshare does, and for a user without rights all of them together.
 TEST_F(LauncherCombinations, WithATimeNamespace) {
-    const Apart target({"setpriv", "--reuid=101", "--regid=101", "--clear-groups", "unshare", "--user", "--map-current-user", "--fork",
-                        "--pid", "--net", "--ipc", "--uts", "--mount", "--cgroup", "--time", "--boottime", "1000000", "sleep", "86405"});
+    const TempDir root{"recap-root"};
+    for (const char* folder : {"", "bin", "tmp"}) {
+        std::filesystem::create_directories(root.path() / folder);
+        std::filesystem::permissions(root.path() / folder, std::filesystem::perms(0755));
+    }
+    for (const char* name : {"sh", "sleep", "umount"}) std::filesystem::copy_file("/usr/bin/busybox", root.path() / "bin" / name);
+    const Apart target({"setpriv",
+                        "--reuid=101",
+                        "--regid=101",
+                        "--clear-groups",
+                        "unshare",
+                        "--user",
+                        "--map-current-user",
+                        "--keep-caps",
+                        "--fork",
+                        "--pid",
+                        "--net",
+                        "--ipc",
+                        "--uts",
+                        "--mount",
+                        "--cgroup",
+                        "--time",
+                        "--boottime",
+                        "1000000",
+                        "sh",
+                        "-ec",
+                        "mount --rbind $0 $0; cd $0; /sbin/pivot_root . tmp; exec /bin/sh -ec '/bin/umount -l /tmp; exec sleep 86405'",
+                        root.path()});
     EXPECT_NE(namespaceOf(target.pid(), "time"), namespaceOf(::getpid(), "time"));
     expectAll(target.pid(), kNsTime);
 }

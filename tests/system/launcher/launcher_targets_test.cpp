@@ -118,6 +118,21 @@ TEST_F(LauncherTargets, AProcessThatIsInAChrootAndNothingElse) {
     expectHosts(0, View::ReadOnly, "mnt");
 }
 
+// Namespaces of its own, and the host's files: among its processes /proc/1/root would be these.
+TEST_F(LauncherTargets, AProcessWithTheHostsRootIsNotJoined) {
+    Child process(Command{.argv = {"setpriv", "--bounding-set=-sys_ptrace", "unshare", "--fork", "--kill-child", "--pid", "--net", "--ipc",
+                                   "--uts", "--mount", "sh", "-c", "echo ready; exec sleep 86408"}});
+    ASSERT_TRUE(process.waitForOutput("ready", Deadline{kPatience}));
+    const pid_t target = childrenOf(process.pid()).front();
+    Plan joining = planFor(*client_, *launcher_, target, {"exit"});
+    joining.processes = Processes::Join;
+    joining.namespaces |= kNsPid;
+    joining.uid = joining.gid = 101;
+    expectRefused(joining, target, Errc::Denied, "would show the host's files");
+    process.signal(SIGTERM);
+    process.wait(Deadline{kPatience});
+}
+
 // Namespaces that anybody can make, with a folder of the host's for a root: its maker cannot have it looked at with more than it has.
 TEST_F(LauncherTargets, AViewOfAUserNamespaceGivesNoRightThatItsUsersHaveNot) {
     const TempDir folder{"recap-of-the-host"};

@@ -285,6 +285,12 @@ TEST(CheckTarget, AViewOfAUserNamespaceIsWorthWhatItsUsersAre) {
     plan.uid = 3000101;
     plan.groups = {3000101, 999};
     EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 999 is none of its groups"));
+    plan.namespaces |= kNsUser;
+    plan.gid = 3000101;
+    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 999 is none of its groups")) << "joined or not";
+    plan.capabilities = 1ull << CAP_DAC_READ_SEARCH;
+    facts.groups = {999};
+    EXPECT_TRUE(checkTarget(plan, facts, someHost())) << "the target has it, and capabilities count there only";
 }
 
 TEST(CheckStdio, TakesPipesSocketsFilesAndNullOnly) {
