@@ -121,9 +121,10 @@ TEST(T3, NothingJoinsATargetThatIsNestedInOneThatMayTraceEverything) {
     ContainerOptions options = kRoot;
     options.capabilities = {"CAP_SYS_PTRACE"};
     const MicroContainer target(options);
-    const Child outer(Command{.argv = {"nsenter", "--target", std::to_string(target.pid()), "--pid", "--net", "--ipc", "--uts", "unshare",
-                                       "--pid", "--mount", "--fork", "setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all",
-                                       "--securebits=+noroot", "--ambient-caps=-all", "/usr/bin/sleep", "86408"}});
+    const Child outer(
+        Command{.argv = {"nsenter", "--target", std::to_string(target.pid()), "--pid", "--net", "--ipc", "--uts", "unshare", "--pid",
+                         "--mount", "--fork", "setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-all", "sh", "-ec",
+                         "mount --rbind $0 $0; cd $0; /sbin/pivot_root . tmp; exec /bin/sleep 86408", target.rootfs()}});
     pid_t nested = 0;
     ASSERT_TRUE(waitUntil(
         [&] {
