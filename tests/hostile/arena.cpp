@@ -101,15 +101,7 @@ Score attackOnce(std::optional<Threat> weakened, const Attack& attack, const Sur
                            .daemons = {arena.launcher().pid()},
                            .cgroupRoots = arena.launcher().cgroupRoots(),
                            .folders = {arena.launcher().store()}});
-    Picture before = outside.look();
-    waitUntil(  // what the launcher does after its start is over
-        [&] {
-            Picture now = outside.look();
-            const bool quiet = differences(before, now).empty();
-            before = std::move(now);
-            return quiet;
-        },
-        Deadline{kPatience});
+    const Picture before = lookWhenQuiet(outside);
     Score score;
     try {
         attack(arena, score);

@@ -87,7 +87,7 @@ protected:
         page_.want("");
         round();
         steps_ = page_.reached();
-        before_ = outside_->look();
+        before_ = lookWhenQuiet(*outside_);
         filesBefore_ = files_->look();
     }
 

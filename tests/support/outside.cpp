@@ -182,6 +182,18 @@ std::vector<std::string> differences(const Picture& before, const Picture& after
     return found;
 }
 
+Picture lookWhenQuiet(const Outside& outside) {
+    Picture last = outside.look();
+    const auto same = [&] {
+        Picture now = outside.look();
+        const bool quiet = differences(last, now).empty();
+        last = std::move(now);
+        return quiet;
+    };
+    waitUntil(same, Deadline{std::chrono::seconds(5)});
+    return last;
+}
+
 std::vector<std::string> leftAfter(const Outside& outside, const Picture& before, const std::function<bool(const std::string&)>& expected) {
     std::vector<std::string> left;
     const auto nothing = [&] {

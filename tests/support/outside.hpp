@@ -48,6 +48,9 @@ private:
 // "appeared: process 4242 'sleep' in the net namespace of 17", "gone: …", "changed: file …: a -> b"; empty: nothing.
 std::vector<std::string> differences(const Picture& before, const Picture& after);
 
+// Looks until two looks see the same, or patience ends: what was just started may still be at it.
+Picture lookWhenQuiet(const Outside& outside);
+
 // Looks until nothing differs from `before` or patience ends (the last teardown steps come after the answer); returns
 // what is left then. Differences that `expected` says are meant to be do not count.
 std::vector<std::string> leftAfter(

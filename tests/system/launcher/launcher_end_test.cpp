@@ -142,7 +142,7 @@ TEST(LauncherSweep, TheNextStartSweepsWhatAKilledLauncherLeft) {
     const MicroContainer nginx;
     OwnLauncher launcher;
     const Outside outside{{.targets = {nginx.pid()}, .cgroupRoots = launcher.cgroupRoots(), .contents = {nginx.rootfs()}}};
-    const Picture before = outside.look();
+    const Picture before = lookWhenQuiet(outside);
     auto client = std::make_unique<LauncherClient>(launcher.socket());
     const Plan asked = planFor(*client, launcher, nginx.pid(), {"double-fork", "stay"});
     ASSERT_TRUE(startPlan(*client, asked, nginx.pid()));

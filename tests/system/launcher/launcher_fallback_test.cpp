@@ -90,7 +90,7 @@ TEST_F(LauncherFallback, MountsAsManyLayersAsAnImageMayHave) {
     asked.imageDigest = std::string(64, 'd');
     asked.layers = layers;
     launcher_->addImage(asked.imageDigest, layers, true, EM_X86_64);
-    before_ = outside_->look();
+    before_ = lookWhenQuiet(*outside_);
     EXPECT_EQ(run(asked).out, std::to_string(1000 + kMaxLayers - 1));
     asked.runId = freshRunId();
     asked.argv = {"payload", "ls", "/"};
@@ -132,7 +132,7 @@ TEST_F(LauncherFallback, ATargetThatStopsOrKillsItsVisitorHoldsNobodyUp) {
     for (const char* signal : {"STOP", "KILL"}) {
         const Guard guard(signal);
         const Outside outside{{.targets = {guard.pid()}, .daemons = {launcher_->pid()}}};
-        const Picture before = outside.look();
+        const Picture before = lookWhenQuiet(outside);
         for (int i = 0; i < 10; ++i)
             expectEndOrRefusal(runPlan(*client_, planFor(*client_, *launcher_, guard.pid(), {"exit"}), guard.pid()).report);
         EXPECT_THAT(leftAfter(outside, before), IsEmpty());

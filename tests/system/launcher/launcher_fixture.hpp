@@ -37,7 +37,7 @@ protected:
                                                           .cgroupRoots = launcher_->cgroupRoots(),
                                                           .folders = {launcher_->store()},
                                                           .contents = {nginx_->rootfs()}});
-        before_ = outside_->look();
+        before_ = lookWhenQuiet(*outside_);
         launcher_->journal();
     }
     void TearDown() override {

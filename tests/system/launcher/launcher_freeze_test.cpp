@@ -29,7 +29,7 @@ protected:
                                                           .daemons = {launcher_->pid()},
                                                           .cgroupRoots = launcher_->cgroupRoots(),
                                                           .folders = {launcher_->store()}});
-        before_ = outside_->look();
+        before_ = lookWhenQuiet(*outside_);
     }
     void TearDown() override { EXPECT_THAT(leftAfter(*outside_, before_), IsEmpty()) << launcher_->output(); }
     Plan freezingPlan(std::vector<std::string> words) {

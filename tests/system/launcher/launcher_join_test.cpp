@@ -21,7 +21,7 @@ protected:
         LauncherTest::SetUp();
         target_ = std::make_unique<MicroContainer>(ContainerOptions{.kind = "busybox"});
         watched_ = std::make_unique<Outside>(OutsideScope{.targets = {target_->pid()}, .contents = {target_->rootfs()}});
-        quiet_ = watched_->look();
+        quiet_ = lookWhenQuiet(*watched_);
     }
     void TearDown() override {
         EXPECT_THAT(leftAfter(*watched_, quiet_, [this](const std::string& what) { return expected_ && expected_(what); }), IsEmpty());
@@ -243,7 +243,7 @@ class LauncherCombinations : public LauncherUsers {
 protected:
     void expectAll(pid_t target, std::uint32_t always = 0) {
         const Outside outside({.targets = {target}});
-        const Picture before = outside.look();
+        const Picture before = lookWhenQuiet(outside);
         for (std::uint32_t bits = 0; bits < 64; ++bits) {
             SCOPED_TRACE("combination " + std::to_string(bits | always));
             expectOne(target, bits | always);

@@ -37,7 +37,7 @@ protected:
                       0);
         watched_ = std::make_unique<Outside>(
             OutsideScope{.targets = {target_->pid()}, .daemons = {launcher_->pid()}, .contents = {target_->rootfs(), volume_.path()}});
-        quiet_ = watched_->look();
+        quiet_ = lookWhenQuiet(*watched_);
         return *target_;
     }
     void TearDown() override {

@@ -45,7 +45,7 @@ protected:
                                                           .daemons = {writing_->pid()},
                                                           .cgroupRoots = writing_->cgroupRoots(),
                                                           .folders = {writing_->store()}});
-        quiet_ = watched_->look();
+        quiet_ = lookWhenQuiet(*watched_);
     }
     void TearDown() override {
         EXPECT_THAT(leftAfter(*watched_, quiet_), IsEmpty()) << writing_->output();
