@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/capability.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -94,41 +96,76 @@ TEST_F(Standstill, AHangingParkedWorkerIsGivenUp) {
     expectAHangingWorkerIsGivenUp(parks ? "recap-parked" : "recap-spawn");
 }
 
-// Stopped by a freezer of version 1, which not even SIGKILL ends.
-TEST_F(Standstill, AWorkerThatDoesNotEvenDieIsGivenUp) {
-    const std::filesystem::path freezer = "/sys/fs/cgroup/freezer";
-    if (!std::filesystem::exists(freezer / "cgroup.procs")) GTEST_SKIP() << "without a freezer of version 1 whatever is killed dies";
+const std::filesystem::path kFreezer = "/sys/fs/cgroup/freezer";
+
+// What keeps a process that was killed: a freezer of version 1, where there is one, and anywhere a tracer that does not wait for it.
+std::vector<const char*> keepers() {
+    if (std::filesystem::exists(kFreezer / "cgroup.procs")) return {"freezer", "tracer"};
+    return {"tracer"};
+}
+
+class Undead : public Standstill, public ::testing::WithParamInterface<const char*> {
+protected:
+    bool frozen() const { return std::string_view(GetParam()) == "freezer"; }
+    void hold(pid_t pid) {
+        held_ = pid;
+        if (!frozen()) {
+            ASSERT_EQ(::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr), 0) << ::strerror(errno);
+            return;
+        }
+        std::filesystem::create_directory(cgroup_);
+        writeFile(cgroup_ / "cgroup.procs", std::to_string(pid));
+        writeFile(cgroup_ / "freezer.state", "FROZEN");
+    }
+    void release() {
+        if (frozen())
+            writeFile(cgroup_ / "freezer.state", "THAWED");
+        else
+            EXPECT_EQ(::waitpid(held_, nullptr, __WALL), held_);
+    }
+    bool isGone(const std::string& runId) const {
+        for (const auto& root : launcher_->cgroupRoots())
+            if (std::filesystem::exists(root / runId)) return false;
+        std::error_code busy;
+        return !processOf(held_) && (!frozen() || std::filesystem::remove(cgroup_, busy));
+    }
+    // A parked one is in its run's cgroups already.
+    pid_t workerOf(const std::string& runId) const {
+        pid_t spinning = 0;
+        for (const pid_t child : childrenOf(launcher_->pid())) {
+            const auto process = processOf(child);
+            if (process && process->cgroups.find("/" + runId) != std::string::npos) return child;
+            if (process && process->name == "recap-spawn" && process->state == 'R') spinning = child;
+        }
+        return spinning;
+    }
+
+private:
+    const std::filesystem::path cgroup_ = kFreezer / ("recap-test-" + std::to_string(::getpid()));
+    pid_t held_ = 0;
+};
+
+TEST_P(Undead, AWorkerThatDoesNotEvenDieIsGivenUp) {
     start();
-    const auto cgroup = freezer / ("recap-test-" + std::to_string(::getpid()));
     page_.want("worker: target");
     const Plan hanging = plan({"exit"});
     auto log = startPlan(*client_, hanging, target_.pid());
     ASSERT_TRUE(log) << log.error().message;
     ASSERT_TRUE(somebodyIsThere());
-    std::filesystem::create_directory(cgroup);
-    const auto hangs = [&](const Process& process) {  // a parked one is in its run's cgroups already
-        const bool parked = process.cgroups.find("/" + hanging.runId) != std::string::npos;
-        return parked || (process.name == "recap-spawn" && process.state == 'R');
-    };
-    for (const pid_t child : childrenOf(launcher_->pid()))
-        if (const auto process = processOf(child); process && hangs(*process)) writeFile(cgroup / "cgroup.procs", std::to_string(child));
-    writeFile(cgroup / "freezer.state", "FROZEN");
+    const pid_t worker = workerOf(hanging.runId);
+    ASSERT_NE(worker, 0);
+    hold(worker);
 
     const Report report = finish(*client_, hanging.runId, log->get()).report;
     EXPECT_EQ(report.end, End::NotStarted);
     EXPECT_EQ(report.error, ETIMEDOUT);
     EXPECT_EQ(runPlan(*client_, plan({"exit"}), target_.pid()).report.end, End::Exited) << "nobody waits for it";
-    writeFile(cgroup / "freezer.state", "THAWED");
-    EXPECT_TRUE(waitUntil(
-        [&] {
-            std::error_code busy;
-            for (const auto& root : launcher_->cgroupRoots())
-                if (std::filesystem::exists(root / hanging.runId)) return false;
-            return std::filesystem::remove(cgroup, busy);
-        },
-        Deadline{kPatience}))
-        << "once it can die, nothing of it is left";
+    EXPECT_TRUE(processOf(worker)) << "it was not kept: this shows nothing";
+    release();
+    EXPECT_TRUE(waitUntil([&] { return isGone(hanging.runId); }, Deadline{kPatience})) << "once it can die, nothing of it is left";
 }
+
+INSTANTIATE_TEST_SUITE_P(KeptBy, Undead, ::testing::ValuesIn(keepers()), [](const auto& keeper) { return std::string(keeper.param); });
 
 // The one of two that is on its way has the launcher's rights still, and would be traced by the other.
 TEST_F(Standstill, NobodyWhoMayTraceJoinsBesideAnotherWhoIsJoining) {

@@ -222,7 +222,11 @@ pid_t kernelThread() {
 
 TEST_F(LauncherTargets, AKernelThread) {
     const pid_t thread = kernelThread();
-    if (thread == 0) GTEST_SKIP() << "a pid namespace below the host's has no kernel threads";
+    if (thread == 0) {                                    // nobody can name one in a pid namespace below the host's
+        constexpr std::uint64_t kHostsPids = 0xEFFFFFFC;  // PROC_PID_INIT_INO of the kernel
+        EXPECT_NE(namespaceOf(::getpid(), "pid"), kHostsPids);
+        return;
+    }
     const UniqueFd pidfd = openPidfd(thread);
     const auto facts = client_->ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
     ASSERT_FALSE(facts);
