@@ -65,12 +65,12 @@ int restrict(const UniqueFd& tree, bool readOnly) {
 bool isTop(const UniqueFd& root) {
     const UniqueFd top(::open("/", O_PATH | O_CLOEXEC));  // setns(2) has made it the uppermost of the namespace's
     constexpr unsigned kWanted = STATX_INO | STATX_MNT_ID;
-    struct statx ours {
-    }, theirs{};
+    struct statx ours {};
+    struct statx theirs {};
     if (::statx(top.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &ours) != 0) return false;
     if (::statx(root.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, kWanted, &theirs) != 0) return false;
-    const bool device =
-        ours.stx_dev_major == theirs.stx_dev_major && ours.stx_dev_minor == theirs.stx_dev_minor;  // a subvolume's is its own
+    // All subvolumes have the same inode for a root, and each a device of its own.
+    const bool device = ours.stx_dev_major == theirs.stx_dev_major && ours.stx_dev_minor == theirs.stx_dev_minor;
     return device && ours.stx_ino == theirs.stx_ino && ours.stx_mnt_id == theirs.stx_mnt_id;
 }
 
