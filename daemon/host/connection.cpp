@@ -211,6 +211,8 @@ std::optional<Target> HostConnection::toTarget(TargetRecord&& record) {
     target.image = std::move(record.image);
     target.runtime = std::move(record.runtime);
     target.labels = std::move(record.labels);
+    target.aliases = std::move(record.aliases);
+    target.details = std::move(record.details);
     target.state = record.state;
     target.pid = record.pid;
     target.startTime = record.startTime;

@@ -35,6 +35,13 @@ std::optional<TargetRecord> fromPlugin(const recap_target* from) {
     target.startTime = from->start_time;
     for (std::uint32_t i = 0; from->labels != nullptr && i < from->label_count; ++i)
         target.labels.emplace(view(from->labels[i].key), view(from->labels[i].value));
+    constexpr std::size_t kSince11 = offsetof(recap_target, detail_count) + sizeof(from->detail_count);
+    if (from->size >= kSince11) {
+        for (std::uint32_t i = 0; from->aliases != nullptr && i < from->alias_count; ++i)
+            target.aliases.emplace_back(view(from->aliases[i]));
+        for (std::uint32_t i = 0; from->details != nullptr && i < from->detail_count; ++i)
+            target.details.emplace(view(from->details[i].key), view(from->details[i].value));
+    }
     makeFit(target);
     return target;
 }

@@ -90,6 +90,13 @@ void write(Writer& out, const TargetRecord& target) {
         out.text(key);
         out.text(value);
     }
+    out.number(static_cast<std::uint32_t>(target.aliases.size()));
+    for (const auto& alias : target.aliases) out.text(alias);
+    out.number(static_cast<std::uint32_t>(target.details.size()));
+    for (const auto& [key, value] : target.details) {
+        out.text(key);
+        out.text(value);
+    }
 }
 void write(Writer&, const SnapshotBegin&) {}
 void write(Writer& out, const SnapshotTarget& record) { write(out, record.target); }
@@ -134,6 +141,16 @@ void read(Reader& in, TargetRecord& target) {
         auto key = in.text(kMaxLabelText);
         auto value = in.text(kMaxLabelText);
         if (!target.labels.emplace(std::move(key), std::move(value)).second) in.bad();
+    }
+    const auto aliases = in.number<std::uint32_t>();
+    if (aliases > kMaxAliases) in.bad();
+    for (std::uint32_t i = 0; i < aliases && in.ok(); ++i) target.aliases.push_back(in.text(kMaxDetailText));
+    const auto details = in.number<std::uint32_t>();
+    if (details > kMaxDetails) in.bad();
+    for (std::uint32_t i = 0; i < details && in.ok(); ++i) {
+        auto key = in.text(kMaxDetailText);
+        auto value = in.text(kMaxDetailText);
+        if (!target.details.emplace(std::move(key), std::move(value)).second) in.bad();
     }
 }
 void read(Reader&, SnapshotBegin&) {}
@@ -191,10 +208,10 @@ Result<Variant> readAlternative(Reader& in, std::size_t index) {
         return fail(Errc::InvalidArgument, "a record of the unknown kind " + std::to_string(index));
     } else {
         if (index != I) return readAlternative<Variant, I + 1>(in, index);
-        std::variant_alternative_t<I, Variant> record;
-        read(in, record);
+        Result<Variant> made(tl::in_place, std::in_place_index<I>);
+        read(in, std::get<I>(*made));
         if (!in.finished()) return fail(Errc::InvalidArgument, "a record of kind " + std::to_string(index) + " whose fields do not fit");
-        return Variant(std::move(record));
+        return made;
     }
 }
 
@@ -293,6 +310,13 @@ std::size_t makeFit(TargetRecord& target) {
     target.image = cleanText(target.image, kMaxText);
     target.runtime = cleanText(target.runtime, kMaxText);
     target.cgroup = cleanText(target.cgroup, kMaxLabelText);
+    if (target.aliases.size() > kMaxAliases) target.aliases.resize(kMaxAliases);
+    for (auto& alias : target.aliases) alias = cleanText(alias, kMaxDetailText);
+    std::map<std::string, std::string> details;
+    for (const auto& [key, value] : target.details) {
+        if (details.size() < kMaxDetails) details.emplace(cleanText(key, kMaxDetailText), cleanText(value, kMaxDetailText));
+    }
+    target.details = std::move(details);
     const std::size_t given = target.labels.size();
     std::map<std::string, std::string> labels;
     for (const auto& [key, value] : target.labels) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "daemon/core/backend.hpp"
 #include "daemon/core/target.hpp"
@@ -23,6 +24,9 @@ inline constexpr std::uint16_t kWireVersion = 1;
 inline constexpr std::size_t kMaxRecord = 60 * 1024;  // below the socket's default buffer
 inline constexpr std::size_t kMaxTargets = 8192;      // of one backend
 inline constexpr std::size_t kMaxLabels = 256;
+inline constexpr std::size_t kMaxAliases = 8;
+inline constexpr std::size_t kMaxDetails = 16;
+inline constexpr std::size_t kMaxDetailText = 255;  // of aliases, too
 inline constexpr std::size_t kMaxLabelText = 4096;
 inline constexpr std::size_t kMaxId = 255;
 inline constexpr std::size_t kMaxText = 1024;  // name, image, runtime, cgroup's is kMaxLabelText
@@ -40,6 +44,8 @@ struct TargetRecord {
     std::string runtime;
     std::string cgroup;
     std::map<std::string, std::string> labels;
+    std::vector<std::string> aliases;
+    std::map<std::string, std::string> details;
     TargetState state = TargetState::Running;
     std::int32_t pid = 0;
     std::uint64_t startTime = 0;

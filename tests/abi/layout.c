@@ -23,6 +23,14 @@ AT(recap_target, image, 56);
 AT(recap_target, runtime, 72);
 AT(recap_target, cgroup, 88);
 AT(recap_target, labels, 104);
+/* 1.1 */
+AT(recap_target, aliases, 112);
+AT(recap_target, details, 120);
+AT(recap_target, alias_count, 128);
+AT(recap_target, detail_count, 132);
+AT(recap_image_source, size, 0);
+AT(recap_image_source, self, 8);
+AT(recap_image_source, export_image, 16);
 
 AT(recap_backend_sink, size, 0);
 AT(recap_backend_sink, stop_fd, 4);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The plugin ABI of RECap, 1.0. C++ authors include <recap/plugin.hpp> and never see this file.
+ * The plugin ABI of RECap, 1.1. C++ authors include <recap/plugin.hpp> and never see this file.
  *
  * A plugin is a shared object with one exported symbol, `recap_plugin`. Everything else is reached from it by asking for
  * an id, so that what exists never changes its shape.
@@ -9,7 +9,7 @@
  *             before reading a field that 1.0 did not have. `abi_major` of plugin and host must be equal; a larger
  *             `abi_minor` than the reader knows is no error.
  * Threads     [main]    the host's main thread.
- *             [worker]  a thread that the host made for this plugin. `run` and `find` have one each, so they may overlap;
+ *             [worker]  a thread that the host made for this plugin. `run`, `find` and `export_image` have one each: they may overlap;
  *                       no function overlaps itself. They may block.
  *             [any]     any thread, also several at once.
  *             Order: get_factory, create, then run and find, then (run returned, no find under way) destroy.
@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define RECAP_PLUGIN_ABI_MAJOR 1
-#define RECAP_PLUGIN_ABI_MINOR 0
+#define RECAP_PLUGIN_ABI_MINOR 1 /* 1: aliases and details of a target, images of a backend */
 
 /* Kinds of factory. 1.0 hosts load backends; the other ids are kept for what their names say. */
 #define RECAP_BACKEND_FACTORY "recap.backend/1"
@@ -94,7 +94,17 @@ typedef struct recap_target {
     recap_text runtime; /* "runc", "crun", "process", … */
     recap_text cgroup;  /* path of pid's cgroup ("/docker/3f2…") as the plugin read it; empty: not known */
     const recap_pair *labels;
+    /* Since 1.1. */
+    const recap_text *aliases; /* further names that people use ("shop/web"); they need not be unique */
+    const recap_pair *details; /* what the engine knows beside: RECAP_DETAIL_…, or a plugin's own key */
+    uint32_t alias_count;      /* at most 8 are passed on */
+    uint32_t detail_count;     /* at most 16 */
 } recap_target;
+
+/* Keys of details; each may be absent. */
+#define RECAP_DETAIL_HEALTH "health"                 /* "starting", "healthy", "unhealthy" */
+#define RECAP_DETAIL_RESTARTS "restarts"             /* a number */
+#define RECAP_DETAIL_USER_NAMESPACE "user-namespace" /* "host": of the engine's own; else how the engine calls the container's */
 
 /* Where a backend puts what it learns. The host's; valid until destroy. `host` goes first into every function.
  * A host passes on what comes; where it is slow, calls block. A target outside of a snapshot may be told twice: the last
@@ -131,6 +141,19 @@ typedef struct recap_host {
     /* [any] Tables of later versions by id; null: not offered. */
     const void *(*get_extension)(void *self, const char *id);
 } recap_host;
+
+/* Extension of a backend (since 1.1): the engine's own images. `self` goes first into every function. */
+#define RECAP_IMAGES_EXTENSION RECAP_IMAGE_SOURCE_FACTORY
+typedef struct recap_image_source {
+    uint32_t size;
+    uint32_t reserved; /* 0 */
+    void *self;
+    /* [worker] Writes the image that `reference` names, in the engine's own words, as one tar archive into `out`: an OCI image
+     * layout (image-layout.md of the image specification) or what `docker save` writes. `out` is a pipe or a file of the host's
+     * that blocks; a reader that has gone is EPIPE (SIGPIPE is ignored). Answers RECAP_NOT_FOUND for no such image, and
+     * RECAP_UNAVAILABLE soon after stop_fd is readable. May run while run and find do. */
+    int32_t (*export_image)(void *self, recap_text reference, int32_t out, int32_t stop_fd, recap_error *error);
+} recap_image_source;
 
 /* One backend: made by create, ended by destroy. `self` goes first into every function. */
 typedef struct recap_backend {

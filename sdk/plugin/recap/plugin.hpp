@@ -6,6 +6,7 @@
 //       explicit Demo(recap::plugin::Settings& settings);         // reads its settings; what is left over is refused by name
 //       void run(recap::plugin::Sink& sink);                      // reports until sink.wait() or sink.stopping() says so
 //       void find(recap::plugin::Sink& sink, std::string_view id);  // optional; may run while run() does, on another thread
+//       void exportImage(std::string_view reference, int out, int stopFd);  // optional, likewise; see recap_image_source
 //   };
 //   RECAP_BACKEND_PLUGIN(Demo, "demo", "1.0.0");
 //
@@ -63,6 +64,8 @@ struct Target {
     std::int32_t pid = 0;
     std::uint64_t startTime = 0;
     std::string cgroup;
+    std::vector<std::string> aliases;
+    std::map<std::string, std::string> details;
     bool operator==(const Target&) const = default;
 };
 
@@ -77,6 +80,12 @@ void withTarget(const Target& target, Body&& body) {
     std::vector<recap_pair> labels;
     labels.reserve(target.labels.size());
     for (const auto& [key, value] : target.labels) labels.push_back({text(key), text(value)});
+    std::vector<recap_pair> details;
+    details.reserve(target.details.size());
+    for (const auto& [key, value] : target.details) details.push_back({text(key), text(value)});
+    std::vector<recap_text> aliases;
+    aliases.reserve(target.aliases.size());
+    for (const auto& alias : target.aliases) aliases.push_back(text(alias));
     recap_target flat{};
     flat.size = sizeof flat;
     flat.state = static_cast<std::uint32_t>(target.state);
@@ -89,6 +98,10 @@ void withTarget(const Target& target, Body&& body) {
     flat.runtime = text(target.runtime);
     flat.cgroup = text(target.cgroup);
     flat.labels = labels.data();
+    flat.aliases = aliases.data();
+    flat.details = details.data();
+    flat.alias_count = static_cast<std::uint32_t>(aliases.size());
+    flat.detail_count = static_cast<std::uint32_t>(details.size());
     body(&flat);
 }
 
@@ -210,7 +223,17 @@ concept NamesFind = requires {
 template <class T>
 concept FindAsWantedOrAbsent = HasFind<T> || !NamesFind<T>;
 template <class T>
-concept BackendImpl = ConstructibleFromSettings<T> && HasRun<T> && FindAsWantedOrAbsent<T>;
+concept HasExportImage = requires(T backend, std::string_view reference, int fd) {
+    { backend.exportImage(reference, fd, fd) } -> std::same_as<void>;
+};
+template <class T>
+concept NamesExportImage = requires {
+    &T::exportImage;
+};
+template <class T>
+concept ExportImageAsWantedOrAbsent = HasExportImage<T> || !NamesExportImage<T>;
+template <class T>
+concept BackendImpl = ConstructibleFromSettings<T> && HasRun<T> && FindAsWantedOrAbsent<T> && ExportImageAsWantedOrAbsent<T>;
 
 namespace detail {
 
@@ -242,6 +265,7 @@ std::int32_t guarded(recap_error* error, Body&& body) noexcept {
 template <class Impl>
 struct BackendTable {
     recap_backend table{};
+    recap_image_source images{};
     Impl impl;
 
     explicit BackendTable(Settings& settings) : impl(settings) {
@@ -259,6 +283,16 @@ struct BackendTable {
                     Sink to(sink);
                     static_cast<BackendTable*>(self)->impl.find(to, view(id));
                 });
+            };
+        }
+        if constexpr (HasExportImage<Impl>) {
+            images.size = sizeof images;
+            images.self = this;
+            images.export_image = [](void* self, recap_text reference, std::int32_t out, std::int32_t stopFd, recap_error* error) noexcept {
+                return guarded(error, [&] { static_cast<BackendTable*>(self)->impl.exportImage(view(reference), out, stopFd); });
+            };
+            table.get_extension = [](void* self, const char* id) noexcept -> const void* {
+                return std::strcmp(id, RECAP_IMAGES_EXTENSION) == 0 ? &static_cast<BackendTable*>(self)->images : nullptr;
             };
         }
         table.destroy = [](void* self) noexcept { delete static_cast<BackendTable*>(self); };
@@ -289,6 +323,8 @@ constexpr recap_plugin_entry backendEntry(const char* name, const char* version)
     static_assert(ConstructibleFromSettings<Impl>, "a backend needs a constructor: explicit Impl(recap::plugin::Settings&)");
     static_assert(HasRun<Impl>, "a backend needs: void run(recap::plugin::Sink&)");
     static_assert(FindAsWantedOrAbsent<Impl>, "find is: void find(recap::plugin::Sink&, std::string_view id), or absent");
+    static_assert(ExportImageAsWantedOrAbsent<Impl>,
+                  "exportImage is: void exportImage(std::string_view reference, int out, int stopFd), or absent");
     static_assert(BackendImpl<Impl>);
     return {sizeof(recap_plugin_entry), RECAP_PLUGIN_ABI_MAJOR, RECAP_PLUGIN_ABI_MINOR, 0, name, version, &backendFactory<Impl>};
 }

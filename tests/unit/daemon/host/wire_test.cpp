@@ -96,10 +96,17 @@ TEST(Wire, ATargetIsMadeToFit) {
     TargetRecord target = web();
     for (int i = 0; i < 300; ++i) target.labels["key" + std::to_string(i)] = std::string(1000, 'v');
     target.labels["too-long"] = std::string(kMaxLabelText + 1, 'v');
+    for (int i = 0; i < 20; ++i) {
+        target.aliases.push_back("alias\n" + std::to_string(i) + std::string(300, 'a'));
+        target.details["detail" + std::to_string(i)] = std::string(300, 'd');
+    }
     EXPECT_GT(makeFit(target), 0u);
     EXPECT_TRUE(target.labels.contains("app"));
+    EXPECT_EQ(target.aliases.size(), kMaxAliases);
+    EXPECT_EQ(target.details.size(), kMaxDetails);
     const auto back = decodeFromHost(encode(1, Added{target}));
     ASSERT_TRUE(back) << back.error().message;
+    EXPECT_EQ(std::get<Added>(back->record).target, target);
 }
 
 }  // namespace
