@@ -241,9 +241,11 @@ std::size_t characterLength(std::string_view text) {
 }
 
 std::size_t encodedSize(const TargetRecord& target) {
-    std::size_t size = kHeader + 8 + 5 * 4 + 20 + target.id.size() + target.name.size() + target.image.size() + target.runtime.size() +
+    std::size_t size = kHeader + 8 + 5 * 4 + 28 + target.id.size() + target.name.size() + target.image.size() + target.runtime.size() +
                        target.cgroup.size();
-    for (const auto& [key, value] : target.labels) size += 8 + key.size() + value.size();
+    for (const auto* pairs : {&target.labels, &target.details})
+        for (const auto& [key, value] : *pairs) size += 8 + key.size() + value.size();
+    for (const auto& alias : target.aliases) size += 4 + alias.size();
     return size;
 }
 
