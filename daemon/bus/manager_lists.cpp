@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <set>
 
 #include "daemon/bus/doctor.hpp"
 #include "daemon/bus/manager.hpp"
@@ -14,6 +15,12 @@ bool has(const Target& target, const std::map<std::string, std::string>& labels)
         const auto found = target.labels.find(label.first);
         return found != target.labels.end() && found->second == label.second;
     });
+}
+
+std::vector<std::string> others(const TargetTable& targets, const Target& target) {
+    std::vector<std::string> words;
+    for (const auto& id : targets.others(target)) words.push_back(id.text());
+    return words;
 }
 
 template <class Items>
@@ -37,8 +44,13 @@ Rows Manager::ListTargets(const Values& filterValues, const Values& options) {
         const auto labels = filter.map("labels");
         if (auto finished = filter.finish(); !finished) return forward(std::move(finished));
         Listing rows;
-        for (const auto* target : context_.rooms.targets.list()) {
+        const auto& targets = context_.rooms.targets;
+        std::set<std::string> away;
+        for (const auto& status : targets.backends())
+            if (status.state != BackendState::Ready) away.insert(status.name);
+        for (const auto* target : targets.list()) {
             Row candidate = row(*target);
+            candidate.set({{"also", others(targets, *target)}, {"stale", away.contains(target->id.backend)}});
             const bool equal = std::all_of(wanted.begin(), wanted.end(), [&](const auto& want) {
                 return candidate.values().at(want.first).template get<std::string>() == want.second.template get<std::string>();
             });

@@ -120,7 +120,9 @@ Row row(const Target& target) {
             {"runtime", target.runtime},
             {"state", label(kTargetStates, target.state)},
             {"pid", static_cast<std::uint32_t>(target.pid)},
-            {"labels", target.labels},
+            {"labels", target.labels.unpacked()},
+            {"aliases", target.aliases},
+            {"details", target.details.unpacked()},
             {"tenant", target.tenant}};
 }
 

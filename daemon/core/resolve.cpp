@@ -40,6 +40,16 @@ std::string join(const std::map<std::string, BackendStatus>& backends) {
 
 }  // namespace
 
+std::vector<const Target*> TargetTable::withId(const std::string& backend, const std::string& id) const {
+    std::vector<const Target*> found;
+    const auto add = [&](const std::string& name) {
+        if (const auto entry = entries_.find({name, id}); entry != entries_.end()) found.push_back(&entry->second.target);
+    };
+    if (!backend.empty()) return add(backend), found;
+    for (const auto& [name, status] : backends_) add(name);
+    return found;
+}
+
 Result<const Target*> TargetTable::resolve(std::string_view text) const {
     if (text.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
     const auto colon = text.find(':');
@@ -49,16 +59,17 @@ Result<const Target*> TargetTable::resolve(std::string_view text) const {
         const auto status = backends_.find(name);
         return status != backends_.end() && status->second.plugin == "process";
     };
-    std::vector<const Target*> exact, named, prefixed;
-    for (const auto& [id, entry] : entries_) {
-        if (!backend.empty() && id.backend != backend) continue;
-        if (id.id == rest) exact.push_back(&entry.target);
-        if (entry.target.name == rest && !(isNumber(rest) && isProcess(id.backend))) named.push_back(&entry.target);
-        if (isIdPrefix(rest) && id.id.starts_with(rest)) prefixed.push_back(&entry.target);
-    }
+    auto exact = withId(backend, std::string(rest));
+    auto named = index_.named(rest);
+    auto prefixed = isIdPrefix(rest) ? index_.prefixed(rest) : std::vector<const Target*>();
+    if (isNumber(rest)) std::erase_if(named, [&](const Target* target) { return isProcess(target->id.backend); });
     const auto ownName = [](const Target* target) { return target->runtime == kOwnName; };
-    if (!std::all_of(named.begin(), named.end(), ownName)) std::erase_if(named, ownName);
-    for (const auto* matches : {&exact, &named, &prefixed}) {
+    for (auto* matches : {&exact, &named, &prefixed}) {
+        if (!backend.empty()) std::erase_if(*matches, [&](const Target* target) { return target->id.backend != backend; });
+        if (matches == &named && !std::all_of(named.begin(), named.end(), ownName)) std::erase_if(named, ownName);
+        for (auto& match : *matches) match = shownOf(match);
+        std::sort(matches->begin(), matches->end(), [](const Target* a, const Target* b) { return a->id < b->id; });
+        matches->erase(std::unique(matches->begin(), matches->end()), matches->end());
         if (matches->size() == 1) return matches->front();
         if (!matches->empty())
             return fail(Errc::Ambiguous, "target '" + std::string(text) + "' is ambiguous: " + describe(*matches) + "; name one of them");

@@ -17,6 +17,8 @@ struct PluginSetting {
     std::vector<std::string> cgroups{};
     // What its host reads of the same table: a host that read other values has to be another one.
     std::map<std::string, std::vector<std::string>> values{};
+    // Runtimes beside the usual ones whose containers are processes of this kernel, so that a capsule can be beside them.
+    std::vector<std::string> runtimes{};
     bool operator==(const PluginSetting&) const = default;
 };
 

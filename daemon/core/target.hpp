@@ -6,12 +6,12 @@
 
 #include <array>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "daemon/core/text_map.hpp"
 #include "sdk/base/result.hpp"
 #include "sdk/base/unique_fd.hpp"
 
@@ -58,9 +58,9 @@ struct Target {
     std::string name;     // what people call it; need not be unique
     std::string image;    // as the backend names it; may be empty
     std::string runtime;  // "runc", "crun", "process", …
-    std::map<std::string, std::string> labels;
-    std::vector<std::string> aliases;            // further names that people use; need not be unique either
-    std::map<std::string, std::string> details;  // what the backend knows beside: see plugin.h, RECAP_DETAIL_…
+    TextMap labels;
+    std::vector<std::string> aliases;  // further names that people use; need not be unique either
+    TextMap details;                   // what the backend knows beside: see plugin.h, RECAP_DETAIL_…
     TargetState state = TargetState::Running;
     pid_t pid = 0;  // its first process, in the host's pid namespace
     std::uint64_t startTime = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/core/target_table.hpp"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -12,6 +13,11 @@ namespace recap {
 namespace {
 
 constexpr unsigned kInspectsAtOnce = 32;  // a snapshot of thousands must not fill the launcher's socket
+
+bool hasEnded(const UniqueFd& pidfd) {
+    pollfd wait{pidfd.get(), POLLIN, 0};
+    return ::poll(&wait, 1, 0) > 0;
+}
 
 Error goneError(const TargetId& id) { return {Errc::TargetGone, "target " + id.text() + " has ended"}; }
 
@@ -58,33 +64,95 @@ void TargetTable::insert(Target target) {
         drop(id, goneError(id));
     }
     Entry entry;
+    entry.table = this;
     entry.target = std::move(target);
-    if (const auto pinned = pin(entry); !pinned) {
-        if (pinned.error().code == Errc::TargetGone && entry.target.state == TargetState::Running) return;
-        entry.problem = pinned.error();
+    place(std::move(entry));
+}
+
+void TargetTable::place(Entry entry) {
+    auto& placed = entries_.emplace(entry.target.id, std::move(entry)).first->second;
+    if (const auto pinned = pin(placed); !pinned) {
+        if (pinned.error().code == Errc::TargetGone && placed.target.state == TargetState::Running) {
+            entries_.erase(TargetId(placed.target.id));
+            return;
+        }
+        placed.problem = pinned.error();
     }
-    auto& placed = entries_.emplace(id, std::move(entry)).first->second;
-    if (placed.target.pidfd) want(placed, false);
-    for (auto* listener : listeners_) listener->targetAdded(placed.target);
+    index_.add(placed.target);
+    settle(sameProcess(placed.target));
 }
 
 // The same life. In another cgroup it is checked and inspected anew: what was expected of it holds no more.
 void TargetTable::update(Entry& entry, Target target) {
+    index_.remove(entry.target);
     Target old = std::exchange(entry.target, std::move(target));
     entry.target.startTime = old.startTime;
     entry.target.pidfd = std::move(old.pidfd);
     if (entry.target.pidfd && entry.target.cgroup == old.cgroup) {
         entry.target.facts = std::move(old.facts);
-        return;
+        return index_.add(entry.target);
     }
     const auto pinned = pin(entry);
+    index_.add(entry.target);
     entry.problem = pinned ? Error{Errc::None, {}} : pinned.error();
     if (pinned) {
         entry.asked = false;  // an answer about the old pidfd is no longer waited for
-        return want(entry, !entry.waiting.empty());
+        if (entry.shown) want(entry, !entry.waiting.empty());
+        return;
     }
     std::erase(toInspect_, entry.target.id);
     for (auto& waiting : std::exchange(entry.waiting, {})) waiting(tl::unexpected(pinned.error()));
+}
+
+// How much a backend knows of a container: names, labels and tenants are taken from the first one.
+unsigned TargetTable::rankOf(const std::string& backend) const {
+    const auto status = backends_.find(backend);
+    const std::string_view plugin = status == backends_.end() ? std::string_view() : std::string_view(status->second.plugin);
+    if (plugin == "kubernetes") return 0;
+    if (plugin == "docker") return 1;
+    if (plugin == "containerd") return 2;
+    return plugin == "process" ? 4 : 3;
+}
+
+// The best backend's first; one that is not pinned is alone, whatever pid it names.
+std::vector<const Target*> TargetTable::sameProcess(const Target& target) const {
+    if (!target.pidfd) return {&target};
+    auto same = index_.ofProcess(target.pid);
+    std::erase_if(same, [&](const Target* other) { return !other->pidfd || other->startTime != target.startTime; });
+    std::stable_sort(same.begin(), same.end(),
+                     [this](const Target* a, const Target* b) { return rankOf(a->id.backend) < rankOf(b->id.backend); });
+    return same;
+}
+
+// Shows those of the first one's backend, and hides the others.
+void TargetTable::settle(const std::vector<const Target*>& same) {
+    std::vector<Entry*> toShow;
+    for (const Target* target : same) {
+        Entry& entry = entries_.at(target->id);
+        const bool first = target->id.backend == same.front()->id.backend;
+        if (first && !entry.shown) toShow.push_back(&entry);
+        if (first || !std::exchange(entry.shown, false)) continue;
+        for (auto* listener : listeners_) listener->targetRemoved(target->id);
+        // Who waits for it has its pid in mind, which is the other's as well.
+        for (auto& waiting : std::exchange(entry.waiting, {})) ready(same.front()->id, std::move(waiting));
+        std::erase(toInspect_, target->id);
+    }
+    for (Entry* entry : toShow) {
+        entry->shown = true;
+        if (entry->target.pidfd) want(*entry, false);
+        for (auto* listener : listeners_) listener->targetAdded(entry->target);
+    }
+}
+
+const Target* TargetTable::shownOf(const Target* target) const {
+    return entries_.at(target->id).shown ? target : sameProcess(*target).front();
+}
+
+std::vector<TargetId> TargetTable::others(const Target& target) const {
+    std::vector<TargetId> ids;
+    for (const Target* same : sameProcess(target))
+        if (same->id.backend != target.id.backend) ids.push_back(same->id);
+    return ids;
 }
 
 // Opens the pidfd first, then checks that start time and cgroup are what the backend spoke of.
@@ -104,30 +172,40 @@ Result<void> TargetTable::pin(Entry& entry) {
     target.startTime = pinned->startTime;
     target.pidfd = std::make_shared<UniqueFd>(std::move(pinned->pidfd));
     sd_event_source* source = nullptr;
-    const int error = sd_event_add_io(loop_, &source, target.pidfd->get(), EPOLLIN, onEnded, this);
+    const int error = sd_event_add_io(loop_, &source, target.pidfd->get(), EPOLLIN, onEnded, &entry);
     if (error < 0) return failErrno("watch " + who, -error);
     entry.watch.reset(source);
     return {};
 }
 
-int TargetTable::onEnded(sd_event_source*, int fd, std::uint32_t, void* self) {
-    auto& table = *static_cast<TargetTable*>(self);
-    for (const auto& [id, entry] : table.entries_) {
-        if (entry.target.pidfd && entry.target.pidfd->get() == fd) {
-            const TargetId ended = id;
-            table.drop(ended, goneError(ended));
-            break;
-        }
-    }
+int TargetTable::onEnded(sd_event_source*, int, std::uint32_t, void* self) {
+    auto& entry = *static_cast<Entry*>(self);
+    entry.table->endOf(TargetId(entry.target.id));
     return 0;
 }
 
+// The process has ended, and with it whatever backends call it; what is not listed goes first, so that it is not listed now.
+void TargetTable::endOf(const TargetId& id) {
+    std::vector<TargetId> ids;
+    for (const Target* same : sameProcess(entries_.at(id).target)) ids.push_back(same->id);
+    for (auto it = ids.rbegin(); it != ids.rend(); ++it) drop(*it, goneError(*it));
+}
+
 void TargetTable::drop(const TargetId& id, const Error& why) {
-    auto node = entries_.extract(id);
-    if (node.empty()) return;
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) return;
+    auto same = sameProcess(found->second.target);
+    index_.remove(found->second.target);
+    auto node = entries_.extract(found);
     std::erase(toInspect_, id);
     for (auto& waiting : node.mapped().waiting) waiting(tl::unexpected(why));
+    if (!node.mapped().shown) return;
     for (auto* listener : listeners_) listener->targetRemoved(id);
+    std::erase(same, &node.mapped().target);
+    if (same.empty()) return;
+    // A backend may say so before the pidfd does; else it was that backend's word only.
+    if (hasEnded(*node.mapped().target.pidfd)) return endOf(TargetId(same.front()->id));
+    settle(same);
 }
 
 void TargetTable::want(Entry& entry, bool urgent) {
@@ -171,7 +249,7 @@ void TargetTable::inspected(const TargetId& id, const std::shared_ptr<UniqueFd>&
 
 void TargetTable::launcherConnected() {
     for (auto& [id, entry] : entries_) {
-        if (entry.target.pidfd) want(entry, false);
+        if (entry.target.pidfd && entry.shown) want(entry, false);
     }
 }
 
@@ -226,17 +304,20 @@ void TargetTable::ready(const TargetId& id, Ready ready) {
 std::vector<const Target*> TargetTable::list() const {
     std::vector<const Target*> all;
     all.reserve(entries_.size());
-    for (const auto& [id, entry] : entries_) all.push_back(&entry.target);
+    for (const auto& [id, entry] : entries_) {
+        if (entry.shown) all.push_back(&entry.target);
+    }
     return all;
 }
 
 std::vector<BackendStatus> TargetTable::backends() const {
+    std::map<std::string_view, std::size_t> counts;
+    for (const auto& [id, entry] : entries_) counts[id.backend] += entry.shown ? 1 : 0;
     std::vector<BackendStatus> all;
     all.reserve(backends_.size());
-    for (const auto& backend : backends_) {
-        const auto isIts = [&](const auto& entry) { return entry.first.backend == backend.first; };
-        all.push_back(backend.second);
-        all.back().targets = static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), isIts));
+    for (const auto& [name, status] : backends_) {
+        all.push_back(status);
+        all.back().targets = counts[name];
     }
     return all;
 }

@@ -31,6 +31,14 @@ Column labels() {
             }};
 }
 
+// "running (healthy)"; of a backend that is away it is the last that was heard.
+std::string stateInWords(const Dict& row) {
+    std::string words(row.text("state"));
+    std::string more(row.dict("details").text("health"));
+    if (row.flag("stale")) more += more.empty() ? "stale" : ", stale";
+    return more.empty() ? words : words + " (" + more + ")";
+}
+
 struct TargetOptions {
     std::string backend;
     std::vector<std::string> labels;
@@ -50,7 +58,7 @@ int listTargets(const Style& style, const TargetOptions& options) {
         return unlessFailed<Rows>(style, client.targets(filter), [&](Rows& rows) {
             const std::vector<Column> columns{text("TARGET", "target"),
                                               text("NAME", "name"),
-                                              text("STATE", "state"),
+                                              {"STATE", stateInWords},
                                               number("PID", "pid"),
                                               text("IMAGE", "image"),
                                               text("RUNTIME", "runtime"),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <malloc.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -70,6 +71,33 @@ struct TargetsTest : testing::Test {
         made.pid = pid;
         return made;
     }
+    static TargetFacts factsOf(pid_t pid) {
+        TargetFacts facts = Spine::facts();
+        facts.startTime = pinProcess(pid).value().startTime;
+        return facts;
+    }
+    static Target composed(const std::string& number, pid_t pid) {
+        Target made = target("docker", std::string(60, 'a') + number, "shop-web-" + number, pid);
+        made.image = "registry.example/shop/web:2026.11";
+        made.runtime = "runc";
+        made.cgroup = "/system.slice/docker-" + made.id.id + ".scope";
+        made.cgroup.clear();  // this process is in none of that name
+        made.aliases = {"shop/web", "shop/web/" + number};
+        made.details = {{"health", "healthy"}, {"restarts", "0"}, {"user-namespace", "host"}};
+        made.labels = {{"com.docker.compose.config-hash", std::string(64, 'c')},
+                       {"com.docker.compose.container-number", number},
+                       {"com.docker.compose.depends_on", "db:service_started:false"},
+                       {"com.docker.compose.image", "sha256:" + std::string(64, 'd')},
+                       {"com.docker.compose.oneoff", "False"},
+                       {"com.docker.compose.project", "shop"},
+                       {"com.docker.compose.project.config_files", "/srv/shop/compose.yaml"},
+                       {"com.docker.compose.project.working_dir", "/srv/shop"},
+                       {"com.docker.compose.service", "web"},
+                       {"com.docker.compose.version", "2.29.7"},
+                       {"maintainer", "NGINX Docker Maintainers <docker-maint@nginx.com>"},
+                       {"org.opencontainers.image.version", "24.04"}};
+        return made;
+    }
     std::string resolved(const std::string& text) const {
         const auto found = table.resolve(text);
         return found ? (*found)->id.text() : std::string(name(found.error().code)) + ": " + found.error().message;
@@ -78,7 +106,7 @@ struct TargetsTest : testing::Test {
 
 TEST_F(TargetsTest, ResolvesByIdByNameAndByPrefix) {
     table.added(target("docker", "3f2a9c77b1de0042aa", "web"));
-    table.added(target("process", "4242", "nginx"));
+    table.added(target("process", "4242", "nginx", ::getppid()));
     table.added(target("docker", "3f2a9c77b1de9999aa", "db"));
     table.added(target("docker", "77aa", "db"));
     EXPECT_EQ(resolved("docker:web"), "docker:3f2a9c77b1de0042aa");
@@ -208,7 +236,7 @@ TEST_F(TargetsTest, ARefreshForgetsWhatWasFound) {
 TEST_F(TargetsTest, APidIsAPidWhateverProcessesCallThemselves) {
     table.added(target("process", "7", "4242"));
     EXPECT_EQ(resolved("process:4242"), "NotFound: process: no container '4242'");
-    table.added(target("process", "4242", "nginx"));
+    table.added(target("process", "4242", "nginx", ::getppid()));
     table.added(target("docker", "3f2a9c77b1de0042aa", "4242"));
     EXPECT_EQ(resolved("process:4242"), "process:4242");
     EXPECT_EQ(resolved("4242"), "process:4242") << "an id wins over a name";
@@ -222,7 +250,7 @@ TEST_F(TargetsTest, ANameThatAProcessGaveItselfYieldsToEveryOther) {
     EXPECT_EQ(resolved("web"), "process:7");
     table.added(target("docker", "3f2a9c77b1de0042aa", "web"));
     EXPECT_EQ(resolved("web"), "docker:3f2a9c77b1de0042aa");
-    Target container = target("process", "8", "web");
+    Target container = target("process", "8", "web", ::getppid());
     container.runtime = "runc";
     table.added(container);
     EXPECT_EQ(resolved("process:web"), "process:8");
@@ -265,11 +293,104 @@ TEST_F(TargetsTest, AnEndedTargetLeavesTheTableByItself) {
 
 TEST_F(TargetsTest, ASnapshotReplacesThatBackendsTargetsOnly) {
     table.added(target("docker", "a", "a"));
-    table.added(target("process", "1", "b"));
+    table.added(target("process", "1", "b", ::getppid()));
     table.snapshot("docker", {target("docker", "c", "c")});
     EXPECT_EQ(heard.removed, std::vector<std::string>{"docker:a"});
     EXPECT_EQ(table.list().size(), 2u);
 }
+
+// One container, as three backends tell of it.
+TEST_F(TargetsTest, OneProcessIsOneTargetWhoeverTellsOfIt) {
+    const Child child;
+    const std::string hex = "3f2a9c77b1de0042aa";
+    table.added(target("process", "4242", hex, child.pid()));
+    EXPECT_EQ(resolved("4242"), "process:4242");
+    table.added(target("containerd", "moby/" + hex, hex, child.pid()));
+    table.added(target("docker", hex, "web", child.pid()));
+    EXPECT_EQ(heard.added, (std::vector<std::string>{"process:4242", "containerd:moby/" + hex, "docker:" + hex}));
+    EXPECT_EQ(heard.removed, (std::vector<std::string>{"process:4242", "containerd:moby/" + hex}));
+    ASSERT_EQ(table.list().size(), 1u);
+    EXPECT_EQ(table.list().front()->id.text(), "docker:" + hex);
+    EXPECT_EQ(table.others(*table.list().front()), (std::vector<TargetId>{{"containerd", "moby/" + hex}, {"process", "4242"}}));
+    for (const auto& name :
+         std::vector<std::string>{"web", hex, "process:4242", "containerd:moby/" + hex, "containerd:" + hex, "docker:" + hex})
+        EXPECT_EQ(resolved(name), "docker:" + hex) << name;
+    for (const auto& status : table.backends()) EXPECT_EQ(status.targets, status.name == "docker" ? 1u : 0u) << status.name;
+    table.added(target("process", "4242", "renamed", child.pid()));
+    EXPECT_EQ(heard.added.size(), 3u) << "a hidden one that changes stays hidden";
+}
+
+TEST_F(TargetsTest, WhereTheBetterBackendGoesTheOtherOneIsShown) {
+    const Child child;
+    table.added(target("docker", "a", "web", child.pid()));
+    table.added(target("process", "4242", "web", child.pid()));
+    EXPECT_EQ(heard.added, std::vector<std::string>{"docker:a"});
+    table.snapshot("docker", {});
+    EXPECT_EQ(heard.added, (std::vector<std::string>{"docker:a", "process:4242"}));
+    EXPECT_EQ(heard.removed, std::vector<std::string>{"docker:a"});
+    EXPECT_EQ(resolved("web"), "process:4242");
+}
+
+TEST_F(TargetsTest, ThatWhichHasEndedIsNobodysTarget) {
+    for (const bool byItsBackend : {false, true}) {
+        heard = {};
+        Child child;
+        table.added(target("docker", "a", "web", child.pid()));
+        table.added(target("process", "4242", "web", child.pid()));
+        child.end();
+        if (byItsBackend)
+            table.removed({"docker", "a"});
+        else
+            turnUntil(loop.get(), [&] { return table.list().empty(); });
+        EXPECT_EQ(heard.added, std::vector<std::string>{"docker:a"}) << byItsBackend;
+        EXPECT_EQ(heard.removed, std::vector<std::string>{"docker:a"}) << byItsBackend;
+        EXPECT_EQ(resolved("process:4242").substr(0, 8), "NotFound") << byItsBackend;
+    }
+}
+
+TEST_F(TargetsTest, WhoWaitsForTheOneGetsTheOther) {
+    const Child child;
+    table.added(target("process", "4242", "web", child.pid()));
+    std::string ready;
+    table.whenReady("process:4242", [&](const Result<Target>& target) { ready = target ? target->id.text() : target.error().message; });
+    table.added(target("docker", "a", "web", child.pid()));
+    for (auto& answer : std::exchange(launcher.inspects, {})) answer(factsOf(child.pid()));
+    EXPECT_EQ(ready, "docker:a");
+}
+
+TEST_F(TargetsTest, AliasesAreNames) {
+    Target web = target("docker", "a", "shop-web-1");
+    web.aliases = {"shop/web", "shop/web/1"};
+    table.added(web);
+    EXPECT_EQ(resolved("shop/web"), "docker:a");
+    EXPECT_EQ(resolved("docker:shop/web/1"), "docker:a");
+    web.aliases = {"shop/front"};
+    table.added(web);
+    EXPECT_EQ(resolved("docker:shop/web"), "NotFound: docker: no container 'shop/web'");
+    EXPECT_EQ(resolved("shop/front"), "docker:a");
+}
+
+#ifndef __SANITIZE_ADDRESS__  // whose malloc keeps no count
+// Each as a compose project's container is told: 64 digits of id, a dozen labels, facts of its namespaces.
+TEST_F(TargetsTest, AThousandTargetsTakeLessThanThreeMegabytes) {
+    std::vector<std::unique_ptr<Child>> children;
+    for (int i = 0; i < 1000; ++i) children.push_back(std::make_unique<Child>());
+    const std::size_t before = ::mallinfo2().uordblks;
+    for (int i = 0; i < 1000; ++i) {
+        const std::string number = std::to_string(1000 + i);
+        const pid_t pid = children[static_cast<std::size_t>(i)]->pid();
+        table.added(composed(number, pid));
+        for (auto& answer : std::exchange(launcher.inspects, {})) answer(factsOf(pid));
+    }
+    const std::size_t bytes = ::mallinfo2().uordblks - before;
+    RecordProperty("bytes_per_target", static_cast<int>(bytes / 1000));
+    std::printf("%zu bytes a target\n", bytes / 1000);
+    ASSERT_EQ(table.list().size(), 1000u);
+    EXPECT_TRUE(table.list().back()->facts);
+    EXPECT_GT(bytes, 500'000u);
+    EXPECT_LT(bytes, 3'000'000u);
+}
+#endif
 
 TEST_F(TargetsTest, APidThatNoSnapshotHasIsLookedFor) {
     Finder finder;
