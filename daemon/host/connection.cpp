@@ -30,7 +30,8 @@ HostConnection::HostConnection(sd_event* loop, std::string socketPath, PluginSet
       sink_(sink),
       times_(times),
       isOwn_(std::move(isOwn)),
-      random_(std::random_device{}()) {
+      random_(std::random_device{}()),
+      engine_(setting_) {
     status_.name = setting_.name;
     status_.plugin = setting_.plugin;
     status_.detail = "not yet connected";
@@ -42,7 +43,17 @@ void HostConnection::start() {
     connect();
 }
 
+bool HostConnection::awaitEngine() {
+    if (!engine_.isMissing()) return false;
+    setState(BackendState::Waiting, "no socket at " + engine_.path());
+    timer_.reset();
+    if (!engine_.watch(loop_, [this] { connect(); })) armTimer(times_.longestRetry);
+    return engine_.isMissing();  // it may have come between the look and the watch
+}
+
 void HostConnection::connect() {
+    if (awaitEngine()) return;
+    engine_.forget();
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     if (path_.size() >= sizeof address.sun_path)

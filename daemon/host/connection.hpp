@@ -17,6 +17,7 @@
 #include "daemon/core/backend.hpp"
 #include "daemon/core/event.hpp"
 #include "daemon/core/settings.hpp"
+#include "daemon/host/engine_socket.hpp"
 #include "daemon/host/wire.hpp"
 #include "sdk/base/result.hpp"
 #include "sdk/base/unique_fd.hpp"
@@ -63,6 +64,7 @@ private:
     };
 
     void connect();
+    bool awaitEngine();  // true: it is not there, and connect() is called again when it may be
     void disconnect(const std::string& why);
     void setState(BackendState state, std::string detail);
     void armTimer(std::uint64_t delay);
@@ -98,6 +100,7 @@ private:
     IsOwn isOwn_;
     BackendStatus status_;
     std::mt19937_64 random_;
+    EngineSocket engine_;
     UniqueFd fd_;
     pid_t hostPid_ = 0;
     EventSource readable_;

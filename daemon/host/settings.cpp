@@ -20,7 +20,7 @@ using manifest::Node;
 using Values = std::map<std::string, std::vector<std::string>>;
 
 // What recapd or the host itself reads of the table; never a plugin's.
-constexpr std::array<std::string_view, 2> kOwnKeys{"plugin", "cgroups"};
+constexpr std::array<std::string_view, 4> kOwnKeys{"plugin", "enabled", "cgroups", "runtimes"};
 
 // A host holds what its engine needs: who may write its settings decides where that goes.
 Result<void> checkOwner(const std::filesystem::path& path) {

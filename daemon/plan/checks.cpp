@@ -2,6 +2,7 @@
 #include "daemon/plan/checks.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "daemon/plan/words.hpp"
 #include "sdk/manifest/capabilities.hpp"
@@ -15,11 +16,17 @@ constexpr std::string_view kArchitecture = "amd64";
 #error "seccomp programs and images are for x86_64 so far"
 #endif
 
+// Whose containers are processes of this kernel; the last ones are what backends say that see an engine's cgroup, or none, only.
+constexpr std::array<std::string_view, 16> kRuntimes{"runc",        "crun",   "youki",      "nvidia", "nvidia-cdi", "nvidia-legacy",
+                                                     "sysbox-runc", "oci",    "lxc",        "nspawn", "process",    "container",
+                                                     "docker",      "podman", "containerd", "cri-o"};
+constexpr std::array<std::string_view, 7> kOtherKernels{"kata", "runsc", "gvisor", "firecracker", "kuasar", "krun", "hyperv"};
+
 constexpr std::uint32_t kPid = 1, kUser = 16, kMnt = 128;
 
 std::string label(const Target& target, const std::string& key) {
     const auto found = target.labels.find(key);
-    return found == target.labels.end() ? "no label " + key : "label " + key + " = " + found->second;
+    return found == target.labels.end() ? "no label " + key : "label " + key + " = " + std::string(found->second);
 }
 
 bool matches(const manifest::SelectorExpression& expression, const Target& target) {
@@ -48,6 +55,9 @@ Result<void> checkSelector(const manifest::Manifest& manifest, const Target& tar
 Result<void> checkState(const Target& target) {
     if (target.state == TargetState::Stopped || target.pid <= 0)
         return fail(Errc::TargetGone, "target " + target.id.text() + " is not running");
+    // Its processes would answer nothing, and a signal of ours would wait until somebody unpauses it.
+    if (target.state == TargetState::Paused)
+        return fail(Errc::Denied, "target " + target.id.text() + " is paused: unpause it, then run the capsule");
     if (!target.facts) return fail(Errc::Unavailable, "target " + target.id.text() + " has not been inspected yet");
     return {};
 }
@@ -65,6 +75,27 @@ Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& 
         return fail(Errc::Denied, capsule + " is for targets of " + join(backends) + " (target.backends), not of " + target.id.backend);
     if (auto state = checkState(target); !state) return forward(std::move(state));
     return checkSelector(manifest, target);
+}
+
+// A runtime's word for itself: "io.containerd.runc.v2" and "/usr/bin/runc" are runc.
+Result<void> checkRuntime(const Target& target, const std::vector<std::string>& more) {
+    std::string_view runtime = target.runtime;
+    if (runtime.empty() || std::find(more.begin(), more.end(), runtime) != more.end()) return {};
+    if (const auto slash = runtime.rfind('/'); slash != std::string_view::npos) runtime.remove_prefix(slash + 1);
+    constexpr std::string_view prefix = "io.containerd.";
+    if (runtime.starts_with(prefix)) {
+        runtime.remove_prefix(prefix.size());
+        runtime = runtime.substr(0, runtime.rfind(".v"));
+    }
+    const auto isOne = [&](std::string_view known) { return runtime == known; };
+    const std::string who = "target " + target.id.text() + " ";
+    if (std::any_of(kOtherKernels.begin(), kOtherKernels.end(), [&](auto word) { return runtime.find(word) != runtime.npos; }))
+        return fail(Errc::NotSupported, who + "is kept by the runtime '" + target.runtime +
+                                            "' behind a kernel of its own: this host has no processes of it that a capsule could join");
+    if (std::any_of(kRuntimes.begin(), kRuntimes.end(), isOne)) return {};
+    return fail(Errc::NotSupported, who + "is kept by the runtime '" + target.runtime +
+                                        "', of which it is not known that its containers are processes of this host; if they are, " +
+                                        "runtimes = [\"" + target.runtime + "\"] in [plugins." + target.id.backend + "] says so");
 }
 
 Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifest& manifest) {

@@ -2,6 +2,9 @@
 // The planner's questions that end in yes or a sentence. All before any side effect.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "daemon/core/image.hpp"
 #include "daemon/core/run.hpp"
 #include "daemon/core/target.hpp"
@@ -12,6 +15,9 @@ namespace recap::plan {
 
 // May this capsule be asked for like this: on demand, with these arguments, on this backend, with these labels?
 Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& request, const Target& target);
+
+// Are the target's processes this kernel's? By the name of its runtime, the usual ones and `more` of that backend's settings.
+Result<void> checkRuntime(const Target& target, const std::vector<std::string>& more);
 
 // The manifest's image: imported, the pinned one, admitted, for this machine.
 Result<const Image*> findImage(const ImageIndex& images, const manifest::Manifest& manifest);

@@ -104,6 +104,12 @@ Result<const CapsulePlanner::Prepared*> CapsulePlanner::prepare(const CapsuleInf
     return &prepared;
 }
 
+const std::vector<std::string>& CapsulePlanner::runtimesOf(const std::string& backend) const {
+    static const std::vector<std::string> none;
+    const auto found = std::ranges::find(settings_.plugins, backend, &PluginSetting::name);
+    return found == settings_.plugins.end() ? none : found->runtimes;
+}
+
 void CapsulePlanner::warm() {
     std::erase_if(prepared_, [&](const auto& entry) { return !capsules_.find(entry.first); });
     for (const CapsuleInfo* capsule : capsules_.list())
@@ -115,6 +121,7 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     if (!info) return tl::unexpected(info.error());
     const auto manifest = *capsules_.manifest(request.capsule);
     if (auto right = checkRequest(*manifest, request, target); !right) return forward(std::move(right));
+    if (auto runtime = checkRuntime(target, runtimesOf(target.id.backend)); !runtime) return forward(std::move(runtime));
     auto image = findImage(images_, *manifest);
     if (!image) return forward(std::move(image));
     auto prepared = prepare(**info, *manifest);

@@ -40,6 +40,7 @@ private:
     };
     Result<const Prepared*> prepare(const CapsuleInfo& capsule, const manifest::Manifest& manifest);
     Result<Prepared> prepareNow(const manifest::Manifest& manifest);
+    const std::vector<std::string>& runtimesOf(const std::string& backend) const;
 
     const CapsuleFiles& capsules_;
     const PolicyFiles& policies_;

@@ -15,7 +15,8 @@ Result<Settings> loadSettings(const Folders& folders) {
                                             "polkit rules decide who runs what on which target");
     Settings settings;
     if (!read.value->plugins.empty()) settings.plugins.clear();
-    for (const auto& [name, table] : read.value->plugins) settings.plugins.push_back({name, table.plugin, table.cgroups, table.values});
+    for (const auto& [name, table] : read.value->plugins)
+        if (table.enabled) settings.plugins.push_back({name, table.plugin, table.cgroups, table.values, table.runtimes});
     settings.policies = read.value->policies;
     settings.grace = read.value->grace.value_or(settings.grace);
     return settings;

@@ -78,8 +78,10 @@ void readPlugins(TableReader table, SettingsFile& into) {
         plugin.name = entry->key;
         if (plugin.plugin.empty()) plugin.plugin = entry->key;
         settings->text("plugin", plugin.plugin, checkName);
+        settings->boolean("enabled", plugin.enabled);
         if (settings->texts("cgroups", plugin.cgroups, checkCgroupPattern) && plugin.cgroups.empty())
             settings->note("cgroups", "an empty list would leave this backend no target; leave the key out for any");
+        settings->texts("runtimes", plugin.runtimes, checkNotEmpty);
         PluginValues(*settings, plugin).read(settings->rest());
     }
 }

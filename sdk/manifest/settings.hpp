@@ -19,8 +19,11 @@ namespace recap::manifest {
 struct PluginTable {
     std::string name;    // [plugins.NAME]
     std::string plugin;  // what serves it; NAME where not said
+    bool enabled = true;
     // Whose targets are this backend's: patterns (fnmatch(3), '*' passes '/') of whole cgroup paths. Empty: anybody's.
     std::vector<std::string> cgroups;
+    // Further runtimes whose containers are processes of this kernel.
+    std::vector<std::string> runtimes;
     // What the plugin is told: a list is its key several times, a nested table "outer.inner", numbers and booleans as text.
     std::map<std::string, std::vector<std::string>> values;
     std::vector<std::pair<std::string, std::string>> pairs() const;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private stack: what `dev with` starts, in order, and ends in the other order, and what it then looks for."""
 import argparse
+import glob
 import os
 import pwd
 import shutil
@@ -115,11 +116,8 @@ class Stack:
             shutil.copy(given, folder)
 
     def _launchers_cgroup(self):
-        """The process backend's `launcher`, which is not the installed one here. Only where that backend is there anyhow."""
+        """The process backend's `launcher`, which is not the installed one here."""
         self.cgroup = cgroup.Delegated(os.path.basename(self.top))
-        configured = self._configured_plugins()
-        if configured and "process" not in configured:
-            return
         folder = self.top + "/etc/recap/recapd.toml.d"
         os.makedirs(folder, exist_ok=True)
         path = os.path.join(folder, "00-stack.toml")
@@ -192,17 +190,20 @@ class Stack:
 
     def _plugin_names(self):
         """What the preset enables, and whatever the settings name."""
-        return sorted({"process"} | self._configured_plugins())
+        return sorted(self._configured_plugins())
 
     def _configured_plugins(self):
-        settings = self.top + "/etc/recap/recapd.toml"
-        if not os.path.exists(settings):
-            return set()
-        with open(settings, "rb") as stream:
-            try:
-                return set(tomllib.load(stream).get("plugins", {}))
-            except tomllib.TOMLDecodeError:
-                return set()  # recapd says what is wrong with it
+        """Every table [plugins.NAME]; of what cannot be read recapd says what is wrong with it."""
+        places = [os.path.join(self.top, folder, name) for folder in ("usr/lib/recap", "etc/recap") for name in ("recapd.toml", "recapd.toml.d")]
+        files = [path for place in places for path in ([place] if os.path.isfile(place) else sorted(glob.glob(place + "/*.toml")))]
+        names = set()
+        for path in files:
+            with open(path, "rb") as stream:
+                try:
+                    names |= set(tomllib.load(stream).get("plugins", {}))
+                except tomllib.TOMLDecodeError:
+                    pass
+        return names
 
     def _daemon(self):
         unit = self.unit("recapd.service")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts the calling process, forked to become a daemon, under what its unit restricts: namespaces and read-only paths,
 user and groups, capabilities, no_new_privs, seccomp. Called once, right before exec."""
+import grp
 import os
 import pwd
 import resource
@@ -106,7 +107,7 @@ class Sandbox:
                     kernel.prctl(kernel.PR_CAPBSET_DROP, number)
         if account.pw_uid != 0:
             kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-            os.setgroups([])
+            os.setgroups([grp.getgrnam(name).gr_gid for name in unit.list("SupplementaryGroups")])
             os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
             os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
             # SYS_ADMIN loads the filters without no_new_privs where a unit has none; exec then leaves ambient ones only

@@ -91,6 +91,35 @@ protected:
 
 }  // namespace
 
+TEST_F(PlannerTest, OnlyRuntimesOfThisKernelAreJoined) {
+    for (const char* known : {"", "runc", "crun", "io.containerd.runc.v2", "/usr/sbin/runc", "process", "nvidia"}) {
+        target_.runtime = known;
+        const auto planned = plan();
+        EXPECT_TRUE(planned) << known << ": " << planned.error().message;
+    }
+    for (const char* other : {"io.containerd.kata.v2", "kata-qemu", "runsc", "io.containerd.runsc.v1", "aws.firecracker"}) {
+        target_.runtime = other;
+        EXPECT_EQ(refusal().code, Errc::NotSupported) << other;
+        EXPECT_EQ(refusal().message, std::string("target docker:3f2a is kept by the runtime '") + other +
+                                         "' behind a kernel of its own: this host has no processes of it that a capsule could join");
+    }
+    target_.runtime = "mine";
+    EXPECT_EQ(refusal().code, Errc::NotSupported);
+    EXPECT_THAT(refusal().message, HasSubstr("runtimes = [\"mine\"] in [plugins.docker] says so"));
+    Settings settings;
+    settings.plugins = {{"docker", "docker", {}, {}, {"mine"}}};
+    planner_.configure(settings);
+    EXPECT_TRUE(plan());
+}
+
+TEST_F(PlannerTest, APausedTargetIsRefusedByName) {
+    target_.state = TargetState::Paused;
+    EXPECT_EQ(refusal().code, Errc::Denied);
+    EXPECT_EQ(refusal().message, "target docker:3f2a is paused: unpause it, then run the capsule");
+    target_.state = TargetState::Stopped;
+    EXPECT_EQ(refusal().message, "target docker:3f2a is not running");
+}
+
 TEST_F(PlannerTest, DecidesEverything) {
     request_.args = {"-x", "a\nb"};
     const auto planned = plan(

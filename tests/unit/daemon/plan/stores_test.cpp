@@ -166,6 +166,16 @@ TEST_F(Stores, ABadPolicyKeepsTheOldOne) {
 
 TEST_F(Stores, SettingsMergeDropIns) {
     EXPECT_EQ(loadSettings(scratch_.folders())->plugins.at(0).name, "process");
+    scratch_.write("vendor/recapd.toml.d/00-engines.toml",
+                   "[plugins.containerd]\nendpoint = \"unix:///y\"\nruntimes = [\"mine\"]\n[plugins.shipped]\n");
+    scratch_.write("etc/recapd.toml.d/10-own.toml", "[plugins.shipped]\nenabled = false\n");
+    const auto shipped = loadSettings(scratch_.folders());
+    ASSERT_TRUE(shipped) << shipped.error().message;
+    ASSERT_EQ(shipped->plugins.size(), 1u) << "one that is not enabled is none";
+    EXPECT_EQ(shipped->plugins[0].runtimes, std::vector<std::string>{"mine"});
+    EXPECT_FALSE(shipped->plugins[0].values.contains("runtimes")) << "that is no plugin's own";
+    scratch_.write("vendor/recapd.toml.d/00-engines.toml", "");
+    scratch_.write("etc/recapd.toml.d/10-own.toml", "");
     scratch_.write("vendor/recapd.toml", "[plugins.process]\n");
     scratch_.write("etc/recapd.toml.d/10-podman.toml",
                    "policies = [\"nonetwork\"]\n[plugins.podman]\nplugin = \"docker\"\nendpoint = \"unix:///x\"\n[runs]\ngrace = \"2s\"\n");
