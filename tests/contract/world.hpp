@@ -34,8 +34,12 @@ struct WorldKind {
 
 std::unique_ptr<World> makeDemoWorld();                               // the SDK's example: a fake engine of small files
 std::unique_ptr<World> makeProcessWorld(const std::string& runtime);  // real runc or crun containers
+std::unique_ptr<World> makeContainerdWorld();                         // a real containerd
 
 // setpriv(1)'s command line for a user that is nobody, with CAP_DAC_READ_SEARCH alone: what recap-process gets.
 std::vector<std::string> asRecapProcess();
+
+// Of root without any capability: who containerd's socket belongs to.
+std::vector<std::string> asSocketsOwner();
 
 }  // namespace recap::test
