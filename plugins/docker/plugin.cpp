@@ -21,12 +21,18 @@ using recap::Result;
 // What is asked for on the way of a search, which has ten seconds.
 constexpr docker::EngineTimes kSearch{.answer = std::chrono::milliseconds(2'500), .inspect = std::chrono::milliseconds(2'500)};
 
-[[noreturn]] void raise(const Error& error) {
-    const plugin::Code code = error.code == Errc::NotFound          ? plugin::Code::NotFound
-                              : error.code == Errc::InvalidArgument ? plugin::Code::Invalid
-                                                                    : plugin::Code::Unavailable;
-    throw plugin::Error(code, error.message);
+plugin::Code codeOf(Errc code) {
+    switch (code) {
+        case Errc::NotFound: return plugin::Code::NotFound;
+        case Errc::InvalidArgument: return plugin::Code::Invalid;
+        case Errc::AccessDenied:
+        case Errc::Timeout:
+        case Errc::Unavailable: return plugin::Code::Unavailable;
+        default: return plugin::Code::Internal;
+    }
 }
+
+[[noreturn]] void raise(const Error& error) { throw plugin::Error(codeOf(error.code), error.message); }
 
 bool isReadable(int fd) {
     pollfd one{fd, POLLIN, 0};
