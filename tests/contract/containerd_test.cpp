@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the containerd backend alone can do, seen through the real host program as root without capabilities, on a real containerd.
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <recap/plugin.h>
 #include <unistd.h>
 
-#include "daemon/core/process.hpp"
+#include "daemon/host/loader.hpp"
+#include "tests/contract/containerd_world.hpp"
 #include "tests/contract/observed_host.hpp"
-#include "tests/support/engines/containerd.hpp"
-#include "tests/support/environment.hpp"
 #include "tests/support/proc.hpp"
 #include "tests/support/wait.hpp"
 
@@ -20,25 +18,7 @@ namespace fs = std::filesystem;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 using testing::Pair;
-
-fs::path pluginsFolder() { return fs::path(variable("RECAP_BUILD_DIR", "ctest")) / "lib/recap/plugins"; }
-
-// The engine is the test's; containers are started by it and not through the world.
-class Engine : public World {
-public:
-    explicit Engine(const Containerd& engine) : engine_(engine) {}
-    std::string plugin() const override { return "containerd"; }
-    fs::path pluginsDir() const override { return pluginsFolder(); }
-    std::string settings() const override { return "endpoint = \"" + engine_.endpoint() + "\"\n"; }
-    std::vector<std::string> asItsUser() const override { return asSocketsOwner(); }
-    pid_t start(const std::string&, const std::map<std::string, std::string>&) override { return 0; }
-    void end(const std::string&) override {}
-
-private:
-    const Containerd& engine_;
-};
 
 class ContainerdBackend : public testing::Test {
 protected:
@@ -51,12 +31,12 @@ protected:
     }
     std::string id(const std::string& name) const { return engine_.nameSpace() + "/" + name; }
 
-    Containerd engine_;
-    Engine world_{engine_};
+    Containerd& engine_ = sharedContainerd();
+    ContainerdWorld world_{engine_};
 };
 
 TEST_F(ContainerdBackend, ItsHostIsRootWithoutAnyCapability) {
-    auto argv = asSocketsOwner();
+    auto argv = world_.asItsUser();
     for (const char* word : {"grep", "-E", "^(CapPrm|CapEff|CapBnd|Uid)", "/proc/self/status"}) argv.push_back(word);
     EXPECT_EQ(mustRun(Command{.argv = argv}).out,
               "Uid:\t0\t0\t0\t0\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n");
@@ -161,35 +141,30 @@ TEST_F(ContainerdBackend, AContainerdThatIsKilledAndComesBackLosesNobody) {
     EXPECT_TRUE(untilId(host, id("comes")));
 }
 
-TEST(ContainerdEngine, AnAbsentOneIsWaitedForAndLeavesNothing) {
-    auto engine = std::make_unique<Containerd>();
-    const Engine world(*engine);
-    engine->killDaemon();
-    fs::remove(engine->socket());
+TEST(ContainerdEngine, AnAbsentOneIsWaitedFor) {
+    Containerd& engine = sharedContainerd();
+    const ContainerdWorld world(engine);
+    engine.killDaemon();
+    fs::remove(engine.socket());
     ObservedHost host(world);
-    const std::string absent = "no socket at '" + engine->socket().string() + "'";
+    const std::string absent = "no socket at '" + engine.socket().string() + "'";
     ASSERT_TRUE(host.until([&] { return host.status().state == BackendState::Waiting && host.status().detail == absent; }))
         << host.status().detail;
-    engine->startDaemon();
+    engine.startDaemon();
     EXPECT_TRUE(host.untilReady()) << host.status().detail;
-    engine->run(engine->nameSpace(), "app");
+    engine.run(engine.nameSpace(), "app");
     ASSERT_TRUE(host.untilNamed("app"));
-    EXPECT_THAT(engine->stop(), IsEmpty());
-    EXPECT_TRUE(host.until([&] { return host.status().state != BackendState::Ready; }));
 }
 
 // Through the plugin's own table, as its host would: there is no other caller yet.
 TEST_F(ContainerdBackend, AnImageIsExportedAsOthersReadIt) {
-    void* library = ::dlopen((pluginsFolder() / "containerd.so").c_str(), RTLD_NOW | RTLD_LOCAL);
-    ASSERT_NE(library, nullptr) << ::dlerror();
-    const auto* entry = static_cast<const recap_plugin_entry*>(::dlsym(library, "recap_plugin"));
-    const auto* factory = static_cast<const recap_backend_factory*>(entry->get_factory(entry, RECAP_BACKEND_FACTORY));
-    const recap_host host{sizeof host, RECAP_PLUGIN_ABI_MINOR, nullptr,
-                          "test",      "containerd",           [](void*, const char*) -> const void* { return nullptr; }};
+    const auto loaded = host::loadPlugin(world_.pluginsDir().string(), "containerd");
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    const recap_host self{sizeof self, RECAP_PLUGIN_ABI_MINOR, nullptr, "test", "containerd", nullptr};
     const std::string endpoint = engine_.endpoint();
     const recap_pair setting{{"endpoint", 8}, {endpoint.data(), endpoint.size()}};
     recap_error error{sizeof error, 0, {}};
-    const recap_backend* backend = factory->create(factory, &host, &setting, 1, &error);
+    const recap_backend* backend = loaded->backends->create(loaded->backends, &self, &setting, 1, &error);
     ASSERT_NE(backend, nullptr) << error.message;
     const auto* images = static_cast<const recap_image_source*>(backend->get_extension(backend->self, RECAP_IMAGES_EXTENSION));
     ASSERT_NE(images, nullptr);

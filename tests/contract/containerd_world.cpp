@@ -1,34 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/contract/world.hpp"
-#include "tests/support/engines/containerd.hpp"
+#include "tests/contract/containerd_world.hpp"
+
+#include <gmock/gmock.h>
+
+#include "tests/contract/docker_world.hpp"
 #include "tests/support/environment.hpp"
 
 namespace recap::test {
 namespace {
 
-class ContainerdWorld : public World {
-public:
-    std::string plugin() const override { return "containerd"; }
-    std::filesystem::path pluginsDir() const override {
-        return std::filesystem::path(variable("RECAP_BUILD_DIR", "ctest")) / "lib/recap/plugins";
-    }
-    std::string settings() const override { return "endpoint = \"" + engine_.endpoint() + "\"\n"; }
-    std::vector<std::string> asItsUser() const override { return asSocketsOwner(); }
-    pid_t start(const std::string& name, const std::map<std::string, std::string>& labels) override {
-        return engine_.run(engine_.nameSpace(), name, labels);
-    }
-    void end(const std::string& name) override { engine_.end(engine_.nameSpace(), name); }
+struct SharedEngine : testing::Environment {
+    std::unique_ptr<Containerd> engine;
 
-private:
-    Containerd engine_;
+    void TearDown() override {
+        EXPECT_THAT(engine ? engine->stop() : std::vector<std::string>(), testing::IsEmpty());
+        engine.reset();
+    }
 };
+
+SharedEngine* const shared =
+    static_cast<SharedEngine*>(testing::AddGlobalTestEnvironment(new SharedEngine));  // GoogleTest's own from then on
 
 }  // namespace
 
-std::vector<std::string> asSocketsOwner() {
-    return {"setpriv", "--clear-groups", "--no-new-privs", "--inh-caps", "-all", "--ambient-caps", "-all", "--bounding-set", "-all"};
+Containerd& sharedContainerd() {
+    if (!shared->engine) shared->engine = std::make_unique<Containerd>();
+    return *shared->engine;
 }
 
-std::unique_ptr<World> makeContainerdWorld() { return std::make_unique<ContainerdWorld>(); }
+std::filesystem::path ContainerdWorld::pluginsDir() const {
+    return std::filesystem::path(variable("RECAP_BUILD_DIR", "ctest")) / "lib/recap/plugins";
+}
+
+std::vector<std::string> ContainerdWorld::asItsUser() const { return asBareRoot(); }  // the socket's owner
+
+std::unique_ptr<World> makeContainerdWorld() { return std::make_unique<ContainerdWorld>(sharedContainerd()); }
 
 }  // namespace recap::test

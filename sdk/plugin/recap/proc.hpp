@@ -80,4 +80,10 @@ inline std::string cgroupOf(pid_t pid) {
     return lines.empty() ? std::string() : knownCgroup(lines);
 }
 
+// In some hierarchy its cgroup's path has `id`, as engines name their containers' cgroups: it is one of that container's processes,
+// and none that was given the pid of one since.
+inline bool hasCgroupOf(pid_t pid, std::string_view id) {
+    return !id.empty() && detail::readProc(pid, "cgroup").find(id) != std::string::npos;
+}
+
 }  // namespace recap::plugin

@@ -4,12 +4,12 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <cstdio>
 #include <sstream>
 #include <stdexcept>
 
 #include "tests/support/engines/image_archive.hpp"
-#include "tests/support/proc.hpp"
+#include "tests/support/engines/remains.hpp"
 #include "tests/support/wait.hpp"
 
 namespace recap::test {
@@ -37,19 +37,6 @@ std::string freshNamespace() {
     return "recap-" + std::to_string(::getpid()) + "-" + std::to_string(++count);
 }
 
-std::vector<fs::path> cgroupMounts() {
-    std::vector<fs::path> mounts;
-    std::istringstream text(readFile("/proc/self/mountinfo"));
-    for (std::string line; std::getline(text, line);) {
-        if (line.find(" - cgroup ") == line.npos && line.find(" - cgroup2 ") == line.npos) continue;
-        std::istringstream fields(line);
-        std::string skipped, place;
-        fields >> skipped >> skipped >> skipped >> skipped >> place;
-        mounts.emplace_back(place);
-    }
-    return mounts;
-}
-
 }  // namespace
 
 Containerd::Containerd() : first_(freshNamespace()) {
@@ -66,7 +53,7 @@ Containerd::Containerd() : first_(freshNamespace()) {
 
 Containerd::~Containerd() {
     try {
-        stop();
+        for (const auto& left : stop()) std::fprintf(stderr, "containerd left behind: %s\n", left.c_str());
     } catch (const std::exception& error) {
         std::fprintf(stderr, "containerd's end: %s\n", error.what());
     }
@@ -136,32 +123,16 @@ void Containerd::endAll() {
 }
 
 std::vector<std::string> Containerd::stop() {
-    if (namespaces_.empty() && !daemon_) return {};
-    if (!daemon_) startDaemon();
+    if (std::exchange(stopped_, true)) return {};
+    if (!daemon_) startDaemon();  // killed, and its containers are still there
     endAll();
     daemon_->signal(SIGTERM);
     daemon_->wait(Deadline(kPatience));
     daemon_.reset();
     std::vector<std::string> left;
-    const std::string at = folder_.path();
-    const auto shims = [&] {
-        const auto all = allProcesses();
-        return std::count_if(all.begin(), all.end(), [&](const Process& one) {
-            return one.name.starts_with("containerd-shi") &&
-                   readFile("/proc/" + std::to_string(one.pid) + "/cmdline").find(at) != std::string::npos;
-        });
-    };
-    if (!waitUntil([&] { return shims() == 0; }, Deadline(kPatience))) left.emplace_back("a shim");
-    if (readFile("/proc/self/mountinfo").find(" " + at + "/") != std::string::npos) left.emplace_back("a mount");
-    for (const auto& mount : cgroupMounts()) {
-        for (const auto& nameSpace : namespaces_) {
-            const fs::path cgroup = mount / nameSpace;  // runc removes a container's own, below it
-            std::error_code error;
-            if (fs::exists(cgroup) && !waitUntil([&] { return fs::remove(cgroup, error); }, Deadline(kPatience)))
-                left.push_back("cgroup " + cgroup.string());
-        }
+    for (const auto& nameSpace : namespaces_) {  // runc removes a container's own cgroup, below that
+        for (auto& one : clearRemains(folder_.path(), nameSpace)) left.push_back(std::move(one));
     }
-    namespaces_.clear();
     return left;
 }
 

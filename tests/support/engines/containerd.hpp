@@ -35,23 +35,24 @@ public:
     // Starts a container of the test's image and answers its first process, once it runs.
     pid_t run(const std::string& nameSpace, const std::string& id, const std::map<std::string, std::string>& labels = {});
     pid_t pidOf(const std::string& nameSpace, const std::string& id) const;
-    void end(const std::string& nameSpace, const std::string& id);                         // and forgets it
+    void end(const std::string& nameSpace, const std::string& id);  // and forgets it
+    void endAll();
     CommandResult ctr(const std::string& nameSpace, std::vector<std::string> verb) const;  // throws unless it succeeds
 
     void killDaemon();  // its containers live on
     void startDaemon();
 
-    // After the end of all containers and the daemon: what is still there of them.
+    // Ends containers and the daemon. What is still there of them then.
     std::vector<std::string> stop();
 
 private:
-    void endAll();
     std::filesystem::path path(const char* name) const { return folder_.path() / name; }
 
     TempDir folder_{"recap-containerd"};
     std::string first_;
     std::set<std::string> namespaces_;
     std::unique_ptr<Child> daemon_;
+    bool stopped_ = false;
 };
 
 }  // namespace recap::test

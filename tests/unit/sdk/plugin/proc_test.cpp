@@ -29,6 +29,10 @@ TEST(PluginProc, OfAProcessBothAreAsTheKernelSays) {
     EXPECT_NE(processOf(::getpid())->cgroups.find(plugin::cgroupOf(::getpid())), std::string::npos);
     EXPECT_EQ(plugin::startTimeOf(0x7fffffff), 0u);
     EXPECT_EQ(plugin::cgroupOf(0x7fffffff), "");
+    EXPECT_TRUE(plugin::hasCgroupOf(::getpid(), plugin::cgroupOf(::getpid())));
+    EXPECT_FALSE(plugin::hasCgroupOf(::getpid(), std::string(64, 'f')));
+    EXPECT_FALSE(plugin::hasCgroupOf(::getpid(), ""));
+    EXPECT_FALSE(plugin::hasCgroupOf(0x7fffffff, "/"));
 }
 
 }  // namespace
