@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <recap/plugin.hpp>
+#include <recap/proc.hpp>
 
 #include <algorithm>
 #include <array>
@@ -39,7 +40,7 @@ struct Watched {
 // The pidfd first, then the start time again: so both are the same process's. Empty: that one has ended.
 UniqueFd pin(const plugin::Target& target) {
     UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, target.pid, 0)));
-    if (pidfd && recap::process::startTimeOf(target.pid) != target.startTime) pidfd.reset();
+    if (pidfd && plugin::startTimeOf(target.pid) != target.startTime) pidfd.reset();
     return pidfd;
 }
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <recap/proc.hpp>
 
 #include <algorithm>
 #include <array>
@@ -78,7 +79,7 @@ void readNested(Process& process) {
 
 void readCgroups(Process& process) {
     const std::string lines = readAll(pathOf(process.pid, "cgroup"));
-    process.cgroup = knownCgroup(lines);
+    process.cgroup = plugin::knownCgroup(lines);
     for (const auto line : split(lines, '\n')) {
         const auto second = line.find(':', line.find(':') + 1);
         if (second != std::string_view::npos) process.cgroups.emplace_back(line.substr(second + 1));
@@ -107,21 +108,6 @@ std::vector<std::string> readableLinks(pid_t pid) {
 
 }  // namespace
 
-std::string knownCgroup(std::string_view lines) {
-    std::string known = "/";
-    int best = 0;
-    for (const auto line : split(lines, '\n')) {
-        const auto first = line.find(':');
-        const auto second = line.find(':', first + 1);
-        if (second == std::string_view::npos || line.substr(second + 1) == "/") continue;
-        const auto controllers = line.substr(first + 1, second - first - 1);
-        const int rank = line.starts_with("0::") ? 4 : controllers == "pids" ? 3 : controllers == "name=systemd" ? 2 : 1;
-        if (rank > best) known = line.substr(second + 1);
-        best = std::max(best, rank);
-    }
-    return known;
-}
-
 std::optional<Process> readProcess(pid_t pid) {
     Process process;
     process.pid = pid;
@@ -132,12 +118,6 @@ std::optional<Process> readProcess(pid_t pid) {
     struct stat info {};
     if (::stat(pathOf(pid, "net/dev").c_str(), &info) == 0) process.network = info.st_ino;
     return process;
-}
-
-std::uint64_t startTimeOf(pid_t pid) {
-    Process process;
-    process.pid = pid;
-    return readStat(process) ? process.startTime : 0;
 }
 
 std::vector<pid_t> allPids() {

@@ -32,7 +32,6 @@ struct Process {
 // Nothing: there is no such process (any more).
 std::optional<Process> readProcess(pid_t pid);
 std::vector<pid_t> allPids();
-std::uint64_t startTimeOf(pid_t pid);  // 0: gone
 
 // The host's own namespaces, as far as they are visible, taken from PID 1.
 class HostNamespaces {
@@ -52,8 +51,5 @@ private:
 
 // True: the process has a user namespace into which `uid` is mapped, so that `uid` made it or may enter it.
 bool isInUserNamespaceOf(pid_t pid, uid_t uid);
-
-// Of the lines of /proc/PID/cgroup: the unified hierarchy's path where it says anything, else v1's pids', systemd's, any.
-std::string knownCgroup(std::string_view lines);
 
 }  // namespace recap::process

@@ -122,7 +122,10 @@ TEST_P(Contract, AnUnknownSettingIsSaidWhereBackendsAreListed) {
 
 const WorldKind kWorlds[] = {{"demo", makeDemoWorld},
                              {"process_runc", [] { return makeProcessWorld("runc"); }},
-                             {"process_crun", [] { return makeProcessWorld("crun"); }}};
+                             {"process_crun", [] { return makeProcessWorld("crun"); }},
+                             {"docker", makeDockerWorld},
+                             {"podman", makePodmanWorld},
+                             {"containerd", makeContainerdWorld}};
 INSTANTIATE_TEST_SUITE_P(Backends, Contract, testing::ValuesIn(kWorlds), [](const auto& world) { return world.param.name; });
 
 }  // namespace

@@ -34,6 +34,9 @@ struct WorldKind {
 
 std::unique_ptr<World> makeDemoWorld();                               // the SDK's example: a fake engine of small files
 std::unique_ptr<World> makeProcessWorld(const std::string& runtime);  // real runc or crun containers
+std::unique_ptr<World> makeContainerdWorld();                         // a real containerd, one a test program
+std::unique_ptr<World> makeDockerWorld();                             // a real Docker Engine, one a test program
+std::unique_ptr<World> makePodmanWorld();                             // and podman by its socket that speaks like docker's
 
 // setpriv(1)'s command line for a user that is nobody, with CAP_DAC_READ_SEARCH alone: what recap-process gets.
 std::vector<std::string> asRecapProcess();

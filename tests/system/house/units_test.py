@@ -14,10 +14,10 @@ import unittest
 SOURCE = os.environ["RECAP_SOURCE_DIR"]
 BUILD = os.environ["RECAP_BUILD_DIR"]
 UNITS = ["recapd.service", "recap-launcher.service", "recap-launcher.socket", "recap-admit.socket", "recap-plugin-host@process.service",
-         "recap-plugin-host@process.socket", "recap-plugin-host@docker.service"]
+         "recap-plugin-host@process.socket", "recap-plugin-host@docker.service", "recap-plugin-host@containerd.service"]
 # tenths of systemd's exposure level. The launcher can have no seccomp and no namespaces of its own: its unit says why.
 EXPOSURE = {"recapd.service": 10, "recap-plugin-host@process.service": 18, "recap-plugin-host@docker.service": 18,
-            "recap-launcher.service": 85}
+            "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85}
 
 
 def run(*command):

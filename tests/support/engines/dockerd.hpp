@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// A real Docker Engine of the tests' own: its roots, socket and containerd are below a folder of its own, its containers' cgroups
+// below one, and it touches no network.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/command.hpp"
+#include "tests/support/files.hpp"
+
+namespace recap::test {
+
+class Dockerd {
+public:
+    Dockerd();  // serving, with the image recap-app:v1
+    Dockerd(const Dockerd&) = delete;
+    Dockerd& operator=(const Dockerd&) = delete;
+    ~Dockerd();
+
+    std::filesystem::path socket() const { return folder_.path() / "docker.sock"; }
+    std::string endpoint() const { return "unix://" + socket().string(); }
+    static constexpr const char* kGroup = "docker";  // who may use the socket beside root
+    static constexpr const char* kImage = "recap-app:v1";
+
+    CommandResult docker(std::vector<std::string> verb) const;  // its client; throws unless it succeeds
+    // Starts a container and answers its first process. `options` are docker run's, `command` is the container's.
+    pid_t run(const std::string& name, const std::map<std::string, std::string>& labels = {}, const std::vector<std::string>& options = {},
+              const std::vector<std::string>& command = {});
+    pid_t pidOf(const std::string& name) const;
+    void remove(const std::string& name);  // by force
+
+    void killDaemon();  // its containers live on
+    void startDaemon();
+
+    // Ends containers and daemons. What is still there of them then.
+    std::vector<std::string> stop();
+
+private:
+    void startContainerd();
+    std::filesystem::path path(const char* name) const { return folder_.path() / name; }
+
+    TempDir folder_{"recap-dockerd"};
+    std::string cgroup_;
+    std::unique_ptr<Child> containerd_, daemon_;
+    bool wasKilled_ = false;
+    bool stopped_ = false;
+};
+
+}  // namespace recap::test
