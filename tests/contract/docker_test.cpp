@@ -250,9 +250,8 @@ TEST(PodmanBackend, TheRuntimeIsPodmansOwnWordForIt) {
     }
     podman.podman({"kill", name});
     EXPECT_TRUE(host.untilGone(name));
-    // It is "stopped" first, and "exited" once podman has cleaned up.
-    const std::string ended = "container '" + name + "' is not running (exited, status 137)";
-    EXPECT_TRUE(host.until([&] { return host.find(name).error().message.find(ended) != std::string::npos; }));
+    // "stopped" until podman has cleaned up, then "exited".
+    EXPECT_THAT(host.find(name).error().message, AllOf(HasSubstr("container '" + name + "' is not running ("), HasSubstr(", status 137)")));
     podman.remove(name);
 }
 
