@@ -3,6 +3,9 @@
 
 #include <recap/proc.hpp>
 
+#include <algorithm>
+#include <array>
+
 namespace recap::docker {
 namespace {
 
@@ -57,7 +60,8 @@ bool pin(plugin::Target& target) {
 bool isAlive(const plugin::Target& target) { return plugin::startTimeOf(target.pid) == target.startTime; }
 
 std::string whyNotRunning(const Container& container) {
-    const bool ended = container.status == "exited" || container.status == "dead" || container.status == "restarting";
+    constexpr std::array<std::string_view, 4> endings{"exited", "stopped", "dead", "restarting"};  // "stopped" is podman's
+    const bool ended = std::find(endings.begin(), endings.end(), container.status) != endings.end();
     const std::string status = container.status.empty() ? "no state" : shortened(container.status, 32);
     return "container '" + container.name + "' is not running (" + status +
            (ended ? ", status " + std::to_string(container.exitCode) : "") + ")";
