@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <iterator>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -68,6 +69,11 @@ public:
         auto at = begin();
         while (at != end() && at->first != key) ++at;
         return at;
+    }
+    std::string_view at(std::string_view key) const {
+        const auto found = find(key);
+        if (found == end()) throw std::out_of_range("no '" + std::string(key) + "'");
+        return found->second;
     }
     std::map<std::string, std::string> unpacked() const {
         std::map<std::string, std::string> map;

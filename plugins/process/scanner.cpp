@@ -51,6 +51,12 @@ bool isYoung(const Process& process) {
     return process.startTime * 1000 / ticks + youthMs > nowMs;
 }
 
+// What an engine keeps its own backend tells first, with all that it knows; here it is told where that backend does not.
+bool isEngines(const Process& process) {
+    const auto shape = shapeOf(process.cgroup);
+    return shape && (shape->engine == "docker" || shape->engine == "podman" || shape->engine == "containerd");
+}
+
 bool startsBefore(const Process& a, const Process& b) {
     if (a.isNamespaceInit() != b.isNamespaceInit()) return a.isNamespaceInit();
     return a.startTime != b.startTime ? a.startTime < b.startTime : a.pid < b.pid;
@@ -119,7 +125,7 @@ void Scanner::addOci(Processes& all, std::vector<Found>& found) const {
         if (container.owner != 0 && !isInUserNamespaceOf(container.pid, container.owner)) continue;
         const bool known = std::any_of(found.begin(), found.end(), [&](const Target& target) { return target.pid == container.pid; });
         if (!container.started) waiting.insert(container.pid);
-        if (known || !container.started) continue;
+        if (known || !container.started || (isEngines(*process) && isYoung(*process))) continue;
         Found target{targetOf(*process, container.id, container.runtime), container.owner == 0 ? NamedBy::Root : NamedBy::User};
         target.labels = std::move(container.labels);
         for (const char* label : kImageLabels) {

@@ -54,7 +54,7 @@ protected:
 
 std::string detailOf(const Target& target, const std::string& key) {
     const auto found = target.details.find(key);
-    return found == target.details.end() ? std::string() : found->second;
+    return found == target.details.end() ? std::string() : std::string(found->second);
 }
 
 std::string rightsOf(std::vector<std::string> argv) {

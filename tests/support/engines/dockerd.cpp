@@ -39,9 +39,10 @@ std::string tailOf(const fs::path& log) {
 
 }  // namespace
 
-Dockerd::Dockerd() : cgroup_("recap-dockerd-" + std::to_string(::getpid())) {
+Dockerd::Dockerd(const fs::path& parent) : folder_("recap-dockerd", parent), cgroup_("recap-dockerd-" + std::to_string(::getpid())) {
     // The key is an old one's, which it would put into /etc.
-    writeFile(path("daemon.json"), "{\"deprecated-key-path\": \"" + path("key.json").string() + "\"}");
+    writeFile(path("daemon.json"), "{\"deprecated-key-path\": \"" + path("key.json").string() + "\", \"runtimes\": {\"" + kIsolated +
+                                       "\": {\"path\": \"runc\"}}}");
     try {
         startContainerd();
         startDaemon();

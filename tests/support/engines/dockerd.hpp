@@ -18,13 +18,16 @@ namespace recap::test {
 
 class Dockerd {
 public:
-    Dockerd();  // serving, with the image recap-app:v1
+    // Serving, with the image recap-app:v1. `parent`: where its folder is made.
+    explicit Dockerd(const std::filesystem::path& parent = {});
     Dockerd(const Dockerd&) = delete;
     Dockerd& operator=(const Dockerd&) = delete;
     ~Dockerd();
 
     std::filesystem::path socket() const { return folder_.path() / "docker.sock"; }
     std::string endpoint() const { return "unix://" + socket().string(); }
+    std::filesystem::path containerdSocket() const { return folder_.path() / "containerd.sock"; }
+    static constexpr const char* kIsolated = "kata-test";  // a runtime by the name of one that keeps containers in a virtual machine
     static constexpr const char* kGroup = "docker";  // who may use the socket beside root
     static constexpr const char* kImage = "recap-app:v1";
 
@@ -45,7 +48,7 @@ private:
     void startContainerd();
     std::filesystem::path path(const char* name) const { return folder_.path() / name; }
 
-    TempDir folder_{"recap-dockerd"};
+    TempDir folder_;
     std::string cgroup_;
     std::unique_ptr<Child> containerd_, daemon_;
     bool wasKilled_ = false;
