@@ -28,7 +28,7 @@ public:
     std::string endpoint() const { return "unix://" + socket().string(); }
     std::filesystem::path containerdSocket() const { return folder_.path() / "containerd.sock"; }
     static constexpr const char* kIsolated = "kata-test";  // a runtime by the name of one that keeps containers in a virtual machine
-    static constexpr const char* kGroup = "docker";  // who may use the socket beside root
+    static constexpr const char* kGroup = "docker";        // who may use the socket beside root
     static constexpr const char* kImage = "recap-app:v1";
 
     CommandResult docker(std::vector<std::string> verb) const;  // its client; throws unless it succeeds

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers of real engines as targets: Docker's, and containerd's of the same containerd, all in one stack.
+#include <sys/stat.h>
+
+#include "tests/support/engines/dockerd.hpp"
+#include "tests/support/environment.hpp"
+#include "tests/support/http.hpp"
+#include "tests/support/wait.hpp"
+#include "tests/system/stack/stack_fixture.hpp"
+
+namespace recap::test {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+constexpr const char* kNamespace = "recap-engines";  // containerd's
+
+// Serves a page from busybox, as uid 101.
+const std::vector<std::string> kServer{"/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"};
+
+class Engines : public StackTest {
+protected:
+    static void SetUpTestSuite() {
+        StackTest::SetUpTestSuite();
+        docker_ = std::make_unique<Dockerd>("/var/lib");  // a host of plugins has a /tmp of its own
+        configure();
+        const TempDir folder;
+        Rootfs tools{folder.path() / "tools"};
+        for (const char* program : {"/usr/bin/strace", "/usr/bin/tcpdump", "/usr/bin/busybox"}) tools.program(program);
+        tools.folder("/tmp");
+        Stack::get().importImage("test/engine-tools:1", filesOf(tools.path()));
+        docker_->run("e-plain", {}, {"--user=101"});
+        startInContainerd("e-ctr");
+        ASSERT_TRUE(waitUntil([] { return !row("e-plain").is_null() && !row("e-ctr").is_null(); }, Deadline{kPatience}))
+            << Stack::get().ctl({"targets"}).out << Stack::get().ctl({"backends"}).out;
+    }
+    static void TearDownTestSuite() {
+        ctr({"task", "rm", "--force", "e-ctr"});
+        ctr({"container", "rm", "e-ctr"});
+        const auto remains = docker_->stop();
+        EXPECT_THAT(remains, IsEmpty());
+        docker_.reset();
+        std::filesystem::remove(dropIn());
+        StackTest::TearDownTestSuite();
+    }
+
+    static std::filesystem::path dropIn() { return Stack::get().folder("RECAP_CONFIG_DIR") / "recapd.toml.d/50-engines.toml"; }
+    static void configure() {
+        std::filesystem::create_directories(dropIn().parent_path());
+        writeFile(dropIn(), "[plugins.docker]\nendpoint = \"" + docker_->endpoint() + "\"\n[plugins.containerd]\nendpoint = \"unix://" +
+                                docker_->containerdSocket().string() + "\"\n");
+        ASSERT_EQ(::chmod(dropIn().c_str(), 0644), 0);
+        mustRun({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1", "/org/recap1",
+                 "org.recap1.Manager", "Reload", "a{sv}", "0"});
+    }
+    static CommandResult ctr(std::vector<std::string> verb) {
+        std::vector<std::string> argv{"ctr", "--address", docker_->containerdSocket().string(), "--namespace", kNamespace};
+        argv.insert(argv.end(), verb.begin(), verb.end());
+        return test::run(Command{.argv = argv});
+    }
+    static void startInContainerd(const std::string& id) {
+        const TempDir folder;
+        docker_->docker({"save", "--output", (folder.path() / "app.tar").string(), Dockerd::kImage});
+        EXPECT_TRUE(ctr({"images", "import", (folder.path() / "app.tar").string()}).ok());
+        std::vector<std::string> verb{"run", "--detach", "--label", "app=ctr"};
+        // Root without a capability: who has one is not traced by who has none.
+        for (const char* capability : {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+                                       "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"})
+            for (const std::string& word : {std::string("--cap-drop"), std::string("CAP_") + capability}) verb.push_back(word);
+        verb.push_back(std::string("docker.io/library/") + Dockerd::kImage);
+        verb.push_back(id);
+        const auto started = ctr(verb);
+        EXPECT_TRUE(started.ok()) << started.all();
+    }
+
+    // The row of `recapctl targets` with this name; null: none, or more than one.
+    static json row(const std::string& name) {
+        const json listed = Stack::get().ctlJson({"targets"});
+        json found;
+        for (const auto& one : listed.at("targets")) {
+            if (one.at("name") != name) continue;
+            if (!found.is_null()) return nullptr;
+            found = one;
+        }
+        return found;
+    }
+    static void installTool(const std::string& name, const std::string& command, const std::string& sandbox,
+                            const std::string& timeout = "30s") {
+        Stack::get().install(
+            manifestOf(name, "test/engine-tools:1", command,
+                       "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox + "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
+    }
+    static json refused(const std::string& target, const std::string& capsule = "t-payload") {
+        return Stack::get().run(capsule, target, {"exit"});
+    }
+    static std::unique_ptr<Dockerd> docker_;
+};
+std::unique_ptr<Dockerd> Engines::docker_;
+
+TEST_F(Engines, AContainerIsOneTargetWhoeverTellsOfIt) {
+    const json web = row("e-plain");
+    EXPECT_EQ(web.at("backend"), "docker");
+    EXPECT_EQ(web.at("stale"), false);
+    const std::string id = web.at("id"), moby = "containerd:moby/" + id;
+    const auto bothTold = [&] { return row("e-plain").at("also").size() == 2; };
+    EXPECT_TRUE(waitUntil(bothTold, Deadline{kPatience})) << "containerd and process tell of it, too: " << row("e-plain").dump(2);
+    EXPECT_THAT(row("e-plain").at("also"), AllOf(Contains(moby), Contains("process:" + std::to_string(web.at("pid").get<int>()))));
+    for (const auto& word : std::vector<std::string>{"e-plain", "docker:e-plain", "docker:" + id, id.substr(0, 12), moby,
+                                                     "process:" + std::to_string(web.at("pid").get<int>())}) {
+        const json report = Stack::get().run("t-payload", word, {"exit"});
+        EXPECT_EQ(report.at("outcome"), "succeeded") << word << report.dump(2);
+        expectClean(report);
+    }
+    const json runs = Stack::get().ctlJson({"runs", "--limit", "1"});
+    EXPECT_EQ(runs.at("runs").at(0).at("target"), "docker:" + id) << "whatever it was called by";
+    EXPECT_EQ(row("e-ctr").at("target"), std::string("containerd:") + kNamespace + "/e-ctr");
+    EXPECT_EQ(row("e-ctr").at("labels").at("app"), "ctr");
+}
+
+TEST_F(Engines, ANameThatTwoEnginesHaveIsAmbiguousAndTheCandidatesAreNamed) {
+    docker_->run("e-ctr");
+    ASSERT_TRUE(waitUntil([] { return row("e-ctr").is_null(); }, Deadline{kPatience}));
+    const json report = refused("e-ctr");
+    docker_->remove("e-ctr");
+    EXPECT_EQ(report.at("outcome"), "not-started") << report.dump(2);
+    EXPECT_THAT(report.dump(),
+                AllOf(HasSubstr("is ambiguous"), HasSubstr("docker:"), HasSubstr(std::string("containerd:") + kNamespace + "/e-ctr")));
+    EXPECT_TRUE(waitUntil([] { return !row("e-ctr").is_null(); }, Deadline{kPatience}));
+}
+
+TEST_F(Engines, A1_TcpdumpSeesTheConnectionsOfADockerContainer) {
+    const pid_t pid =
+        docker_->run("e-web", {}, {"--user=101", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"}, kServer);
+    Stack::get().install(manifestOf("e-tcpdump", "test/engine-tools:1",
+                                    R"(["tcpdump", "-U", "-i", "lo", "-c", "3", "-w", "-", "tcp[13] == 2"])",
+                                    "[sandbox]\npolicy = \"network-debug\"\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\n"
+                                    "reason = \"a test\"\n[limits]\ntimeout = \"30s\"\n"));
+    ASSERT_TRUE(waitUntil([] { return !row("e-web").is_null(); }, Deadline{kPatience}));
+    const std::string run = Stack::get().startDetached("e-tcpdump", "docker:e-web", {});
+    ASSERT_TRUE(Stack::get().waitForLog(run, "listening on"));
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(httpGet(pid, 8080, "/passwd").status, 200);
+    const json details = Stack::get().waitForEnd(run);
+    EXPECT_EQ(details.at("outcome"), "succeeded") << details.dump(2);
+    expectClean(details);
+    docker_->remove("e-web");
+}
+
+TEST_F(Engines, A2_StraceJoinsContainersOfBothEngines) {
+    installTool("e-strace", "[\"strace\", \"-p\", \"1\"]", "processes = \"join\"", "2s");
+    for (const char* target : {"docker:e-plain", "containerd:e-ctr"}) {
+        const json report = Stack::get().run("e-strace", target);
+        EXPECT_EQ(report.at("outcome"), "timed-out") << target << report.dump(2);
+        EXPECT_THAT(report.at("stderr").get<std::string>(), AllOf(HasSubstr("Process 1 attached"), HasSubstr("detached"))) << target;
+        expectClean(report);
+    }
+}
+
+TEST_F(Engines, A12_PsSeesExactlyTheContainersProcesses) {
+    installTool("e-ps", R"(["busybox", "ps", "-o", "pid,args"])", "processes = \"observe\"");
+    docker_->run("e-two", {}, {}, {"/bin/sh", "-c", "/bin/sleep 86399 & /bin/sleep 86398; true"});
+    ASSERT_TRUE(waitUntil([] { return !row("e-two").is_null(); }, Deadline{kPatience}));
+    const auto processes = [](const std::string& text) {
+        std::vector<std::string> found;
+        for (const auto& line : lines(text))
+            if (line.find("PID") == std::string::npos && line.find("ps -o") == std::string::npos) found.push_back(line);
+        return found;
+    };
+    const std::string inside = docker_->docker({"exec", "e-two", "/bin/busybox", "ps", "-o", "pid,args"}).out;
+    const json report = Stack::get().run("e-ps", "docker:e-two");
+    EXPECT_EQ(processes(report.at("stdout").get<std::string>()), processes(inside));
+    EXPECT_EQ(processes(inside).size(), 3u) << inside;
+    docker_->remove("e-two");
+}
+
+TEST_F(Engines, A15_TheTargetsOwnResolvConfIsSeen) {
+    installTool("e-names", R"(["busybox", "cat", "/target/etc/resolv.conf", "/target/etc/hosts"])",
+                "namespaces = [\"net\", \"uts\"]\nview = \"read-only\"");
+    docker_->run("e-names", {}, {"--dns=192.0.2.53", "--add-host=db.test:192.0.2.7"});
+    ASSERT_TRUE(waitUntil([] { return !row("e-names").is_null(); }, Deadline{kPatience}));
+    const json report = Stack::get().run("e-names", "docker:e-names");
+    EXPECT_THAT(report.at("stdout").get<std::string>(), AllOf(HasSubstr("db.test"))) << report.dump(2);
+    EXPECT_EQ(report.at("stdout").get<std::string>(),
+              docker_->docker({"exec", "e-names", "/bin/busybox", "cat", "/etc/resolv.conf", "/etc/hosts"}).out);
+    expectClean(report);
+    docker_->remove("e-names");
+}
+
+TEST_F(Engines, WhatCannotBeATargetIsRefusedByName) {
+    docker_->docker({"run", "--detach", "--network=host", "--pid=host", "--name=e-host", Dockerd::kImage});
+    docker_->run("e-kata", {}, {std::string("--runtime=") + Dockerd::kIsolated});
+    docker_->run("e-paused");
+    docker_->docker({"pause", "e-paused"});
+    docker_->run("e-ended");
+    docker_->docker({"kill", "e-ended"});
+    const auto isPaused = [] {
+        const json it = row("e-paused");
+        return !it.is_null() && it.at("state") == "paused";
+    };
+    ASSERT_TRUE(waitUntil([&] { return isPaused() && !row("e-host").is_null() && !row("e-kata").is_null(); }, Deadline{kPatience}));
+    const std::map<std::string, std::string> cases{
+        {"docker:e-host", "would join the host's"},
+        {"docker:e-kata", "behind a kernel of its own"},
+        {"docker:e-paused", "is paused"},
+        {"docker:e-ended", "is not running"},
+        {"docker:e-never", "e-never"},
+        {"containerd:e-never", "e-never"},
+    };
+    for (const auto& [target, why] : cases) {
+        const json report = refused(target);
+        EXPECT_THAT(report.at("outcome"), ::testing::AnyOf("not-started", "denied", "target-gone")) << target << report.dump(2);
+        EXPECT_THAT(report.dump(), HasSubstr(why)) << target;
+    }
+    for (const char* name : {"e-host", "e-kata", "e-paused", "e-ended"}) docker_->remove(name);
+}
+
+// Its targets stay and are marked; a running capsule goes on; afterwards all is as before.
+TEST_F(Engines, AnEngineThatDiesDisturbsNoRun) {
+    Stack::get().install(manifestOf("e-rest", "test/payload:1", "[\"/payload\", \"rest\"]",
+                                    "[sandbox]\nnamespaces = [\"net\"]\nprocesses = \"observe\"\n[limits]\ntimeout = \"120s\"\n"));
+    const std::string run = Stack::get().startDetached("e-rest", "docker:e-plain", {});
+    docker_->killDaemon();
+    ASSERT_TRUE(waitUntil([] { return row("e-plain").at("stale") == true; }, Deadline{kPatience}));
+    EXPECT_EQ(row("e-ctr").at("stale"), false) << "other backends are untouched";
+    const json meanwhile = Stack::get().run("t-payload", "docker:e-plain", {"exit"});
+    EXPECT_EQ(meanwhile.at("outcome"), "succeeded") << "no engine is asked for a run: " << meanwhile.dump(2);
+    docker_->startDaemon();
+    ASSERT_TRUE(waitUntil([] { return row("e-plain").at("stale") == false; }, Deadline{kPatience}));
+    EXPECT_EQ(Stack::get().ctlJson({"show", run}).at("state"), "running");
+    EXPECT_TRUE(Stack::get().ctl({"stop", "--now", run}).ok());
+    expectClean(Stack::get().waitForEnd(run));
+}
+
+// Each attach is in the old life, in the new one, or target-gone: never anywhere else.
+TEST_F(Engines, AContainerThatRestartsMeanwhileIsNeverTheWrongProcess) {
+    docker_->run("e-again");
+    ASSERT_TRUE(waitUntil([] { return !row("e-again").is_null(); }, Deadline{kPatience}));
+    installTool("e-who", R"(["busybox", "cat", "/proc/1/comm"])", "processes = \"observe\"");
+    Child restarting(
+        Command{.argv = {"sh", "-c", "for i in 1 2 3 4 5; do docker --host " + docker_->endpoint() + " restart -t 0 e-again; done"}});
+    int attached = 0;
+    while (!waitForExit(restarting.pidfd(), Deadline(std::chrono::milliseconds(0)))) {
+        const json report = Stack::get().run("e-who", "docker:e-again");
+        const std::string outcome = report.at("outcome");
+        EXPECT_THAT(outcome, ::testing::AnyOf("succeeded", "target-gone", "not-started", "failed", "killed")) << report.dump(2);
+        if (outcome == "succeeded") {
+            ++attached;
+            EXPECT_EQ(report.at("stdout").get<std::string>(), "sleep\n");
+        }
+    }
+    EXPECT_TRUE(waitUntil([] { return Stack::get().run("e-who", "docker:e-again").at("outcome") == "succeeded"; }, Deadline{kPatience}));
+    std::printf("%d attached while it restarted\n", attached);
+    docker_->remove("e-again");
+}
+
+}  // namespace
+}  // namespace recap::test
