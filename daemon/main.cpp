@@ -157,11 +157,11 @@ Result<void> Recapd::makeRooms() {
     auto engine = Engine::create({loop_.get(), *launcher_, *planner_, capsules_, *targets_, *ledger_, *estates_, refresh});
     if (!engine) return forward(std::move(engine));
     engine_ = std::move(*engine);
-    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_,
+    hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
+    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
                                      [this] { return reload(); }, refresh, state});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
-    hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
     targets_->findWith(*hosts_);
     targets_->listen(*bus_);
     targets_->listen(*this);

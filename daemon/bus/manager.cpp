@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/bus/manager.hpp"
 
+#include "daemon/bus/engine_image.hpp"
+
 namespace recap::bus {
 namespace {
 
@@ -34,7 +36,10 @@ Result<bool> interactiveOnly(Values values) {
 
 }  // namespace
 
-Manager::Manager(sdbus::IConnection& bus, Context& context) : AdaptorInterfaces(bus, "/org/recap1"), context_(context) {
+Manager::Manager(sdbus::IConnection& bus, Context& context)
+    : AdaptorInterfaces(bus, "/org/recap1"),
+      context_(context),
+      transfers_(context.rooms.loop, context.rooms.exporter, context.rooms.launcher) {
     registerAdaptor();
 }
 
@@ -98,16 +103,42 @@ void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd arc
         if (auto finished = options.finish(); !finished) return finished;
         // Before the launcher unpacks what would then have no name.
         if (auto checked = context_.rooms.images.checkReference(reference); !checked) return checked;
-        manage(answer, manageRight("images", "ImportImage", reference), interactive,
-               [this, answer, archive, reference]() mutable { importNow(answer, UniqueFd(archive.release()), reference); });
+        manage(answer, manageRight("images", "ImportImage", reference), interactive, [this, answer, archive, reference]() mutable {
+            if (auto there = launcherIsThere(); !there) return answer.refuse(there.error());
+            context_.rooms.launcher.importImage(UniqueFd(archive.release()), record(answer, reference));
+        });
         return {};
     });
 }
 
-void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive, const std::string& reference) {
-    if (!context_.rooms.launcher.available())
-        return answer.refuse(Error{Errc::Unavailable, "recap-launcher is away, and it alone writes to the image store"});
-    context_.rooms.launcher.importImage(std::move(archive), answer.later([this, answer, reference](Result<ImportedImage> imported) {
+void Manager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string from, Values values) {
+    begin(std::move(result), [&](const Answer<std::string>& answer) -> Result<void> {
+        Options options(std::move(values));
+        const std::string reference = options.text("reference");
+        const std::string backend = options.text("backend");
+        const bool interactive = options.flag("interactive");
+        if (auto finished = options.finish(); !finished) return finished;
+        if (auto checked = checkName(from); !checked) return checked;
+        if (auto checked = context_.rooms.images.checkReference(reference); !checked) return checked;
+        auto image = engineImage(from, backend, context_.rooms.targets.backends());
+        if (!image) return forward(std::move(image));
+        const std::string asker = Asker::current(getObject(), interactive).busName;
+        manage(answer, manageRight("images", "ImportImageFrom", from), interactive, [this, answer, asker, image = *image, reference] {
+            if (auto there = launcherIsThere(); !there) return answer.refuse(there.error());
+            transfers_.begin(asker, image, record(answer, reference));
+        });
+        return {};
+    });
+}
+
+Result<void> Manager::launcherIsThere() const {
+    if (context_.rooms.launcher.available()) return {};
+    return fail(Errc::Unavailable, "recap-launcher is away, and it alone writes to the image store");
+}
+
+// What follows an import, however it came.
+std::function<void(Result<ImportedImage>)> Manager::record(const Answer<std::string>& answer, const std::string& reference) {
+    return answer.later([this, answer, reference](Result<ImportedImage> imported) {
         if (!imported) return answer.refuse(imported.error());
         const std::string unpacked = imported->digest;
         const auto digest = context_.rooms.images.record(std::move(*imported), reference);
@@ -119,11 +150,7 @@ void Manager::importNow(const Answer<std::string>& answer, UniqueFd archive, con
             context_.capsulesChanged();
             answer.give(digest);
         }));
-    }));
-}
-
-void Manager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Values) {
-    notSupported(std::move(result), "this version imports archives and OCI layout folders only; give one to ImportImage");
+    });
 }
 
 void Manager::RemoveImage(sdbus::Result<>&& result, std::string image, Values options) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "daemon/bus/door.hpp"
+#include "daemon/bus/image_transfers.hpp"
 #include "daemon/bus/rooms.hpp"
 #include "daemon/bus/rows.hpp"
 #include "dbus/org.recap1.Manager.adaptor.hpp"
@@ -18,6 +19,8 @@ class Manager final : public sdbus::AdaptorInterfaces<org::recap1::Manager_adapt
 public:
     Manager(sdbus::IConnection& bus, Context& context);
     ~Manager();
+
+    void left(const std::string& busName) { transfers_.left(busName); }
 
 private:
     using Names = std::vector<std::string>;
@@ -60,10 +63,12 @@ private:
     Result<Asked> readRun(const std::string& capsule, const std::string& target, Names args, Options& options, const char* verb);
     template <class... Replies>
     void manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then);
-    void importNow(const Answer<std::string>& answer, UniqueFd archive, const std::string& reference);
+    std::function<void(Result<ImportedImage>)> record(const Answer<std::string>& answer, const std::string& reference);
+    Result<void> launcherIsThere() const;
     void removeNow(const Answer<>& answer, const std::string& image);
 
     Context& context_;
+    ImageTransfers transfers_;
 };
 
 }  // namespace recap::bus

@@ -9,6 +9,7 @@
 
 #include "daemon/bus/authority.hpp"
 #include "daemon/core/capsules.hpp"
+#include "daemon/core/image_exporter.hpp"
 #include "daemon/core/image_store.hpp"
 #include "daemon/core/launcher.hpp"
 #include "daemon/core/planner.hpp"
@@ -26,6 +27,7 @@ struct Rooms {
     CapsuleStore& capsules;
     PolicyStore& policies;
     ImageStore& images;
+    ImageExporter& exporter;
     std::function<Result<void>()> reload;  // settings, policies and capsules
     // Asks the launcher which images root has admitted; `then` is called in any case.
     std::function<void(std::function<void()> then)> refreshAdmissions;

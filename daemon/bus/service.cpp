@@ -205,6 +205,7 @@ void Service::askFor(const std::string& busName) {
 
 void Service::left(const std::string& busName) {
     authority_.left(busName);
+    manager_.left(busName);
     guarded("leaving caller", [&] { context_.rooms.runs.callerGone(busName); });
 }
 

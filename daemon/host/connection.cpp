@@ -95,21 +95,23 @@ void HostConnection::disconnect(const std::string& why) {
     const std::uint64_t delay = retry_ / 2 + random_() % (retry_ / 2 + 1);
     retry_ = std::min(retry_ * 2, times_.longestRetry);
     armTimer(delay);
-    failSearches({Errc::Unavailable, setting_.name + ": " + why});
+    failAsked(why);
 }
 
 void HostConnection::close(const std::string& why) {
     readable_.reset();
     timer_.reset();
     fd_.reset();
-    failSearches({Errc::Unavailable, setting_.name + ": " + why});
+    failAsked(why);
 }
 
-void HostConnection::failSearches(const Error& why) {
+void HostConnection::failAsked(const std::string& why) {
     auto failed = std::exchange(queued_, {});
     if (asked_) failed.push_front(std::move(*std::exchange(asked_, std::nullopt)));
+    const auto exported = std::exchange(exported_, {});
     for (auto& search : failed)
-        for (auto& reply : search.replies) reply(tl::unexpected(why));
+        for (auto& reply : search.replies) reply(fail(Errc::Unavailable, setting_.name + ": " + why));
+    if (exported) exported(fail(Errc::Unavailable, why));
 }
 
 void HostConnection::setState(BackendState state, std::string detail) {
@@ -149,9 +151,21 @@ void HostConnection::onTime() {
     if (fd_) armForDeadlines();
 }
 
-bool HostConnection::send(const ToHost& record) {
-    const std::string bytes = encode(record);
-    if (::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())) return true;
+bool HostConnection::send(const ToHost& record, int descriptor) {
+    std::string bytes = encode(record);
+    iovec part{bytes.data(), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    if (descriptor >= 0) {
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        cmsghdr* rights = CMSG_FIRSTHDR(&message);
+        *rights = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+        std::memcpy(CMSG_DATA(rights), &descriptor, sizeof descriptor);
+    }
+    if (::sendmsg(fd_.get(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())) return true;
     disconnect(errno == EAGAIN ? "plugin host does not read" : failErrno("send to plugin host").value().message);
     return false;
 }
@@ -322,6 +336,22 @@ Result<void> HostConnection::handle(Pong&& record) {
     nextPing_ = monotonicMicroseconds() + times_.ping;
     armForDeadlines();
     return {};
+}
+
+Result<void> HostConnection::handle(Exported&& record) {
+    if (!exported_ || record.request != exportRequest_) return {};
+    const auto reply = std::exchange(exported_, {});
+    reply(record.error == Errc::None ? Result<void>() : fail(record.error, std::move(record.message)));
+    return {};
+}
+
+void HostConnection::exportImage(const std::string& reference, UniqueFd out, Reply reply) {
+    if (!fd_ || !greeted_) return reply(fail(Errc::Unavailable, status_.detail));
+    if (reference.empty() || reference.size() > kMaxText || !isCleanText(reference))
+        return reply(fail(Errc::InvalidArgument, "'" + cleanText(reference, kMaxId) + "' is no image's name"));
+    if (exported_) return reply(fail(Errc::Busy, "another image is being exported; try again when that has ended"));
+    exported_ = std::move(reply);
+    send(Export{++exportRequest_, reference}, out.get());
 }
 
 void HostConnection::find(const std::string& id, Reply reply) {

@@ -44,6 +44,8 @@ public:
 
     void start();
     void find(const std::string& id, Reply reply);
+    // As ImageExporter says; one at a time.
+    void exportImage(const std::string& reference, UniqueFd out, Reply reply);
     // It is no longer configured so: who waits is told. Nothing but the destructor may follow.
     void close(const std::string& why);
     pid_t hostPid() const { return hostPid_; }  // 0: it has not said anything
@@ -71,10 +73,10 @@ private:
     void armForDeadlines();
     void onTime();
     bool receive();  // false: the connection is gone
-    bool send(const ToHost& record);
+    bool send(const ToHost& record, int descriptor = -1);
     void askNext();
     void giveUpSearch();
-    void failSearches(const Error& why);
+    void failAsked(const std::string& why);
     Result<void> accept(std::string_view bytes);
     void gap(const std::string& why);
     std::optional<Target> toTarget(TargetRecord&& record);
@@ -90,6 +92,7 @@ private:
     Result<void> handle(StateRecord&& record);
     Result<void> handle(Found&& record);
     Result<void> handle(Pong&& record);
+    Result<void> handle(Exported&& record);
     Result<void> update(TargetRecord&& record);
 
     sd_event* loop_;
@@ -118,6 +121,8 @@ private:
     std::optional<Search> asked_;
     std::deque<Search> queued_;
     std::map<std::string, Missing> missing_;
+    std::uint64_t exportRequest_ = 0;
+    Reply exported_;  // of the export under way; empty: there is none
     std::uint64_t pingNonce_ = 0;
     std::uint64_t pingDeadline_ = 0;  // 0: none under way
     std::uint64_t nextPing_ = 0;

@@ -50,9 +50,20 @@ bool PluginHosts::isOwn(const TargetRecord& record) const {
 void PluginHosts::find(const TargetId& id, std::function<void(Result<void>)> reply) {
     const auto host = hosts_.find(id.backend);
     if (host != hosts_.end()) return host->second.connection->find(id.id, std::move(reply));
+    reply(noBackend(id.backend));
+}
+
+void PluginHosts::exportImage(const std::string& backend, const std::string& reference, UniqueFd out,
+                              std::function<void(Result<void>)> reply) {
+    const auto host = hosts_.find(backend);
+    if (host == hosts_.end()) return reply(noBackend(backend));
+    host->second.connection->exportImage(reference, std::move(out), std::move(reply));
+}
+
+tl::unexpected<Error> PluginHosts::noBackend(const std::string& name) const {
     std::string known;
-    for (const auto& [name, entry] : hosts_) known += (known.empty() ? "" : ", ") + name;
-    reply(fail(Errc::NotFound, "no backend '" + id.backend + "'; there are: " + (known.empty() ? "none" : known)));
+    for (const auto& [other, host] : hosts_) known += (known.empty() ? "" : ", ") + other;
+    return fail(Errc::NotFound, "no backend '" + name + "'; there are: " + (known.empty() ? "none" : known));
 }
 
 std::vector<BackendStatus> PluginHosts::statuses() const {

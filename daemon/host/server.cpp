@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/host/server.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -14,11 +15,33 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "daemon/host/loader.hpp"
 
 namespace recap::host {
+namespace {
+
+UniqueFd descriptorOf(const msghdr& message) {
+    const cmsghdr* part = CMSG_FIRSTHDR(&message);
+    if (part == nullptr || part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) return {};
+    UniqueFd last;  // the buffer's padding has room for a second one
+    for (std::size_t at = 0; CMSG_LEN(at + sizeof(int)) <= part->cmsg_len; at += sizeof(int)) {
+        int descriptor = -1;
+        std::memcpy(&descriptor, CMSG_DATA(part) + at, sizeof descriptor);
+        last.reset(descriptor);
+    }
+    return last;
+}
+
+bool isPipeEnd(int descriptor) {
+    struct stat info {};
+    return descriptor >= 0 && ::fstat(descriptor, &info) == 0 && S_ISFIFO(info.st_mode) &&
+           (::fcntl(descriptor, F_GETFL) & O_ACCMODE) == O_WRONLY;
+}
+
+}  // namespace
 
 Result<UniqueFd> listenAt(const std::string& path) {
     sockaddr_un address{};
@@ -96,9 +119,11 @@ int Server::run() {
 
 bool Server::serve() {
     const short wanted = static_cast<short>(POLLIN | (unsent_.empty() ? 0 : POLLOUT));
-    std::array<pollfd, 3> fds{{{connection_.get(), wanted, 0}, {outbox_.wakeFd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}}};
+    std::array<pollfd, 4> fds{
+        {{connection_.get(), wanted, 0}, {outbox_.wakeFd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}, {worker_->exports().pipe(), 0, 0}}};
     if (!unsent_.empty()) fds[1].fd = -1;  // nothing more can be told until the socket takes this
     if (::poll(fds.data(), fds.size(), static_cast<int>(tick_.count())) < 0 && errno != EINTR) return false;
+    if ((fds[3].revents & POLLERR) != 0) worker_->exports().stop();
     if (const auto ended = worker_->check()) {
         failure_ = *ended;
         return false;
@@ -107,22 +132,40 @@ bool Server::serve() {
     if (fds[2].revents != 0) return false;
     if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && !receive()) return false;
     outbox_.clearWake();
+    worker_->exports().ended();  // closes its pipe before recapd hears of it
     return sendPending();
 }
 
 bool Server::receive() {
     std::array<char, 8192> buffer;
-    const ssize_t got = ::recv(connection_.get(), buffer.data(), buffer.size(), MSG_TRUNC);
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    iovec bytes{buffer.data(), buffer.size()};
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = ::recvmsg(connection_.get(), &message, MSG_TRUNC | MSG_CMSG_CLOEXEC);
     if (got < 0) return errno == EAGAIN || errno == EINTR;
+    UniqueFd descriptor = descriptorOf(message);
     if (got == 0 || got > static_cast<ssize_t>(buffer.size())) return false;
     const auto record = decodeToHost({buffer.data(), static_cast<std::size_t>(got)});
-    if (!record) {
-        failure_ = "recapd sent " + record.error().message;
-        return false;
+    if (record) return take(*record, std::move(descriptor));
+    failure_ = "recapd sent " + record.error().message;
+    return false;
+}
+
+bool Server::take(const ToHost& record, UniqueFd descriptor) {
+    if (const auto* exported = std::get_if<Export>(&record)) {
+        if (!isPipeEnd(descriptor.get())) {
+            failure_ = "recapd sent an export without the end of a pipe to write into";
+            return false;
+        }
+        worker_->exports().begin(exported->request, exported->reference, std::move(descriptor));
     }
-    if (const auto* find = std::get_if<Find>(&*record)) worker_->find(find->request, find->id);
-    if (std::holds_alternative<Resync>(*record)) outbox_.resync();
-    if (const auto* ping = std::get_if<Ping>(&*record)) outbox_.reply(Pong{ping->nonce});
+    if (const auto* find = std::get_if<Find>(&record)) worker_->find(find->request, find->id);
+    if (std::holds_alternative<Resync>(record)) outbox_.resync();
+    if (const auto* ping = std::get_if<Ping>(&record)) outbox_.reply(Pong{ping->nonce});
     return true;
 }
 

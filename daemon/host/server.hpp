@@ -32,8 +32,9 @@ private:
     enum class Wake { Connection, Stop };
 
     bool accept();
-    bool serve();        // one turn; false: the end
-    bool receive();      // false: EOF
+    bool serve();    // one turn; false: the end
+    bool receive();  // false: EOF
+    bool take(const ToHost& record, UniqueFd descriptor);
     bool sendPending();  // false: the connection broke
     int finish(const std::string& why);
     void flush();

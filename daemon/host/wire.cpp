@@ -114,12 +114,21 @@ void write(Writer& out, const Found& record) {
     out.text(record.message);
 }
 void write(Writer& out, const Pong& record) { out.number(record.nonce); }
+void write(Writer& out, const Exported& record) {
+    out.number(record.request);
+    out.number(static_cast<std::uint32_t>(record.error));
+    out.text(record.message);
+}
 void write(Writer& out, const Find& record) {
     out.number(record.request);
     out.text(record.id);
 }
 void write(Writer&, const Resync&) {}
 void write(Writer& out, const Ping& record) { out.number(record.nonce); }
+void write(Writer& out, const Export& record) {
+    out.number(record.request);
+    out.text(record.reference);
+}
 
 void read(Reader& in, Hello& hello) {
     hello.plugin = in.text(kMaxText);
@@ -169,12 +178,21 @@ void read(Reader& in, Found& record) {
     record.message = in.text(kMaxText);
 }
 void read(Reader& in, Pong& record) { record.nonce = in.number<std::uint64_t>(); }
+void read(Reader& in, Exported& record) {
+    record.request = in.number<std::uint64_t>();
+    record.error = in.choice(Errc::Internal);
+    record.message = in.text(kMaxText);
+}
 void read(Reader& in, Find& record) {
     record.request = in.number<std::uint64_t>();
     record.id = in.text(kMaxId);
 }
 void read(Reader&, Resync&) {}
 void read(Reader& in, Ping& record) { record.nonce = in.number<std::uint64_t>(); }
+void read(Reader& in, Export& record) {
+    record.request = in.number<std::uint64_t>();
+    record.reference = in.text(kMaxText);
+}
 
 Writer begin(std::uint16_t kind) {
     Writer out;

@@ -29,7 +29,7 @@ inline constexpr std::size_t kMaxDetails = 16;
 inline constexpr std::size_t kMaxDetailText = 255;  // of aliases, too
 inline constexpr std::size_t kMaxLabelText = 4096;
 inline constexpr std::size_t kMaxId = 255;
-inline constexpr std::size_t kMaxText = 1024;  // name, image, runtime, cgroup's is kMaxLabelText
+inline constexpr std::size_t kMaxText = 1024;  // name, image, runtime, a reference; cgroup's is kMaxLabelText
 
 // From the host.
 struct Hello {
@@ -80,6 +80,11 @@ struct Found {  // answer of Find; the target itself went before it as Added
 struct Pong {
     std::uint64_t nonce = 0;
 };
+struct Exported {  // answer of Export, when nothing more will be written
+    std::uint64_t request = 0;
+    Errc error = Errc::None;
+    std::string message;
+};
 
 // From recapd.
 struct Find {
@@ -90,9 +95,14 @@ struct Resync {};
 struct Ping {
     std::uint64_t nonce = 0;
 };
+struct Export {  // with it, and with no other record, comes a descriptor: the end of a pipe that the image is written into
+    std::uint64_t request = 0;
+    std::string reference;
+};
 
-using FromHost = std::variant<Hello, SnapshotBegin, SnapshotTarget, SnapshotEnd, Added, Changed, Removed, StateRecord, Found, Pong>;
-using ToHost = std::variant<Find, Resync, Ping>;
+using FromHost =
+    std::variant<Hello, SnapshotBegin, SnapshotTarget, SnapshotEnd, Added, Changed, Removed, StateRecord, Found, Pong, Exported>;
+using ToHost = std::variant<Find, Resync, Ping, Export>;
 
 struct Numbered {
     std::uint64_t number = 0;

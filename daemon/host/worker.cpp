@@ -11,12 +11,12 @@ namespace {
 
 constexpr std::size_t kMaxRequests = 64;
 
+}  // namespace
+
 std::string messageOf(const recap_error& error) {
     const std::string_view text(error.message, ::strnlen(error.message, sizeof error.message));
     return text.empty() ? "error " + std::to_string(error.code) + " without a message" : cleanText(text, kMaxText);
 }
-
-}  // namespace
 
 Errc errcOf(std::int32_t pluginCode) {
     switch (pluginCode) {
@@ -38,6 +38,7 @@ Worker::Worker(const recap_backend* backend, Outbox& outbox, WorkerTimes times)
       sink_(
           outbox, stopFd_.get(), [](void* self) { static_cast<Worker*>(self)->lastAlive_ = Clock::now().time_since_epoch().count(); },
           this),
+      exports_(backend, outbox, times.stop),
       lastAlive_(Clock::now().time_since_epoch().count()) {
     if (!stopFd_) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
@@ -96,6 +97,7 @@ void Worker::find(std::uint64_t request, std::string id) {
 }
 
 std::optional<std::string> Worker::check() {
+    if (auto hung = exports_.check()) return hung;
     const auto now = Clock::now();
     const std::lock_guard lock(mutex_);
     if (current_ && !currentAnswered_ && now - currentSince_ > times_.find) {
@@ -109,12 +111,16 @@ std::optional<std::string> Worker::check() {
 }
 
 bool Worker::stop() {
+    exports_.stop();
     const std::uint64_t one = 1;
     [[maybe_unused]] const auto written = ::write(stopFd_.get(), &one, sizeof one);
     std::unique_lock lock(mutex_);
     stopping_ = true;
     changed_.notify_all();
-    return changed_.wait_for(lock, times_.stop, [this] { return runEnded_ && findsEnded_; });
+    const auto until = Clock::now() + times_.stop;
+    if (!changed_.wait_until(lock, until, [this] { return runEnded_ && findsEnded_; })) return false;
+    lock.unlock();
+    return exports_.endedBy(until);
 }
 
 }  // namespace recap::host

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs one backend of a plugin on threads of its own: one for run(), one for find(). Used from the host's main thread.
+// Runs one backend of a plugin on threads of its own: one for run(), one for find(), one while an image is exported. Used from the
+// host's main thread.
 #pragma once
 
 #include <recap/plugin.h>
@@ -13,6 +14,7 @@
 #include <string>
 #include <thread>
 
+#include "daemon/host/exports.hpp"
 #include "daemon/host/outbox.hpp"
 #include "sdk/base/result.hpp"
 #include "sdk/base/unique_fd.hpp"
@@ -23,7 +25,7 @@ struct WorkerTimes {
     std::chrono::milliseconds alive{std::chrono::seconds(RECAP_ALIVE_SECONDS)};  // run() says so at least this often
     std::chrono::milliseconds find{10'000};                                      // then recapd hears Timeout
     std::chrono::milliseconds findHung{30'000};                                  // then the plugin counts as hung
-    std::chrono::milliseconds stop{5'000};                                       // from stop to run()'s return
+    std::chrono::milliseconds stop{5'000};                                       // from stop to the return of run() or an export
 };
 
 class Worker {
@@ -38,9 +40,10 @@ public:
     void start();
     // Answers into the outbox, once.
     void find(std::uint64_t request, std::string id);
+    Exports& exports() { return exports_; }
     // Answers late finds with Timeout. A sentence when the plugin is hung or its run() returned: the process has to end.
     std::optional<std::string> check();
-    bool stop();  // true: both threads ended in time
+    bool stop();  // true: all threads ended in time
 
 private:
     using Clock = std::chrono::steady_clock;
@@ -58,6 +61,7 @@ private:
     WorkerTimes times_;
     UniqueFd stopFd_;
     SinkTable sink_;
+    Exports exports_;
     std::atomic<Clock::rep> lastAlive_;
     std::mutex mutex_;
     std::condition_variable changed_;
@@ -74,5 +78,6 @@ private:
 };
 
 Errc errcOf(std::int32_t pluginCode);
+std::string messageOf(const recap_error& error);
 
 }  // namespace recap::host

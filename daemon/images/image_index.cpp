@@ -96,7 +96,8 @@ void Index::load() {
         entry.image = std::move(answer->image);
         if (json.contains("references") && json["references"].is_array()) {
             for (const auto& text : json["references"]) {
-                if (text.is_string() && parseReference(text.get<std::string>())) entry.image.references.push_back(text);
+                if (!text.is_string()) continue;
+                if (const auto reference = parseReference(text.get<std::string>())) entry.image.references.push_back(reference->text());
             }
         }
         if (json.contains("imported") && json["imported"].is_string()) entry.image.imported = json["imported"];

@@ -43,6 +43,17 @@ bool isName(std::string_view name) {
     }
 }
 
+// Docker leaves out what it puts there by itself, and calls one image by its short name in one version, by its long one in the next:
+// both are one name here.
+std::string_view familiar(std::string_view name) {
+    constexpr std::string_view hub = "docker.io/";
+    constexpr std::string_view official = "library/";
+    if (!name.starts_with(hub)) return name;
+    name.remove_prefix(hub.size());
+    if (name.starts_with(official) && name.find('/', official.size()) == name.npos) name.remove_prefix(official.size());
+    return name;
+}
+
 bool isTag(std::string_view tag) {
     return !tag.empty() && tag.size() <= kMaxTag && tag.front() != '.' && tag.front() != '-' &&
            consistsOf(tag, std::string(kLower) + std::string(kUpper) + "_.-");
@@ -68,8 +79,8 @@ Result<Reference> parseReference(std::string_view text) {
         rest = rest.substr(0, colon);
         if (!isTag(reference.tag)) return refuse("the tag has to be letters, digits, '_', '.' and '-', at most 128");
     }
-    reference.name = rest;
-    if (rest.size() > kMaxName || !isName(rest))
+    reference.name = familiar(rest);
+    if (rest.size() > kMaxName || !isName(rest) || reference.name.empty())
         return refuse("the name has to be lower-case letters and digits, with '.', '_', '-' and '/' between them");
     return reference;
 }

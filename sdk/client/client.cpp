@@ -89,11 +89,15 @@ Result<void> Client::disableCapsule(const std::string& name) {
     return takeNothing(d_->bus.call(d_->manager("DisableCapsule", kAskTimeout), name, d_->asking()));
 }
 
-Result<std::string> Client::importImage(int archive) {
-    return take<std::string>(d_->bus.call(d_->manager("ImportImage", kNoTimeout), BorrowedFd{archive}, d_->asking()));
+Result<std::string> Client::importImage(int archive, const Dict& options) {
+    Dict all = d_->asking();
+    for (const auto& [key, value] : options) all.set(key, value);
+    return take<std::string>(d_->bus.call(d_->manager("ImportImage", kNoTimeout), BorrowedFd{archive}, all));
 }
-Result<std::string> Client::importImageFrom(const std::string& reference) {
-    return take<std::string>(d_->bus.call(d_->manager("ImportImageFrom", kNoTimeout), reference, d_->asking()));
+Result<std::string> Client::importImageFrom(const std::string& reference, const Dict& options) {
+    Dict all = d_->asking();
+    for (const auto& [key, value] : options) all.set(key, value);
+    return take<std::string>(d_->bus.call(d_->manager("ImportImageFrom", kNoTimeout), reference, all));
 }
 Result<void> Client::removeImage(const std::string& image) {
     return takeNothing(d_->bus.call(d_->manager("RemoveImage", kAskTimeout), image, d_->asking()));

@@ -5,59 +5,18 @@
 #include <array>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
 #include "sdk/image/digest.hpp"
+#include "sdk/image/json.hpp"
 #include "sdk/image/names.hpp"
 
 namespace recap::image {
 namespace {
-
-using Json = nlohmann::json;
-
-tl::unexpected<Error> refuse(std::string why) { return fail(Errc::InvalidArgument, std::move(why)); }
 
 Result<Json> parse(std::string_view text) {
     auto json = Json::parse(text.begin(), text.end(), nullptr, false);
     if (json.is_discarded()) return refuse("not JSON");
     if (!json.is_object()) return refuse("not a JSON object");
     return json;
-}
-
-// Absent and null are the same in these documents (Go writes both).
-const Json* member(const Json& object, const char* key) {
-    const auto found = object.find(key);
-    return found == object.end() || found->is_null() ? nullptr : &*found;
-}
-
-Result<void> take(const Json& object, const char* key, std::string& value) {
-    const auto* found = member(object, key);
-    if (!found) return {};
-    if (!found->is_string()) return refuse(std::string("'") + key + "' is not a string");
-    value = found->get_ref<const std::string&>();
-    return {};
-}
-
-Result<void> take(const Json& object, const char* key, std::vector<std::string>& value) {
-    const auto* found = member(object, key);
-    if (!found) return {};
-    if (!found->is_array()) return refuse(std::string("'") + key + "' is not an array");
-    for (const auto& item : *found) {
-        if (!item.is_string()) return refuse(std::string("'") + key + "' is not an array of strings");
-        value.push_back(item.get_ref<const std::string&>());
-    }
-    return {};
-}
-
-Result<void> take(const Json& object, const char* key, std::map<std::string, std::string>& value) {
-    const auto* found = member(object, key);
-    if (!found) return {};
-    if (!found->is_object()) return refuse(std::string("'") + key + "' is not an object");
-    for (const auto& [name, item] : found->items()) {
-        if (!item.is_string()) return refuse(std::string("'") + key + "' has a value that is not a string");
-        value[name] = item.get_ref<const std::string&>();
-    }
-    return {};
 }
 
 Result<Descriptor> descriptorOf(const Json& json) {

@@ -6,11 +6,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "sdk/image/archive.hpp"
 #include "sdk/image/beneath.hpp"
 #include "sdk/image/digest.hpp"
+#include "sdk/image/docker_archive.hpp"
 #include "sdk/image/names.hpp"
 
 namespace recap::image {
@@ -38,7 +41,7 @@ public:
     }
 
 protected:
-    std::map<std::string, UniqueFd> files_;
+    LayoutFiles files_;
 };
 
 class FolderFiles : public OpenFiles {
@@ -80,7 +83,7 @@ public:
         for (;;) {
             auto entry = archive.next();
             if (!entry) return forward(std::move(entry));
-            if (!*entry) return files_.empty() ? fail(Errc::InvalidArgument, "the archive holds no OCI layout") : Result<void>{};
+            if (!*entry) return settle();
             if (++entries > limits_.entries) {
                 return fail(Errc::LimitExceeded, "the archive has more than " + std::to_string(limits_.entries) + " entries");
             }
@@ -91,21 +94,64 @@ public:
     }
 
 private:
-    static bool wanted(const std::string& path) {
+    static bool isOfLayout(const std::string& path) {
         return path == "oci-layout" || path == "index.json" ||
                (path.starts_with(kBlobs) && isHexDigest(std::string_view(path).substr(kBlobs.size())));
     }
 
+    // All is there: an OCI layout as it is (newer Dockers add their own manifest.json to one), or what is read as one.
+    Result<void> settle() {
+        if (files_.contains("oci-layout") || !files_.contains("manifest.json")) {
+            const bool any = std::any_of(files_.begin(), files_.end(), [](const auto& file) { return isOfLayout(file.first); });
+            return any ? Result<void>{} : fail(Errc::InvalidArgument, "the archive holds neither an OCI layout nor a docker archive");
+        }
+        for (const auto& [path, target] : links_) {
+            const auto found = files_.find(target);
+            if (found == files_.end() || links_.contains(target))
+                return fail(Errc::InvalidArgument,
+                            "archive entry " + shown(path) + ": a link to " + shown(target) + ", which is no file of the archive");
+            UniqueFd copy(::fcntl(found->second.get(), F_DUPFD_CLOEXEC, 3));
+            if (!copy) return failErrno("archive entry " + shown(path));
+            files_.emplace(path, std::move(copy));
+        }
+        auto layout = layoutOfDocker(files_, spool_, limits_);
+        if (!layout) return forward(std::move(layout), "docker archive");
+        files_ = std::move(*layout);
+        return {};
+    }
+
     Result<void> keep(ArchiveReader& archive, const ArchiveEntry& entry, const std::string& path) {
-        if (entry.kind == ArchiveEntry::Kind::Directory || !wanted(path)) return {};
+        if (entry.kind == ArchiveEntry::Kind::Directory || !(isOfLayout(path) || mayBelongToDocker(path))) return {};
+        if (files_.size() + links_.size() == kMaxFiles) return tl::unexpected<Error>(tooMany());
+        if (files_.contains(path) || links_.contains(path)) return fail(Errc::InvalidArgument, "the archive has it twice");
+        if (entry.kind == ArchiveEntry::Kind::Symlink && !isOfLayout(path)) return keepLink(entry, path);
         if (entry.kind != ArchiveEntry::Kind::Regular) return fail(Errc::InvalidArgument, "not a regular file");
-        if (files_.size() == kMaxFiles) return tl::unexpected<Error>(tooMany());
+        return keepFile(archive, entry, path);
+    }
+
+    // A layer that the archive has already is a link of its name to it: "../ID/layer.tar".
+    Result<void> keepLink(const ArchiveEntry& entry, const std::string& path) {
+        constexpr std::string_view up = "../";
+        std::string_view target = entry.link;
+        std::string folder(splitPath(path).first);
+        if (!folder.empty() && target.starts_with(up)) {
+            target.remove_prefix(up.size());
+            folder.clear();
+        }
+        if (target.starts_with('/')) return fail(Errc::InvalidArgument, "a link to " + shown(target) + ", out of the archive");
+        auto clean = cleanName(folder.empty() ? std::string(target) : folder + "/" + std::string(target), limits_);
+        if (!clean) return forward(std::move(clean), "a link to " + shown(entry.link));
+        links_.emplace(path, std::move(*clean));
+        return {};
+    }
+
+    Result<void> keepFile(ArchiveReader& archive, const ArchiveEntry& entry, const std::string& path) {
         if (entry.size < 0 || static_cast<std::uint64_t>(entry.size) > limits_.archiveBytes - bytes_) {
             return fail(Errc::LimitExceeded, "the archive's contents are over " + std::to_string(limits_.archiveBytes) + " bytes");
         }
         bytes_ += static_cast<std::uint64_t>(entry.size);
-        UniqueFd file(::openat(spool_, ".spool", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        if (!file || ::unlinkat(spool_, ".spool", 0) != 0) return failErrno("spool");
+        auto file = namelessFile(spool_);
+        if (!file) return forward(std::move(file));
         for (;;) {
             auto block = archive.data();
             if (!block) return forward(std::move(block));
@@ -113,17 +159,29 @@ private:
             // a sparse member may say that it has no size, and then bring any number of bytes
             if ((*block)->offset + (*block)->bytes.size() > static_cast<std::uint64_t>(entry.size))
                 return fail(Errc::InvalidArgument, "is longer than it says");
-            if (::lseek(file.get(), static_cast<off_t>((*block)->offset), SEEK_SET) < 0) return failErrno("spool");
-            if (auto put = writeAll(file.get(), (*block)->bytes); !put) return forward(std::move(put), "spool");
+            if (::lseek(file->get(), static_cast<off_t>((*block)->offset), SEEK_SET) < 0) return failErrno("spool");
+            if (auto put = writeAll(file->get(), (*block)->bytes); !put) return forward(std::move(put), "spool");
         }
-        if (!files_.emplace(path, std::move(file)).second) return fail(Errc::InvalidArgument, "the archive has it twice");
+        files_.emplace(path, std::move(*file));
         return {};
     }
 
     int spool_;
     Limits limits_;
     std::uint64_t bytes_ = 0;
+    std::map<std::string, std::string> links_;  // clean names both
 };
+
+// Who writes an archive into a pipe comes to its end: what pads it behind its last member is read, and dropped.
+void readPadding(ByteSource& bytes) {
+    constexpr std::size_t kMaxPadding = 1 << 20;
+    std::vector<char> buffer(64 * 1024);
+    for (std::size_t total = 0; total < kMaxPadding;) {
+        const auto got = bytes.read(buffer.data(), buffer.size());
+        if (!got || *got == 0) return;
+        total += *got;
+    }
+}
 
 }  // namespace
 
@@ -139,6 +197,7 @@ Result<std::unique_ptr<Source>> openArchive(int archive, int spool, const Limits
     if (!reader) return forward(std::move(reader), "archive");
     auto source = std::make_unique<SpooledFiles>(spool, limits);
     if (auto filled = source->fill(**reader); !filled) return forward(std::move(filled));
+    readPadding(bytes);
     return source;
 }
 

@@ -22,8 +22,9 @@ public:
 // before it asks for one. Nothing outside of the folder is reached, whatever its links say.
 Result<std::unique_ptr<Source>> openFolder(int folder);
 
-// An oci-archive: tar, plain or in gzip or zstd, from a file or a pipe (borrowed, read once). What of it belongs to a layout
-// is kept in nameless files of `spool`, a folder of the caller's.
+// An oci-archive or a docker-archive: tar, plain or in gzip or zstd, from a file or a pipe (borrowed, read once). What of it
+// belongs to an image is kept in nameless files of `spool`, a folder of the caller's. A docker-archive is read as the layout
+// that says the same.
 Result<std::unique_ptr<Source>> openArchive(int archive, int spool, const Limits& limits);
 
 }  // namespace recap::image

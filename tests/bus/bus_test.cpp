@@ -122,11 +122,23 @@ TEST_F(BusTest, AWrongTypeOrValueIsRefusedByName) {
 TEST_F(BusTest, WhatComesLaterSaysSo) {
     const std::string name = "x";
     const Values none;
-    for (const auto& outcome :
-         {callManager("RunSelected", name, none, Names{}, none), callManager("RunScheduled", name, none),
-          callManager("EnableCapsule", name, none), callManager("DisableCapsule", name, none), callManager("ImportImageFrom", name, none),
-          callManager("ScanImage", name, none), callManager("ListSchedule", none)})
+    for (const auto& outcome : {callManager("RunSelected", name, none, Names{}, none), callManager("RunScheduled", name, none),
+                                callManager("EnableCapsule", name, none), callManager("DisableCapsule", name, none),
+                                callManager("ScanImage", name, none), callManager("ListSchedule", none)})
         expectError(outcome, "NotSupported", {"this version"});
+}
+
+TEST_F(BusTest, AnImageOfAnEngineThatIsNotThereIsRefusedByName) {
+    const auto from = [&](const char* reference, const Values& options = {}) {
+        return callManager("ImportImageFrom", std::string(reference), options);
+    };
+    expectError(from("tool"), "InvalidArgument", {"'tool'", "docker-daemon:"});
+    expectError(from("dokcer:tool:1"), "NotFound", {"'dokcer'", "there are: process"});
+    expectError(from("containerd:tool:1"), "NotFound", {"plugin 'containerd'", "there are: process"});
+    expectError(from("process:tool:1"), "NotSupported", {"process: its plugin exports no images"});
+    expectError(from("process:tool:1", {{"backend", sdbus::Variant(std::string("docker"))}}), "NotFound", {"no backend 'docker'"});
+    expectError(from("oci-archive:/a.tar"), "InvalidArgument", {"ImportImage"});
+    expectError(from("docker://tool:1"), "NotSupported", {"registries", "skopeo copy docker://tool:1"});
 }
 
 TEST_F(BusTest, WhatNoTerminalCanBeIsRefusedByName) {

@@ -41,9 +41,11 @@ std::vector<std::string> seeds() {
             encode(7, StateRecord{BackendState::Waiting, "no socket"}),
             encode(8, Found{1, Errc::NotFound, "none"}),
             encode(9, Pong{3}),
+            encode(10, Exported{1, Errc::NotFound, "no such image: web:1"}),
             encode(ToHost{Find{1, "web"}}),
             encode(ToHost{Resync{}}),
-            encode(ToHost{Ping{4}})};
+            encode(ToHost{Ping{4}}),
+            encode(ToHost{Export{1, "web:1"}})};
 }
 
 void input(std::string_view bytes) {

@@ -272,7 +272,13 @@ void PeerManager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd
     if ((::fcntl(archive.get(), F_GETFL) & O_ACCMODE) != O_RDONLY) return result.returnError(refusal("InvalidArgument", "not read-only"));
     result.returnResults(std::string(64, S_ISDIR(about.st_mode) ? 'd' : 'f'));
 }
-void PeerManager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Options) { notSupported(result, "ImportImageFrom"); }
+void PeerManager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string reference, Options options) {
+    if (reference != "docker-daemon:tool:1") return notSupported(result, "ImportImageFrom");
+    const auto text = [&](const char* key) { return options.contains(key) ? options.at(key).get<std::string>() : "none"; };
+    if (text("backend") != "podman" || text("reference") != "recap/tool:1")
+        return result.returnError(refusal("NotFound", "backend " + text("backend") + ", reference " + text("reference")));
+    result.returnResults(std::string(64, 'e'));
+}
 void PeerManager::RemoveImage(sdbus::Result<>&& result, std::string, Options) { result.returnResults(); }
 void PeerManager::ScanImage(sdbus::Result<>&& result, std::string, Options) { notSupported(result, "ScanImage"); }
 OptionRows PeerManager::Doctor(const Options&) { return {{{"check", std::string("overlayfs")}, {"status", std::string("ok")}}}; }

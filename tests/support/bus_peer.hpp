@@ -105,7 +105,7 @@ private:
     void EnableCapsule(sdbus::Result<>&& result, std::string, Options) override;
     void DisableCapsule(sdbus::Result<>&& result, std::string, Options) override;
     void ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Options options) override;
-    void ImportImageFrom(sdbus::Result<std::string>&& result, std::string, Options) override;
+    void ImportImageFrom(sdbus::Result<std::string>&& result, std::string reference, Options options) override;
     void RemoveImage(sdbus::Result<>&& result, std::string, Options) override;
     void ScanImage(sdbus::Result<>&& result, std::string, Options) override;
     OptionRows Doctor(const Options& options) override;

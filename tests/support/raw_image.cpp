@@ -4,6 +4,8 @@
 #include <openssl/sha.h>
 #include <zlib.h>
 
+#include <algorithm>
+#include <map>
 #include <stdexcept>
 
 #include "tests/support/files.hpp"
@@ -47,6 +49,14 @@ std::string join(const std::vector<std::string>& parts) {
     return text;
 }
 
+std::string configOf(const RawImage& image) {
+    std::vector<std::string> ids;
+    for (std::size_t i = 0; i < image.layers.size(); ++i)
+        ids.push_back("\"sha256:" + (image.diffIds.empty() ? sha256Hex(image.layers[i]) : image.diffIds.at(i)) + "\"");
+    return R"({"os":"linux","architecture":")" + image.architecture + R"(","rootfs":{"type":"layers","diff_ids":[)" + join(ids) + "]}" +
+           image.configExtra + "}";
+}
+
 }  // namespace
 
 std::string writeRawImage(const RawImage& image, const fs::path& folder) {
@@ -54,15 +64,12 @@ std::string writeRawImage(const RawImage& image, const fs::path& folder) {
     fs::create_directories(blobs);
     const auto put = [&](const std::string& bytes, const std::string& tail = {}) { writeFile(blobs / sha256Hex(bytes), bytes + tail); };
     std::vector<std::string> layers;
-    std::vector<std::string> ids;
     for (std::size_t i = 0; i < image.layers.size(); ++i) {
         const auto& blob = image.blobs.empty() ? image.layers[i] : image.blobs.at(i);
         put(blob, i + 1 == image.layers.size() ? image.corruptBlob : "");
         layers.push_back(descriptor(image.mediaType, blob));
-        ids.push_back("\"sha256:" + (image.diffIds.empty() ? sha256Hex(image.layers[i]) : image.diffIds.at(i)) + "\"");
     }
-    const auto config = R"({"os":"linux","architecture":")" + image.architecture + R"(","rootfs":{"type":"layers","diff_ids":[)" +
-                        join(ids) + "]}" + image.configExtra + "}";
+    const auto config = configOf(image);
     put(config);
     const auto manifest = R"({"schemaVersion":2,"config":)" + descriptor("application/vnd.oci.image.config.v1+json", config) +
                           R"(,"layers":[)" + join(layers) + "]}";
@@ -86,6 +93,34 @@ std::string rawArchive(const fs::path& layoutFolder) {
         }
     }
     return rawTar(members);
+}
+
+std::vector<RawMember> rawDockerArchive(const RawImage& image) {
+    std::vector<RawMember> members;
+    std::map<std::string, std::string> known;
+    std::vector<std::string> layers;
+    for (std::size_t i = 0; i < image.layers.size(); ++i) {
+        const auto& blob = image.blobs.empty() ? image.layers[i] : image.blobs.at(i);
+        const auto id = sha256Hex("layer " + std::to_string(i));
+        const auto [first, isNew] = known.try_emplace(blob, id);
+        members.push_back({.name = id + "/", .type = '5', .mode = 0755});
+        members.push_back({.name = id + "/VERSION", .content = "1.0"});
+        members.push_back({.name = id + "/json", .content = "{}"});
+        if (isNew)
+            members.push_back({.name = id + "/layer.tar", .content = blob});
+        else
+            members.push_back({.name = id + "/layer.tar", .type = '2', .link = "../" + first->second + "/layer.tar"});
+        layers.push_back("\"" + id + "/layer.tar\"");
+    }
+    const auto config = configOf(image);
+    const auto name = sha256Hex(config) + ".json";
+    members.push_back({.name = name, .content = config});
+    const auto tags = image.reference.empty() ? "null" : "[\"" + image.reference + "\"]";
+    members.push_back({.name = "manifest.json",
+                       .content = R"([{"Config":")" + name + R"(","RepoTags":)" + tags + R"(,"Layers":[)" + join(layers) + "]}]"});
+    members.push_back({.name = "repositories", .content = "{}"});
+    std::sort(members.begin(), members.end(), [](const auto& one, const auto& other) { return one.name < other.name; });
+    return members;
 }
 
 }  // namespace recap::test

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/raw_tar.hpp"
+
 namespace recap::test {
 
 struct RawImage {
@@ -26,5 +28,8 @@ std::string writeRawImage(const RawImage& image, const std::filesystem::path& fo
 // The same as a tar's bytes.
 std::string rawArchive(const std::filesystem::path& layoutFolder);
 std::string gzipped(const std::string& bytes);
+// What `docker save` of 20.10 writes, in its order and still to be changed: each layer in a folder of its own, and one that the
+// archive has already as a link to it. mediaType and corruptBlob are not used.
+std::vector<RawMember> rawDockerArchive(const RawImage& image);
 
 }  // namespace recap::test

@@ -135,8 +135,10 @@ public:
     Result<void> removeCapsule(const std::string& name);
     Result<void> enableCapsule(const std::string& name);
     Result<void> disableCapsule(const std::string& name);
-    Result<std::string> importImage(int archive);  // the image's digest; a regular file or a folder, open for reading
-    Result<std::string> importImageFrom(const std::string& reference);
+    // The image's digest. `archive`: a regular file or a folder, open for reading; `reference`: "docker-daemon:NAME:TAG" and the like.
+    // Options: what ImportImage and ImportImageFrom take ("reference", "backend").
+    Result<std::string> importImage(int archive, const Dict& options = {});
+    Result<std::string> importImageFrom(const std::string& reference, const Dict& options = {});
     Result<void> removeImage(const std::string& image);
     Result<void> scanImage(const std::string& image);
     Result<void> reload();

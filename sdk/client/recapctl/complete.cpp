@@ -44,7 +44,7 @@ const std::vector<Shape>& shapes() {
         {"artifacts", {Operand::Run}, {"--output"}},
         {"stop", {Operand::Run}, {"--grace", "--now"}},
         {"attach", {Operand::Run}, {"--take-over", "--replay", "--detach-keys"}},
-        {"image import", {Operand::File}, {"--no-admit", "--admit-program", "--admit-socket"}},
+        {"image import", {Operand::Source}, {"--no-admit", "--reference", "--backend", "--admit-program", "--admit-socket"}},
         {"image list", {}, {}},
         {"image remove", {Operand::Image}, {}},
         {"image scan", {Operand::Image}, {}},
@@ -59,26 +59,10 @@ const std::vector<Shape>& shapes() {
 }
 
 bool takesValue(const std::string& option) {
-    static const Strings valued{"--timeout",
-                                "--output",
-                                "-o",
-                                "--selector",
-                                "--parallel",
-                                "--backend",
-                                "--label",
-                                "-l",
-                                "--capsule",
-                                "--target",
-                                "--outcome",
-                                "--limit",
-                                "-n",
-                                "--before",
-                                "--stream",
-                                "--grace",
-                                "--admit-program",
-                                "--admit-socket",
-                                "--detach-keys",
-                                "--replay"};
+    static const Strings valued{
+        "--timeout",      "--output",      "-o",      "--selector", "--parallel", "--backend", "--label", "-l",          "--capsule",
+        "--target",       "--outcome",     "--limit", "-n",         "--before",   "--stream",  "--grace", "--reference", "--admit-program",
+        "--admit-socket", "--detach-keys", "--replay"};
     return std::ranges::find(valued, option) != valued.end();
 }
 
@@ -88,9 +72,10 @@ void addColumn(Strings& out, const Result<Rows>& rows, const char* key) {
         if (const auto word = row.text(key); !word.empty() && escaped(word) == word) out.emplace_back(word);
 }
 
-Strings ask(Operand operand) {
+Strings ask(Operand operand, const std::string& current) {
     Strings out;
     if (operand == Operand::None || operand == Operand::File) return out;
+    if (operand == Operand::Source && current.empty()) return out;  // a file, most of the time: left to the shell
     auto client = client::Client::connect();
     if (!client) return out;
     if (operand == Operand::Capsule) addColumn(out, client->capsules(), "name");
@@ -101,6 +86,11 @@ Strings ask(Operand operand) {
     }
     if (operand == Operand::Run)
         if (auto page = client->runs()) addColumn(out, std::move(page->runs), "id");
+    if (operand == Operand::Source) {
+        out = {"docker-daemon:", "containerd:"};
+        if (auto backends = client->backends())
+            for (const auto& backend : *backends) out.push_back(std::string(backend.text("name")) + ":");
+    }
     if (operand == Operand::Image)
         if (auto images = client->images())
             for (const auto& image : *images)
@@ -147,7 +137,7 @@ Completion complete(const Strings& words) {
 int printCompletions(const Strings& words) {
     const Completion completion = complete(words);
     Strings candidates = completion.words;
-    for (auto& word : ask(completion.operand)) candidates.push_back(std::move(word));
+    for (auto& word : ask(completion.operand, words.empty() ? "" : words.back())) candidates.push_back(std::move(word));
     std::string out;
     for (const auto& word : candidates)
         if (words.empty() || word.starts_with(words.back())) out += word + "\n";

@@ -5,7 +5,7 @@
 
 namespace recapctl {
 
-enum class Operand { None, Capsule, Target, Run, Image, File };
+enum class Operand { None, Capsule, Target, Run, Image, File, Source };
 
 // What could stand where the last of `words` does: fixed words, and a kind of thing to ask recapd for.
 struct Completion {

@@ -27,6 +27,8 @@ struct Options {
     std::string image;
     std::string admitProgram;
     std::string admitSocket;
+    std::string reference;
+    std::string backend;
     bool noAdmit = false;
 };
 
@@ -71,25 +73,39 @@ Result<void> admit(const Options& options, const std::string& digest) {
     return fail(Errc::NotAdmitted, "image " + digest + " is imported, but " + program + " did not admit it");
 }
 
-// "oci-archive:/a.tar" and the like are recapd's to resolve; what exists here is handed over by descriptor.
-Result<std::string> import(client::Client& client, const std::string& source) {
-    UniqueFd archive(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-    if (!archive) {
-        if (errno == ENOENT && source.find(':') != std::string::npos) return client.importImageFrom(source);
-        return failErrno(source);
+// The path that a file's scheme has in front of it; empty: it has none.
+std::string pathOf(const std::string& source) {
+    for (const std::string_view scheme : {"oci:", "oci-archive:", "docker-archive:"})
+        if (source.starts_with(scheme)) return source.substr(scheme.size());
+    return "";
+}
+
+// What is a file here is opened here, and handed over by descriptor; "docker-daemon:NAME" and the like are recapd's to resolve.
+Result<std::string> import(client::Client& client, const Options& options) {
+    const std::string path = pathOf(options.source);
+    const std::string& source = path.empty() ? options.source : path;
+    Dict asked;
+    if (!options.reference.empty()) asked.set("reference", options.reference);
+    const UniqueFd archive(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    if (!archive && path.empty() && errno == ENOENT && source.find(':') != std::string::npos) {
+        if (!options.backend.empty()) asked.set("backend", options.backend);
+        return client.importImageFrom(source, asked);
     }
+    if (!archive) return failErrno(source);
+    if (!options.backend.empty())
+        return fail(Errc::InvalidArgument, source + ": a file has no backend; --backend is for an engine's images");
     struct stat about {};
     if (::fstat(archive.get(), &about) != 0) return failErrno(source);
     if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
         return fail(Errc::InvalidArgument, source + ": neither an archive nor a folder with an OCI layout");
-    auto digest = client.importImage(archive.get());
+    auto digest = client.importImage(archive.get(), asked);
     if (!digest && digest.error().code == Errc::InvalidArgument) return forward(std::move(digest), source);  // its own fault
     return digest;
 }
 
 int importAndAdmit(const Style& style, const Options& options) {
     return withClient(style, [&](client::Client& client) {
-        auto digest = import(client, options.source);
+        auto digest = import(client, options);
         if (!digest) return complain(digest.error(), style);
         const bool admitting = !options.noAdmit && ::geteuid() == 0;
         if (admitting)
@@ -130,7 +146,11 @@ void addImages(Cli& cli) {
     group
         .verb("import", "Import an image, and for root admit it, so that it may run",
               [&cli, options] { return importAndAdmit(cli.style, *options); })
-        .operand("SOURCE", options->source, "An OCI image layout: a folder, or a tar of one, plain or in gzip or zstd")
+        .operand(
+            "SOURCE", options->source,
+            "An OCI layout's folder, a tar of one or of docker save, or an engine's image: docker-daemon:NAME:TAG, containerd:NAME:TAG")
+        .option("--reference", options->reference, "NAME:TAG to call it (default: as the archive or the engine does)")
+        .option("--backend", options->backend, "Whose engine has it, where several could")
         .flag("--no-admit", options->noAdmit, "Leave it imported, not admitted")
         .option("--admit-program", options->admitProgram, "Another recap-admit (also RECAP_ADMIT)")
         .option("--admit-socket", options->admitSocket, "The launcher's other socket for it (also RECAP_ADMIT_SOCKET)");

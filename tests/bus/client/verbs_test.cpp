@@ -104,6 +104,21 @@ TEST_F(Verbs, ImportHandsOverAFileOrAFolderAndAdmitsAsRoot) {
     EXPECT_THAT(folder.err, HasSubstr("recap-admit " + std::string(64, 'd')));
 }
 
+TEST_F(Verbs, ImportAsksForAnEnginesImageAndOpensFilesByTheirSchemes) {
+    const TempDir temp;
+    writeFile(temp.path() / "a.tar", "x");
+    const auto engines =
+        recapctl({"image", "import", "docker-daemon:tool:1", "--backend", "podman", "--reference", "recap/tool:1", "--no-admit"});
+    EXPECT_EQ(engines.out, std::string(64, 'e') + "\n") << engines.err;
+    EXPECT_THAT(recapctl({"image", "import", "docker-daemon:tool:1"}).err, HasSubstr("backend none, reference none"));
+    for (const auto* scheme : {"oci-archive:", "docker-archive:"})
+        EXPECT_EQ(recapctl({"image", "import", scheme + (temp.path() / "a.tar").string(), "--no-admit"}).out, std::string(64, 'f') + "\n");
+    EXPECT_EQ(recapctl({"image", "import", "oci:" + temp.path().string(), "--no-admit"}).out, std::string(64, 'd') + "\n");
+    EXPECT_THAT(recapctl({"image", "import", "docker-archive:/nonexistent.tar"}).err, HasSubstr("/nonexistent.tar: No such file"));
+    EXPECT_THAT(recapctl({"image", "import", (temp.path() / "a.tar").string(), "--backend", "podman"}).err,
+                HasSubstr("a file has no backend"));
+}
+
 TEST_F(Verbs, ImportFailsWhereAdmissionDoes) {
     const TempDir temp;
     writeFile(temp.path() / "a.tar", "x");

@@ -86,6 +86,8 @@ class Stack:
                                   stderr=stream, check=False)
         if done.returncode != 0:
             raise StackError(f"installing {self.options.build} failed: {tail(log)}")
+        for plugin in self.options.plugin:
+            shutil.copy(plugin, self.top + "/usr/lib/recap/plugins")
         subprocess.run(["chmod", "-R", "a+X", self.top + "/usr"], check=True)
         self.run_checked(["systemd-sysusers", self.top + "/usr/lib/sysusers.d/recap.conf"], os.path.join(self.logs, "sysusers.log"))
         self._folders()
@@ -327,6 +329,7 @@ def parse(arguments):
     parser.add_argument("--build", default=os.path.join(here, "..", "..", "..", "build"), help="the build to install (default: build/)")
     parser.add_argument("--config", help="recapd.toml of the stack")
     parser.add_argument("--ceiling", help="ceiling.toml of the stack")
+    parser.add_argument("--plugin", action="append", default=[], help="a plugin (NAME.so) that is not installed; may be repeated")
     parser.add_argument("--state", help="folder for state/ and store/ that outlives the stack")
     parser.add_argument("--rules", action="append", default=[], help="a polkit rules file; may be repeated")
     parser.add_argument("--launcher-option", action="append", default=[], help="a further word for recap-launcher; may be repeated")

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The smallest useful backend, and what a new one starts from: containers as small files in a folder. A file "web" that
-// holds "PID IMAGE KEY=VALUE…" is a container named web with these labels; files whose names begin with '.' are none.
+// holds "PID IMAGE KEY=VALUE…" is a container named web with these labels; files whose names begin with '.' are none. Its images are
+// tars in the folder's own folder ".images".
+#include <unistd.h>
 #include <recap/plugin.hpp>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -47,7 +51,29 @@ public:
         throw plugin::Error(plugin::Code::NotFound, "no container '" + std::string(id) + "' in '" + folder_.string() + "'");
     }
 
+    void exportImage(std::string_view reference, int out, int stopFd) {
+        const auto path = folder_ / ".images" / reference;
+        std::ifstream file(path, std::ios::binary);
+        if (path.filename() != reference || !std::filesystem::is_regular_file(path) || !file)
+            throw plugin::Error(plugin::Code::NotFound, "no such image: " + std::string(reference));
+        std::vector<char> block(64 * 1024);
+        while (file.read(block.data(), static_cast<std::streamsize>(block.size())), file.gcount() > 0) {
+            write(out, {block.data(), static_cast<std::size_t>(file.gcount())});
+            pollfd stop{stopFd, POLLIN, 0};
+            if (::poll(&stop, 1, 0) > 0) throw plugin::Error(plugin::Code::Unavailable, "told to stop");
+        }
+    }
+
 private:
+    static void write(int out, std::string_view bytes) {
+        while (!bytes.empty()) {
+            const ssize_t written = ::write(out, bytes.data(), bytes.size());
+            if (written < 0 && errno != EINTR)
+                throw plugin::Error(plugin::Code::Unavailable, "write: " + std::string(std::strerror(errno)));
+            bytes.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(written, 0)));
+        }
+    }
+
     std::vector<plugin::Target> list() const {
         std::vector<plugin::Target> found;
         for (const auto& entry : std::filesystem::directory_iterator(folder_)) {

@@ -12,6 +12,12 @@ struct FakeLauncher : Launcher {
     std::vector<Reply<std::vector<AdmissionState>>> imagesAsked;
     std::vector<std::string> removed;
     int imports = 0;
+    bool keepsImports = false;  // until the test answers them
+    struct Import {
+        UniqueFd archive;
+        Reply<ImportedImage> reply;
+    };
+    std::vector<Import> kept;
 
     bool available() const override { return true; }
     void inspect(int, Reply<TargetFacts>) override {}
@@ -24,8 +30,9 @@ struct FakeLauncher : Launcher {
     void collect(const RunId&, Reply<UniqueFd>) override {}
     void ack(const RunId&) override {}
     void list(Reply<std::vector<LaunchedRun>>) override {}
-    void importImage(UniqueFd, Reply<ImportedImage> reply) override {
+    void importImage(UniqueFd archive, Reply<ImportedImage> reply) override {
         ++imports;
+        if (keepsImports) return kept.push_back({std::move(archive), std::move(reply)});
         reply(fail(Errc::NotSupported, "not here"));
     }
     void removeImage(const std::string& digest, Reply<void> reply) override {
@@ -33,6 +40,20 @@ struct FakeLauncher : Launcher {
         reply({});
     }
     void images(Reply<std::vector<AdmissionState>> reply) override { imagesAsked.push_back(std::move(reply)); }
+};
+
+struct FakeExporter : ImageExporter {
+    struct Export {
+        std::string backend;
+        std::string reference;
+        UniqueFd out;
+        std::function<void(Result<void>)> reply;
+    };
+    std::vector<Export> asked;
+    void exportImage(const std::string& backend, const std::string& reference, UniqueFd out,
+                     std::function<void(Result<void>)> reply) override {
+        asked.push_back({backend, reference, std::move(out), std::move(reply)});
+    }
 };
 
 struct FakePlanner : Planner {
@@ -126,7 +147,11 @@ struct FakeImages : ImageStore {
         if (reference == "Bad Name") return fail(Errc::InvalidArgument, "a bad name");
         return {};
     }
-    Result<std::string> record(ImportedImage, const std::string&) override { return fail(Errc::NotSupported, "not here"); }
+    Result<std::string> record(ImportedImage imported, const std::string& reference) override {
+        recorded.emplace_back(imported.digest, reference);
+        return imported.digest;
+    }
+    std::vector<std::pair<std::string, std::string>> recorded;
     Result<void> forget(const std::string&) override { return {}; }
     void admissions(const std::vector<AdmissionState>&) override {}
 };

@@ -100,6 +100,7 @@ struct House : testing::Test {
     FakeCapsules capsules;
     FakePolicies policies;
     FakeImages images;
+    FakeExporter exporter;
     TargetTable targets{loop.get(), launcher};
     FakePolkit polkit;
     std::unique_ptr<bus::Service> service;
@@ -109,7 +110,7 @@ struct House : testing::Test {
         const auto refresh = [this](std::function<void()> then) {
             launcher.images([then = std::move(then)](const Result<std::vector<AdmissionState>>&) { then(); });
         };
-        service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images,
+        service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images, exporter,
                                         [] { return Result<void>(); }, refresh, "/state/folder"})
                       .value();
         targets.listen(*service);

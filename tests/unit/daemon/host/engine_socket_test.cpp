@@ -2,13 +2,11 @@
 // Engines that are not there yet.
 #include <fstream>
 
-#include "tests/unit/daemon/host/hosts_fixture.hpp"
+#include "tests/unit/daemon/host/hosts.hpp"
 
 namespace recap::host {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
 
 TEST_F(Hosts, AnEngineThatIsNotInstalledHasNoHost) {
     listen();

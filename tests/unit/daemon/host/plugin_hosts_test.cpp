@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // recapd's side against hosts that a test plays: honest ones, silent ones and hostile ones.
-#include "tests/unit/daemon/host/hosts_fixture.hpp"
+#include <sys/wait.h>
+
+#include <csignal>
+
+#include "tests/unit/daemon/host/hosts.hpp"
 
 namespace recap::host {
 namespace {
-
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
 
 TEST_F(Hosts, ASnapshotMakesTheBackendReady) {
     connectWith({record("a"), record("b")});

@@ -2,12 +2,15 @@
 // The host's loop with backends made in the test: what its peer sees, and when the process ends.
 #include "daemon/host/server.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 #include <recap/plugin.hpp>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <future>
 #include <thread>
@@ -57,6 +60,25 @@ struct Hanging : One {
     }
 };
 
+// Exports "small", "endless" until its reader goes, "waits" until it is told to stop; and "deaf" never returns.
+struct Exporting : One {
+    using One::One;
+    void exportImage(std::string_view reference, int out, int stopFd) {
+        if (reference == "small") return write(out, "tar");
+        if (reference == "endless") {
+            for (;;) write(out, std::string(4096, 'x'));
+        }
+        if (reference == "deaf") std::this_thread::sleep_until(std::chrono::steady_clock::time_point::max());
+        if (reference != "waits") throw plugin::Error(plugin::Code::NotFound, "no such image: " + std::string(reference));
+        pollfd stop{stopFd, POLLIN, 0};
+        ::poll(&stop, 1, -1);
+        throw plugin::Error(plugin::Code::Unavailable, "told to stop");
+    }
+    static void write(int out, const std::string& bytes) {
+        if (::write(out, bytes.data(), bytes.size()) < 0) throw plugin::Error(plugin::Code::Unavailable, "write: broken pipe");
+    }
+};
+
 class Serving : public testing::Test {
 protected:
     void SetUp() override {
@@ -87,9 +109,29 @@ protected:
             return make<Impl>();
         });
     }
-    void send(const ToHost& record) {
-        const auto bytes = encode(record);
-        ::send(peer_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    void send(const ToHost& record, std::vector<int> descriptors = {}) {
+        auto bytes = encode(record);
+        iovec part{bytes.data(), bytes.size()};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        alignas(cmsghdr) char control[CMSG_SPACE(4 * sizeof(int))]{};
+        if (!descriptors.empty()) {
+            message.msg_control = control;
+            message.msg_controllen = CMSG_SPACE(descriptors.size() * sizeof(int));
+            cmsghdr* rights = CMSG_FIRSTHDR(&message);
+            *rights = {CMSG_LEN(descriptors.size() * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+            std::memcpy(CMSG_DATA(rights), descriptors.data(), descriptors.size() * sizeof(int));
+        }
+        ::sendmsg(peer_.get(), &message, MSG_NOSIGNAL);
+    }
+    // Asks for an image; the end to read it from.
+    UniqueFd exportImage(std::uint64_t request, const std::string& reference) {
+        int ends[2];
+        EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+        const UniqueFd out(ends[1]);
+        send(Export{request, reference}, {out.get()});
+        return UniqueFd(ends[0]);
     }
     std::optional<FromHost> receive() {
         std::vector<char> buffer(kMaxRecord);
@@ -150,6 +192,73 @@ TEST_F(Serving, AnswersSearchesPingsAndResyncs) {
     send(Resync{});
     next<SnapshotBegin>();
     EXPECT_EQ(next<SnapshotEnd>().count, 2u);
+}
+
+TEST_F(Serving, ExportsAnImageIntoThePipeAndClosesIt) {
+    serve<Exporting>();
+    const auto pipe = exportImage(1, "small");
+    char bytes[16];
+    EXPECT_EQ(::read(pipe.get(), bytes, sizeof bytes), 3);
+    EXPECT_EQ(::read(pipe.get(), bytes, sizeof bytes), 0);
+    const auto answer = next<Exported>();
+    EXPECT_EQ(answer.request, 1u);
+    EXPECT_EQ(answer.error, Errc::None);
+    const auto other = exportImage(2, "gone:1");
+    const auto missing = next<Exported>();
+    EXPECT_EQ(missing.request, 2u);
+    EXPECT_EQ(missing.error, Errc::NotFound);
+    EXPECT_EQ(missing.message, "no such image: gone:1");
+}
+
+TEST_F(Serving, AnExportWhoseReaderGoesIsStoppedAndIsNoFailure) {
+    serve<Exporting>();
+    exportImage(1, "endless").reset();
+    EXPECT_EQ(next<Exported>().error, Errc::None);
+    exportImage(2, "waits").reset();
+    EXPECT_EQ(next<Exported>().error, Errc::None) << "though it never wrote";
+    const auto pipe = exportImage(3, "small");
+    EXPECT_EQ(next<Exported>().request, 3u);
+}
+
+TEST_F(Serving, OneExportAtATimeAndSearchesGoOn) {
+    serve<Exporting>();
+    const auto first = exportImage(1, "waits");
+    const auto second = exportImage(2, "small");
+    const auto busy = next<Exported>();
+    EXPECT_EQ(busy.request, 2u);
+    EXPECT_EQ(busy.error, Errc::Busy);
+    send(Find{1, "b"});
+    EXPECT_EQ(next<Found>().error, Errc::None);
+    peer_.reset();
+    EXPECT_EQ(status(), 0) << "an export ends with the connection";
+}
+
+TEST_F(Serving, APluginWithoutImagesSaysSo) {
+    serve<One>();
+    const auto pipe = exportImage(1, "small");
+    EXPECT_EQ(next<Exported>().error, Errc::NotSupported);
+    char byte = 0;
+    EXPECT_EQ(::read(pipe.get(), &byte, 1), 0);
+}
+
+TEST_F(Serving, AnExportIntoAnythingButAPipeEndsTheHost) {
+    serve<Exporting>();
+    const UniqueFd folder(::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    send(Export{1, "small"}, {folder.get()});
+    EXPECT_EQ(status(), 1);
+}
+
+TEST_F(Serving, AnExportThatIgnoresItsStopEndsTheProcess) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto exportAndHang = [this] {
+        times_.stop = std::chrono::milliseconds(20);
+        serve<Exporting>();
+        exportImage(1, "deaf").reset();
+        std::fprintf(stderr, "told: %s\n", next<StateRecord>().detail.c_str());
+        std::fprintf(stderr, "told: %s\n", next<StateRecord>().detail.c_str());
+        thread_.join();
+    };
+    EXPECT_EXIT(exportAndHang(), testing::ExitedWithCode(1), "export_image\\(\\) has not returned");
 }
 
 TEST_F(Serving, APluginThatCannotBeMadeSaysWhyToRecapd) {

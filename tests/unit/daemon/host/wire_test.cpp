@@ -39,13 +39,14 @@ TEST(Wire, EveryKindComesBackAsItself) {
                                     Removed{"x"},
                                     StateRecord{BackendState::Unavailable, "no"},
                                     Found{3, Errc::NotFound, "no"},
-                                    Pong{5}};
+                                    Pong{5},
+                                    Exported{6, Errc::Unavailable, "no"}};
     for (const auto& record : all) {
         const auto back = decodeFromHost(encode(1, record));
         ASSERT_TRUE(back) << record.index() << back.error().message;
         EXPECT_EQ(back->record.index(), record.index());
     }
-    for (const ToHost& record : {ToHost(Find{1, "x"}), ToHost(Resync{}), ToHost(Ping{7})}) {
+    for (const ToHost& record : {ToHost(Find{1, "x"}), ToHost(Resync{}), ToHost(Ping{7}), ToHost(Export{8, "web:1"})}) {
         const auto back = decodeToHost(encode(record));
         ASSERT_TRUE(back);
         EXPECT_EQ(back->index(), record.index());

@@ -22,6 +22,15 @@ TEST(Reference, TakesNameTagAndDigestApart) {
     EXPECT_EQ(full->digest, kHex);
 }
 
+TEST(Reference, HasOneNameWithAndWithoutWhatDockerLeavesOut) {
+    EXPECT_EQ(parseReference("docker.io/library/nginx:1")->text(), "nginx:1");
+    EXPECT_EQ(parseReference("docker.io/recap/tool:1")->text(), "recap/tool:1");
+    EXPECT_EQ(parseReference("docker.io/library/a/b")->name, "library/a/b");
+    EXPECT_EQ(parseReference("localhost/recap/tool:1")->name, "localhost/recap/tool");
+    EXPECT_FALSE(parseReference("docker.io/library/"));
+    EXPECT_FALSE(parseReference("docker.io/"));
+}
+
 TEST(Reference, RefusesWhatIsNone) {
     const std::vector<std::string> wrong{"",
                                          ":1",

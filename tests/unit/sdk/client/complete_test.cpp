@@ -31,6 +31,7 @@ TEST(Complete, KnowsWhatEachOperandIs) {
     EXPECT_EQ(complete({"show", ""}).operand, Operand::Run);
     EXPECT_EQ(complete({"image", "remove", ""}).operand, Operand::Image);
     EXPECT_EQ(complete({"capsule", "install", ""}).operand, Operand::File);
+    EXPECT_EQ(complete({"image", "import", "--reference", "a:1", ""}).operand, Operand::Source);
 }
 
 TEST(Complete, SkipsOptionsAndTheirValues) {

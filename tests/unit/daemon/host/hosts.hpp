@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-// recapd's side of plugin hosts that a test plays.
+// recapd's side of plugin hosts, and the host that a test plays to it.
 #pragma once
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "daemon/host/plugin_hosts.hpp"
 
 namespace recap::host {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 
 struct Notes : TargetSink {
     std::map<std::string, Target> targets;
@@ -104,7 +107,20 @@ protected:
     ToHost receive() {
         until([&] { return readable(host_.get()); });
         char buffer[4096];
-        const ssize_t got = ::recv(host_.get(), buffer, sizeof buffer, 0);
+        iovec part{buffer, sizeof buffer};
+        alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        const ssize_t got = ::recvmsg(host_.get(), &message, MSG_CMSG_CLOEXEC);
+        descriptor_.reset();
+        if (const cmsghdr* rights = CMSG_FIRSTHDR(&message)) {
+            int descriptor = -1;
+            std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+            descriptor_.reset(descriptor);
+        }
         const auto record = decodeToHost({buffer, static_cast<std::size_t>(std::max<ssize_t>(got, 0))});
         return record ? *record : ToHost(Ping{~0ull});
     }
@@ -125,11 +141,11 @@ protected:
     // The host did wrong: the connection ends, the backend says why, and a new host may try again.
     void expectCutOff(const std::string& why) {
         until([&] { return sink_.last.state == BackendState::Unavailable && sink_.last.detail != "not yet connected"; });
-        EXPECT_THAT(sink_.last.detail, testing::HasSubstr(why));
+        EXPECT_THAT(sink_.last.detail, HasSubstr(why));
         accept();
         send(Hello{"docker", "1"});
         snapshot({record("after")});
-        EXPECT_THAT(sink_.ids(), testing::ElementsAre("after"));
+        EXPECT_THAT(sink_.ids(), ElementsAre("after"));
     }
 
     std::filesystem::path folder_;
@@ -138,6 +154,7 @@ protected:
     Notes sink_;
     UniqueFd listener_;
     UniqueFd host_;
+    UniqueFd descriptor_;  // that came with the last record
     std::uint64_t number_ = 0;
     std::unique_ptr<PluginHosts> hosts_;
 };
