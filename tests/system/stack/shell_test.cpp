@@ -165,6 +165,28 @@ TEST_F(Shell, EndsWithWhateverEndsRecapctlAndTheTerminalIsAsBefore) {
     }
 }
 
+TEST_F(Shell, TheTerminalIsAsBeforeWhereTheDaemonIsLost) {
+    Sitting shell({"shell", target()});
+    ready(shell);
+    const std::string run = newestRun();
+    const pid_t daemon = Stack::get().pid("recapd.service");
+    const UniqueFd pidfd = openPidfd(daemon);
+    ::kill(daemon, SIGKILL);
+    ASSERT_TRUE(waitForExit(pidfd.get(), Deadline{kPatience}));
+    EXPECT_EQ(shell.ends(), 125);
+    EXPECT_THAT(shell.seen(), HasSubstr("recapd went away while the run was under way"));
+    EXPECT_TRUE(shell.isAsBefore());
+    expectClean(Stack::get().waitForEnd(run));  // the next one ends what has lost its caller
+}
+
+TEST_F(Shell, IsForWhoMayRunWhatIsPrivileged) {
+    for (const char* view : {"merged", "none"}) {
+        const auto refused = Stack::get().ctl({"shell", "--view", view, "--processes", "none", target(), "--", "id"}, 65534);
+        EXPECT_EQ(refused.status, 125);
+        EXPECT_THAT(refused.err, HasSubstr("org.recap1.run-privileged")) << view;
+    }
+}
+
 TEST_F(Shell, TakesAScriptWhereThereIsNoTerminal) {
     const auto done = script({}, "echo computed-$((40 + 2))\ntty\necho oops >&2\nexit 4\n");
     EXPECT_EQ(done.status, 4) << done.all();
