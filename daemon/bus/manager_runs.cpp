@@ -8,6 +8,7 @@ constexpr std::uint32_t kDefaultRows = 100;
 constexpr std::uint32_t kMaxRows = 1000;
 constexpr std::size_t kMaxCapsule = 64;
 constexpr std::size_t kMaxTarget = 512;
+constexpr std::size_t kMaxChoice = 256;     // of a word of the manifest's, or an image's reference
 constexpr std::size_t kMaxArguments = 512;  // as the engine's; here so that nobody's are kept while polkit thinks
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
 constexpr std::uint64_t kMaxTimeoutUsec = 365ull * 24 * 3600 * 1'000'000;
@@ -64,6 +65,19 @@ Result<RunRequest> streamsOf(Options& options) {
     return asked;
 }
 
+// What of the capsule's manifest the caller wants otherwise.
+Result<Adjustments> adjustmentsOf(Options& options) {
+    Adjustments asked;
+    for (const auto& [key, word] :
+         {std::pair{"view", &asked.view}, {"user", &asked.user}, {"processes", &asked.processes}, {"image", &asked.image}}) {
+        *word = options.text(key);
+        if (word->size() > kMaxChoice)
+            return fail(Errc::InvalidArgument, "option '" + std::string(key) + "' of " + std::to_string(word->size()) +
+                                                   " bytes; it has at most " + std::to_string(kMaxChoice));
+    }
+    return asked;
+}
+
 }  // namespace
 
 // What is asked, with the target pinned to its id where it is known, so that polkit and planner speak of the same one.
@@ -73,9 +87,12 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
     asked.request.received = monotonicMicroseconds();
     const bool interactive = options.flag("interactive");
     auto timeout = timeoutOf(options.number("timeout"));
+    auto adjustments = adjustmentsOf(options);
     if (auto finished = options.finish(); !finished) return forward(std::move(finished));
     if (!timeout) return forward(std::move(timeout));
+    if (!adjustments) return forward(std::move(adjustments));
     asked.request.timeout = *timeout;
+    asked.request.adjustments = std::move(*adjustments);
     asked.request.capsule = capsule;
     asked.request.target = target;
     asked.request.args = std::move(args);
@@ -84,7 +101,7 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
         asked.request.target = (*resolved)->id.text();
         startTime = (*resolved)->startTime;
     }
-    asked.right = runRight(context_.rooms, capsule, asked.request.target, verb);
+    asked.right = runRight(context_.rooms, capsule, asked.request.target, verb, asked.request.adjustments);
     const auto info = context_.rooms.capsules.find(capsule);
     asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0, startTime};
     asked.asker = Asker::current(getObject(), interactive);

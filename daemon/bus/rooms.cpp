@@ -18,7 +18,8 @@ const Image* imageOf(const Rooms& rooms, const CapsuleInfo& capsule) {
     return image ? *image : nullptr;
 }
 
-Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb) {
+Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb,
+               const Adjustments& adjustments) {
     Right right;
     // Of a capsule that is not known the most is assumed.
     right.action = "org.recap1.run-privileged";
@@ -26,15 +27,17 @@ Right runRight(const Rooms& rooms, const std::string& capsule, const std::string
     right.details = {{"capsule", capsule},
                      {"verb", verb},
                      {"target", target},
-                     {"digest", ""},
-                     {"namespaces", ""},
-                     {"capabilities", ""},
                      {"backend", colon == std::string::npos ? std::string() : target.substr(0, colon)}};
+    for (const char* unknown : {"digest", "namespaces", "capabilities", "view", "user", "processes"}) right.details[unknown] = "";
     if (const auto info = rooms.capsules.find(capsule)) {
-        if (!privileged(**info)) right.action = "org.recap1.run";
-        right.details["namespaces"] = joined((*info)->namespaces);
-        right.details["capabilities"] = joined((*info)->capabilities);
-        if (const Image* image = imageOf(rooms, **info)) right.details["digest"] = image->digest;
+        if (!privileged(**info, adjustments)) right.action = "org.recap1.run";
+        const CapsuleInfo asked = adjusted(**info, adjustments);
+        right.details["namespaces"] = joined(asked.namespaces);
+        right.details["capabilities"] = joined(asked.capabilities);
+        right.details["view"] = asked.view;
+        right.details["user"] = asked.user;
+        right.details["processes"] = asked.processes;
+        if (const Image* image = imageOf(rooms, asked)) right.details["digest"] = image->digest;
     }
     right.message = "Authentication is required to run capsule $(capsule) on $(target)";
     right.sentence = "you may not run capsule '" + capsule + "' on '" + target + "'";

@@ -42,8 +42,9 @@ struct Context {
     std::function<void(std::function<void()> tell)> soon;
 };
 
-// What polkit is told about running a capsule on a target, both as far as they are known.
-Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb);
+// What polkit is told about running a capsule on a target, both as far as they are known, as the caller wants it.
+Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb,
+               const Adjustments& adjustments = {});
 Right manageRight(const std::string& what, const std::string& verb, const std::string& name);  // "capsules", "images"
 
 // The capsule's image, where it is imported.

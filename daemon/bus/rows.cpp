@@ -141,6 +141,7 @@ Row row(const CapsuleInfo& capsule, const Image* image) {
                 {"user", capsule.user},
                 {"policy", capsule.policy},
                 {"reason", capsule.reason},
+                {"adjustable", capsule.adjustable},
                 {"tty", capsule.tty},
                 {"enabled", capsule.enabled},
                 {"privileged", privileged(capsule)},
@@ -196,6 +197,7 @@ Row details(const RunRecord& run) {
         std::vector<std::string> narrowed;
         for (const auto& taken : run.plan->narrowed) narrowed.push_back(taken.policy + ": " + taken.what);
         values.set({{"argv", run.plan->argv}, {"env", run.plan->env}, {"image", run.plan->imageDigest}, {"narrowed", narrowed}});
+        values.set("view", label(kViews, run.plan->sandbox.view));
     }
     if (run.state != RunState::Finished) return values;
     const RunReport& report = run.report;

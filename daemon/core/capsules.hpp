@@ -25,6 +25,7 @@ struct CapsuleInfo {
     std::string user = "target";
     std::string policy = "default";
     std::string reason;
+    std::vector<std::string> adjustable;  // what a caller may choose: "view"
     bool freeze = false;
     bool tty = false;
     bool enabled = false;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/core/adjustments.hpp"
 #include "daemon/core/policy.hpp"
 #include "daemon/core/sandbox.hpp"
 #include "daemon/core/target.hpp"
@@ -40,6 +41,7 @@ struct RunRequest {
     std::string capsule;
     std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
     std::vector<std::string> args;
+    Adjustments adjustments;
     Caller caller;
     std::chrono::microseconds timeout{0};  // 0: the manifest's
     Lifetime lifetime = Lifetime::Detached;

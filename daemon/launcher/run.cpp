@@ -21,6 +21,7 @@ namespace recap::launcher {
 namespace {
 
 constexpr std::uint64_t kSettleUsec = 2000000;  // how long a killed capsule may take to be gone before the report says what is left
+constexpr std::uint64_t kHangUpUsec = 1000000;  // how long a terminal's payload has for TERM, which interactive shells ignore
 constexpr std::uint64_t kSettleRetryUsec = 2000;
 constexpr std::uint64_t kJoinedRetryUsec = 20000;
 
@@ -172,7 +173,8 @@ Result<void> Run::resize(std::uint32_t rows, std::uint32_t columns) {
     return resized ? std::move(resized) : forward(std::move(resized), "run " + plan_.runId);
 }
 
-// TERM for the payload now, and the whole capsule killed after the grace. Asking again can only bring that nearer.
+// TERM for the payload now, HUP where it has a terminal and does not mind, and the whole capsule killed after the grace. Asking again
+// can only bring that nearer.
 void Run::end(End why, std::uint64_t graceUsec) {
     if (finished_ || settleUntil_ != 0) return;
     if (graceUsec == 0) return kill(why);
@@ -182,7 +184,12 @@ void Run::end(End why, std::uint64_t graceUsec) {
     if (killing_ && at >= lastEnd_) return;
     killing_ = true;
     lastEnd_ = at;
-    setTimer(at, [this] { kill(*why_); });
+    const std::uint64_t hangUp = monotonicUsec() + kHangUpUsec;
+    if (plan_.stdio[0] != Stdio::Terminal || hangUp >= at) return setTimer(at, [this] { kill(*why_); });
+    setTimer(hangUp, [this, at] {
+        if (payload_) kernel::signalPidfd(payload_.get(), SIGHUP);
+        setTimer(at, [this] { kill(*why_); });
+    });
 }
 
 void Run::kill(End why) {

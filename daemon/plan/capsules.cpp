@@ -10,6 +10,7 @@
 #include "sdk/base/unique_fd.hpp"
 #include "sdk/manifest/files.hpp"
 #include "sdk/manifest/reader.hpp"
+#include "sdk/manifest/sections.hpp"
 #include "sdk/manifest/values.hpp"
 
 namespace recap::plan {
@@ -29,6 +30,8 @@ CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
     info.user = manifest::formatUser(manifest.sandbox.user);
     info.policy = manifest.sandbox.policy;
     info.reason = manifest.sandbox.reason;
+    for (std::size_t bit = 0; bit < manifest::kAdjustableWords.size(); ++bit)
+        if (manifest.sandbox.adjustable >> bit & 1) info.adjustable.emplace_back(manifest::kAdjustableWords[bit]);
     info.freeze = manifest.sandbox.freeze;
     info.tty = manifest.tty;
     return info;

@@ -64,7 +64,9 @@ Result<void> checkSize(const RunPlan& plan) {
 }  // namespace
 
 Result<void> planCommand(const manifest::Manifest& manifest, const Image& image, RunPlan& plan) {
-    plan.argv = commandLine(manifest, image, plan.request.args);
+    // To an image of the caller's own choice what the manifest says of arguments does not apply: they are its command.
+    const bool own = !plan.request.adjustments.image.empty() && !plan.request.args.empty();
+    plan.argv = own ? plan.request.args : commandLine(manifest, image, plan.request.args);
     if (plan.argv.empty())
         return fail(Errc::InvalidArgument, "neither capsule '" + manifest.name + "' (capsule.command) nor its image says what to run");
     const auto env = environment(manifest, image, plan);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "daemon/plan/adjust.hpp"
 #include "daemon/plan/checks.hpp"
 #include "daemon/plan/command.hpp"
 #include "daemon/plan/narrow.hpp"
@@ -110,6 +111,13 @@ const std::vector<std::string>& CapsulePlanner::runtimesOf(const std::string& ba
     return found == settings_.plugins.end() ? none : found->runtimes;
 }
 
+Result<const CapsulePlanner::Prepared*> CapsulePlanner::prepareAdjusted(const manifest::Manifest& manifest) {
+    auto fresh = prepareNow(manifest);
+    if (!fresh) return forward(std::move(fresh));
+    adjusted_ = std::move(*fresh);
+    return &adjusted_;
+}
+
 void CapsulePlanner::warm() {
     std::erase_if(prepared_, [&](const auto& entry) { return !capsules_.find(entry.first); });
     for (const CapsuleInfo* capsule : capsules_.list())
@@ -119,12 +127,18 @@ void CapsulePlanner::warm() {
 Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request, const Target& target) {
     const auto info = capsules_.find(request.capsule);
     if (!info) return tl::unexpected(info.error());
-    const auto manifest = *capsules_.manifest(request.capsule);
+    auto manifest = *capsules_.manifest(request.capsule);
+    const bool adjusts = request.adjustments.any();
+    if (adjusts) {
+        auto adjusted = adjust(*manifest, request.adjustments);
+        if (!adjusted) return forward(std::move(adjusted));
+        manifest = std::make_shared<const manifest::Manifest>(std::move(*adjusted));
+    }
     if (auto right = checkRequest(*manifest, request, target); !right) return forward(std::move(right));
     if (auto runtime = checkRuntime(target, runtimesOf(target.id.backend)); !runtime) return forward(std::move(runtime));
     auto image = findImage(images_, *manifest);
     if (!image) return forward(std::move(image));
-    auto prepared = prepare(**info, *manifest);
+    auto prepared = adjusts ? prepareAdjusted(*manifest) : prepare(**info, *manifest);
     if (!prepared) return forward(std::move(prepared));
     const auto& [sandbox, taken] = (*prepared)->narrowed;
     if (auto known = checkSupported(*manifest); !known) return forward(std::move(known));

@@ -39,6 +39,7 @@ private:
         std::shared_ptr<const Filter> filter;
     };
     Result<const Prepared*> prepare(const CapsuleInfo& capsule, const manifest::Manifest& manifest);
+    Result<const Prepared*> prepareAdjusted(const manifest::Manifest& manifest);
     Result<Prepared> prepareNow(const manifest::Manifest& manifest);
     const std::vector<std::string>& runtimesOf(const std::string& backend) const;
 
@@ -49,6 +50,7 @@ private:
     Settings settings_;
     FilterCache filters_;
     std::map<std::string, Prepared> prepared_;
+    Prepared adjusted_;  // of the run that is being planned, where its caller chose something
 };
 
 }  // namespace recap::plan

@@ -43,6 +43,7 @@ Dict runOptions(const RunRequest& request) {
     if (request.openInput) options.set("open-stdin", true);
     if (request.timeout.count() > 0) options.set("timeout", static_cast<std::uint64_t>(request.timeout.count()));
     if (request.endsWithCaller) options.set("lifetime", "caller");
+    for (const auto& [key, word] : request.adjustments) options.set(key, word);
     if (request.interactive) options.set("interactive", true);
     return options;
 }

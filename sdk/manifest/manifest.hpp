@@ -24,6 +24,12 @@ enum class Namespace : std::uint32_t {  // bits of Sandbox::namespaces
     Cgroup = 32,
     Time = 64,
 };
+enum class Adjustable : std::uint32_t {  // bits of Sandbox::adjustable
+    View = 1,
+    User = 2,
+    Processes = 4,
+    Image = 8,
+};
 enum class Processes { None, Observe, Join };
 enum class View { None, ReadOnly, Merged, Write };
 enum class OnViolation { Errno, Kill, Log };
@@ -37,6 +43,7 @@ struct Build {  // exactly one of the three is set
     std::vector<std::string> packages;
     std::vector<std::string> binaries;
     std::string dockerfile;
+    std::map<std::string, std::string> links;  // path in the image -> what it leads to
 };
 
 struct SelectorExpression {
@@ -77,6 +84,7 @@ struct Sandbox {
     std::vector<std::string> capabilities;  // "CAP_NET_RAW", known to this kernel's table
     std::string policy = "default";
     bool freeze = false;
+    std::uint32_t adjustable = 0;  // of Adjustable: what a caller may choose
     std::string reason;
     Syscalls syscalls;
 };

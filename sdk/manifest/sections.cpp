@@ -68,6 +68,16 @@ void readProcesses(TableReader& table, Sandbox& into) {
     if (into.processes == Processes::Join) into.namespaces |= pid;
 }
 
+void readLinks(TableReader table, Build& into) {
+    for (const Entry* entry : table.rest()) {
+        std::string to;
+        if (auto wrong = checkPath(entry->key); !wrong.empty())
+            table.noteAt(entry->position, printableKey(entry->key), wrong);
+        else if (table.text(entry->key, to, checkNotEmpty))
+            into.links[entry->key] = to;
+    }
+}
+
 }  // namespace
 
 void readBuild(TableReader table, Manifest& into) {
@@ -76,6 +86,7 @@ void readBuild(TableReader table, Manifest& into) {
     table.texts("packages", build.packages, checkPackage);
     table.texts("binaries", build.binaries, checkRelativePath);  // or absolute
     table.text("dockerfile", build.dockerfile, checkRelativePath);
+    if (auto links = table.table("links")) readLinks(*links, build);
     if (given != 1) table.noteAt(table.node().position, "packages", "exactly one of packages, binaries and dockerfile is needed here");
     for (const auto* key : {"packages", "binaries"})
         if (table.has(key) && build.packages.empty() && build.binaries.empty() && given == 1)
@@ -131,6 +142,8 @@ void readSandbox(TableReader table, Sandbox& into) {
     if (std::uint64_t mask = 0; readCapabilities(table, "capabilities", mask)) into.capabilities = capabilityNames(mask);
     table.text("policy", into.policy, checkName);
     table.boolean("freeze", into.freeze);
+    if (std::vector<std::size_t> keys; table.choices("adjustable", keys, kAdjustableWords))
+        for (const auto key : keys) into.adjustable |= 1u << key;
     table.text("reason", into.reason);
     if (auto syscalls = table.table("syscalls")) {
         readSyscallSet(*syscalls, into.syscalls);

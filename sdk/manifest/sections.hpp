@@ -13,6 +13,7 @@ namespace recap::manifest {
 
 // Index = number of the bit.
 inline const std::vector<std::string_view> kNamespaceWords{"pid", "net", "ipc", "uts", "user", "cgroup", "time"};
+inline const std::vector<std::string_view> kAdjustableWords{"view", "user", "processes", "image"};
 // Index = value of the enum.
 inline const std::vector<std::string_view> kProcessesWords{"none", "observe", "join"};
 inline const std::vector<std::string_view> kViewWords{"none", "read-only", "merged", "write"};

@@ -124,7 +124,9 @@ Result<Built> buildImage(const Options& options) {
     if (!packages) return forward(std::move(packages));
     built.packages = std::move(*packages);
     auto spec = specFor(*capsule, built.packages, options);
-    spec.layers.push_back(rootfs.take());
+    for (const auto& [path, to] : capsule->build->links) rootfs.addLink(path, to);
+    const bool overlaid = capsule->sandbox.view == manifest::View::Merged;
+    spec.layers.push_back(rootfs.take(overlaid ? Rootfs::Tops::Folders : Rootfs::Tops::Links));
     built.reference = spec.reference;
     built.output = options.output.empty() ? capsule->name + ".tar" : options.output;
     const bool archive = fs::path(built.output).extension() == ".tar";

@@ -116,11 +116,40 @@ void Rootfs::addFolder(const std::string& path, std::uint32_t mode) {
     files_.try_emplace(mergedPath(path), std::move(spec));
 }
 
-image::FileList Rootfs::take() {
+void Rootfs::addLink(const std::string& path, const std::string& to) {
+    FileSpec link;
+    link.kind = FileSpec::Kind::Symlink;
+    link.mode = 0777;
+    link.link = to;
+    files_[mergedPath(path)] = std::move(link);
+}
+
+void Rootfs::mirror(const std::string& top) {
+    const auto inner = "usr/" + top + "/";
+    image::FileList mirrored;
+    for (auto file = files_.lower_bound(inner); file != files_.end() && file->first.starts_with(inner); ++file) {
+        FileSpec spec;
+        if (file->second.kind == FileSpec::Kind::Directory) {
+            spec = FileSpec(file->second);
+        } else {
+            spec.kind = FileSpec::Kind::Symlink;
+            spec.mode = 0777;
+            spec.link = "/" + file->first;
+        }
+        mirrored.insert_or_assign(file->first.substr(4), std::move(spec));
+    }
+    files_.merge(mirrored);
+}
+
+image::FileList Rootfs::take(Tops tops) {
     for (const auto top : kMerged) {
         const auto inner = "usr/" + std::string(top) + "/";
         const auto first = files_.lower_bound(inner);
         if (first == files_.end() || !first->first.starts_with(inner)) continue;
+        if (tops == Tops::Folders) {
+            mirror(std::string(top));
+            continue;
+        }
         FileSpec link;
         link.kind = FileSpec::Kind::Symlink;
         link.mode = 0777;

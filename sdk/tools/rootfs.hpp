@@ -21,11 +21,16 @@ public:
     // A file of this machine. `path` is absolute, in the image.
     Result<void> addFile(const std::string& path, const std::filesystem::path& source, std::uint32_t mode);
     void addFolder(const std::string& path, std::uint32_t mode);
+    void addLink(const std::string& path, const std::string& to);
 
-    // With the links of a merged /usr and the mount points that every capsule has.
-    image::FileList take();
+    // /bin and its like, for the programs that name them. Links to /usr, or, where the image will lie over a target's files, folders of
+    // links: a link hides the target's whole folder, a folder only what is of the same name.
+    enum class Tops { Links, Folders };
+    // With these and the mount points that every capsule has.
+    image::FileList take(Tops tops = Tops::Links);
 
 private:
+    void mirror(const std::string& top);
     Result<void> keepContent(image::FileSpec& spec, const std::function<Result<void>(int)>& write);
     Result<void> addEntry(class image::ArchiveReader& tar, const struct image::ArchiveEntry& entry);
 

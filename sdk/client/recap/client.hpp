@@ -24,6 +24,8 @@
 
 namespace recap::client {
 
+using Adjustments = Labels;
+
 struct RunRequest {
     std::string capsule;
     std::string target;  // BACKEND:ID, BACKEND:NAME or a bare name
@@ -36,6 +38,9 @@ struct RunRequest {
     std::optional<bool> tty{};
     std::uint32_t rows = 0;  // of the terminal
     std::uint32_t columns = 0;
+    // What of the capsule's sandbox is wanted otherwise than its manifest says, in the manifest's words, where that lets its callers
+    // choose it (sandbox.adjustable): "view", "user", "processes", "image".
+    Adjustments adjustments{};
     bool openInput = false;                // without standardInput: there is one, for whoever attaches
     std::chrono::microseconds timeout{0};  // 0: the manifest's, which it can only shorten
     bool endsWithCaller = false;           // recapd stops the run when this connection ends

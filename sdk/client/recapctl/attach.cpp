@@ -22,13 +22,14 @@ struct Options {
     bool takeOver = false;
 };
 
-int settle(client::Client& client, const client::Run& run, const Style& style) {
+int settle(client::Client& client, const client::Run& run, bool showsChanges, const Style& style) {
     if (const Error* failure = run.failure()) return complain(Error(*failure).in("run " + run.id()), style);
     RunReport report;
     report.id = run.id();
     report.end = *run.end();
-    if (!report.end.details.has("escape"))
+    if (showsChanges || !report.end.details.has("escape"))
         if (auto details = client.details(report.id)) report.end.details = *details;
+    if (showsChanges) writeAll(2, changesInWords(report));
     return printReport(report, false, style);
 }
 
@@ -54,7 +55,7 @@ int attach(const Style& style, const Options& options) {
     if (over == Attendance::Over::Ended) {
         interrupts.reset();
         stdio.drain();
-        return settle(*client, *run, style);
+        return settle(*client, *run, tty && about->text("view") == "merged", style);
     }
     stdio.close();
     if (over == Attendance::Over::Cut) note("run " + run->id() + ": its streams are closed, or somebody else's now; it goes on");

@@ -96,6 +96,7 @@ std::string inWords(const Dict& capsule) {
     say("view          ", word("view"));
     say("user          ", word("user"));
     say("capabilities  ", list("", "capabilities").cell(capsule));
+    say("adjustable    ", list("", "adjustable").cell(capsule));
     say("policy        ", word("policy"));
     say("reason        ", word("reason"));
     say("right needed  ", capsule.flag("privileged") ? "org.recap1.run-privileged" : "org.recap1.run");

@@ -24,7 +24,7 @@ constexpr Group kGroups[] = {
     {"capsule", addCapsules}, {"runs", addRuns},      {"show", addRuns},           {"logs", addRuns},
     {"stop", addRuns},        {"attach", addAttach},  {"artifacts", addArtifacts}, {"image", addImages},
     {"backends", addLists},   {"policies", addLists}, {"schedule", addLists},      {"doctor", addLists},
-    {"shell", addLater},      {"events", addLater},
+    {"shell", addShell},      {"events", addLater},
 };
 
 // False: the first word is no verb.
@@ -57,7 +57,7 @@ void addGlobals(Cli& cli) {
         .flag("--no-legend", cli.noLegend, "Print no column heads")
         .footer(
             "A target is BACKEND:NAME-OR-ID (docker:web, process:4242), or a bare name where one backend has it.\n"
-            "Exit status: the capsule's own for run; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
+            "Exit status: the capsule's own for run and shell; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
 }
 
 }  // namespace
@@ -96,8 +96,9 @@ int runCommandLine(std::vector<std::string> arguments) {
     if (!chosen->text.empty()) return print(chosen->text);
     cli.style.legend = !cli.noLegend;
     if (cli.hasPassed && !chosen->verb->takesArguments())
-        return complain({recap::Errc::InvalidArgument, "nothing can stand after '--' here: only run and plan pass arguments to a capsule"},
-                        cli.style);
+        return complain(
+            {recap::Errc::InvalidArgument, "nothing can stand after '--' here: only run, shell and plan pass arguments to a capsule"},
+            cli.style);
     return chosen->verb->act();
 }
 

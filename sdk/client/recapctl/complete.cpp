@@ -29,8 +29,8 @@ const std::vector<Shape>& shapes() {
         {"run",
          {Operand::Capsule, Operand::Target},
          {"--timeout", "--output", "--selector", "--parallel", "--detach", "--tty", "--no-tty", "--open-stdin", "--detach-keys",
-          "--verbose"}},
-        {"plan", {Operand::Capsule, Operand::Target}, {"--timeout"}},
+          "--verbose", "--view", "--user", "--processes", "--image"}},
+        {"plan", {Operand::Capsule, Operand::Target}, {"--timeout", "--view", "--user", "--processes", "--image"}},
         {"targets", {}, {"--backend", "--label"}},
         {"capsules", {}, {}},
         {"capsule install", {Operand::File}, {"--replace"}},
@@ -53,17 +53,48 @@ const std::vector<Shape>& shapes() {
         {"schedule", {}, {}},
         {"events", {}, {}},
         {"doctor", {}, {}},
-        {"shell", {Operand::Target}, {}},
+        {"shell",
+         {Operand::Target},
+         {"--view", "--user", "--processes", "--image", "--timeout", "--detach-keys", "--tty", "--no-tty", "--verbose"}},
     };
     return all;
 }
 
 bool takesValue(const std::string& option) {
-    static const Strings valued{
-        "--timeout",      "--output",      "-o",      "--selector", "--parallel", "--backend", "--label", "-l",          "--capsule",
-        "--target",       "--outcome",     "--limit", "-n",         "--before",   "--stream",  "--grace", "--reference", "--admit-program",
-        "--admit-socket", "--detach-keys", "--replay"};
+    static const Strings valued{"--timeout",
+                                "--output",
+                                "-o",
+                                "--selector",
+                                "--parallel",
+                                "--backend",
+                                "--label",
+                                "-l",
+                                "--capsule",
+                                "--target",
+                                "--outcome",
+                                "--limit",
+                                "-n",
+                                "--before",
+                                "--stream",
+                                "--grace",
+                                "--reference",
+                                "--admit-program",
+                                "--admit-socket",
+                                "--detach-keys",
+                                "--replay",
+                                "--view",
+                                "--user",
+                                "--processes",
+                                "--image"};
     return std::ranges::find(valued, option) != valued.end();
+}
+
+// What an option's value could be, where that is known.
+Completion valuesOf(const std::string& option) {
+    if (option == "--view") return {{"merged", "read-only", "none"}, Operand::None};
+    if (option == "--processes") return {{"join", "observe", "none"}, Operand::None};
+    if (option == "--user") return {{"target", "root"}, Operand::None};
+    return {{}, option == "--image" ? Operand::Image : Operand::None};
 }
 
 void addColumn(Strings& out, const Result<Rows>& rows, const char* key) {
@@ -117,7 +148,7 @@ Completion complete(const Strings& words) {
         else
             operands.push_back(words[i]);
     }
-    if (words.size() > 1 && takesValue(words[words.size() - 2])) return found;
+    if (words.size() > 1 && takesValue(words[words.size() - 2])) return valuesOf(words[words.size() - 2]);
     const std::string prefix = verb == "capsule" || verb == "image" ? verb + " " : "";
     for (const auto& shape : shapes()) {
         const std::string name = shape.verb;

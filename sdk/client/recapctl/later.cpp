@@ -15,10 +15,6 @@ Verb& declare(Cli& cli, const char* name, const char* description) {
 
 }  // namespace
 
-void addLater(Cli& cli) {
-    declare(cli, "shell", "Open a shell beside a target (not supported yet by this version)")
-        .optionalOperand("TARGET", nullptr, "BACKEND:NAME-OR-ID, or a bare name");
-    declare(cli, "events", "Print targets and runs as they come and go (not supported yet by this version)");
-}
+void addLater(Cli& cli) { declare(cli, "events", "Print targets and runs as they come and go (not supported yet by this version)"); }
 
 }  // namespace recapctl

@@ -2,6 +2,7 @@
 // `recapctl plan`: what a run would see and touch, in words, decided by the same code as the run itself.
 #include "sdk/client/recapctl/plan.hpp"
 
+#include "sdk/client/recapctl/adjust.hpp"
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/json.hpp"
 #include "sdk/client/recapctl/text.hpp"
@@ -54,11 +55,13 @@ std::string syscallsInWords(const Dict& plan) {
 struct Options {
     std::string capsule;
     std::string target;
+    AdjustOptions adjust;
     std::string timeout;
 };
 
 int show(Cli& cli, const Options& options) {
     Dict with;
+    for (const auto& [key, word] : options.adjust.given()) with.set(key, word);
     if (!options.timeout.empty()) {
         auto timeout = parseDuration(options.timeout);
         if (!timeout) return complain(std::move(timeout.error()).in("--timeout"), cli.style);
@@ -106,14 +109,14 @@ std::string planInWords(const Dict& plan) {
 
 void addPlan(Cli& cli) {
     auto options = std::make_shared<Options>();
-    cli.top
-        .verb("plan", "Say what a run would see and touch, and what was narrowed, without running it",
-              [&cli, options] { return show(cli, *options); })
-        .passesArguments()
+    auto& verb = cli.top.verb("plan", "Say what a run would see and touch, and what was narrowed, without running it",
+                              [&cli, options] { return show(cli, *options); });
+    verb.passesArguments()
         .footer("What stands after -- goes to the capsule.")
         .operand("CAPSULE", options->capsule, "A capsule's name")
         .operand("TARGET", options->target, "BACKEND:NAME-OR-ID, or a bare name")
         .option("--timeout", options->timeout, "As for run");
+    addAdjustments(verb, options->adjust);
 }
 
 }  // namespace recapctl

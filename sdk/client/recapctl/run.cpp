@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // `recapctl run`: the one verb whose start-up counts. One connection, one batch of messages out, one signal back.
-#include <unistd.h>
-
 #include <algorithm>
 
+#include "sdk/client/recapctl/adjust.hpp"
 #include "sdk/client/recapctl/artifacts.hpp"
-#include "sdk/client/recapctl/attendance.hpp"
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
 #include "sdk/client/recapctl/run_report.hpp"
+#include "sdk/client/recapctl/sitting.hpp"
+#include "sdk/client/recapctl/terminal.hpp"
 #include "sdk/client/recapctl/text.hpp"
 
 namespace recapctl {
@@ -21,6 +21,7 @@ struct Options {
     std::string capsule;
     std::string target;
     std::vector<std::string> args;
+    AdjustOptions adjust;
     std::string timeoutText;
     std::chrono::microseconds timeout{0};
     std::string output;
@@ -34,24 +35,6 @@ struct Options {
     bool verbose = false;
 };
 
-client::RunRequest toRequest(const Options& options, const Stdio& stdio, bool tty) {
-    client::RunRequest request{.capsule = options.capsule, .target = options.target, .args = options.args};
-    request.endsWithCaller = !options.detach;
-    request.interactive = ::isatty(STDIN_FILENO) == 1;
-    request.standardInput = stdio.given(0);
-    request.standardOutput = stdio.given(1);
-    request.standardError = stdio.given(2);
-    request.timeout = options.timeout;
-    request.openInput = options.openInput;
-    if (tty) {
-        const TerminalSize size = terminalSize();
-        request.tty = true;
-        request.rows = size.rows;
-        request.columns = size.columns;
-    }
-    return request;
-}
-
 // Where nobody said: as the capsule's manifest does, for somebody who sits at a terminal. Everywhere else bytes stay as they are.
 bool wantsTerminal(client::Client& client, const Options& options, const Style& style) {
     if (options.tty || options.noTty) return options.tty;
@@ -59,23 +42,6 @@ bool wantsTerminal(client::Client& client, const Options& options, const Style& 
     const auto capsules = client.capsules();
     if (!capsules) return false;  // the run itself will say why
     return std::ranges::any_of(*capsules, [&](const client::Dict& row) { return row.text("name") == options.capsule && row.flag("tty"); });
-}
-
-Result<Stdio> openStdio(const Options& options, bool tty, const Style& style) {
-    if (options.detach) return Stdio{};
-    if (!tty) return Stdio::open(!style.json);
-    auto keys = DetachKeys::parse(options.detachKeys);
-    if (!keys) return tl::unexpected(std::move(keys.error()).in("--detach-keys"));
-    return Stdio::forTerminal(std::move(*keys));
-}
-
-// The streams close last: the run is to know that it goes on.
-int leave(client::Client& client, const client::Run& run, Stdio& stdio, const Style& style) {
-    auto detached = client.detach(run.id());
-    stdio.close();
-    if (!detached) return complain(std::move(detached.error()).in("run " + run.id()), style);
-    note("detached from run " + run.id() + ", which goes on; recapctl attach " + run.id() + " comes back to it");
-    return kSuccess;
 }
 
 int settle(client::Client& client, const client::Run& run, bool interrupted, const Options& options, const Style& style) {
@@ -99,33 +65,21 @@ int settle(client::Client& client, const client::Run& run, bool interrupted, con
 }
 
 int runOne(const Options& options, const Style& style) {
-    auto interrupts = std::make_optional<Interrupts>();
-    auto client = client::Client::connect();
-    if (!client) return complain(client.error(), style);
-    const bool tty = wantsTerminal(*client, options, style);
-    auto stdio = openStdio(options, tty, style);
-    if (!stdio) return complain(stdio.error(), style);
-    const client::RunRequest request = toRequest(options, *stdio, tty);
-    const client::Run run = client->run(request);
-    stdio->handedOver();
-    Attendance attendance(*client, run, *stdio);
-    if (options.detach) attendance.untilAccepted();
-    if (tty && !options.detach) attendance.withTerminal({request.rows, request.columns});
-    const auto over = attendance.attend(*interrupts);
-    attendance.leaveTerminal();
-    if (over == Attendance::Over::GivenUp) {
-        Error givenUp{Errc::Timeout, "given up on: it did not end, and may be under way"};
-        complain(std::move(givenUp).in(run.accepted() ? "run " + run.id() : "the run"), style);
-        return 128 + attendance.signal();
-    }
-    if (over == Attendance::Over::Left) return leave(*client, run, *stdio, style);
-    if (over == Attendance::Over::Cut) {
-        note("run " + run.id() + ": its terminal is somebody else's now");
-        return leave(*client, run, *stdio, style);
-    }
-    interrupts.reset();
-    stdio->drain();
-    return settle(*client, run, attendance.signal() != 0, options, style);
+    Sitting sitting;
+    sitting.request = {.capsule = options.capsule, .target = options.target, .args = options.args};
+    sitting.request.adjustments = options.adjust.given();
+    sitting.request.timeout = options.timeout;
+    sitting.request.openInput = options.openInput;
+    sitting.detachKeys = options.detachKeys;
+    sitting.detach = options.detach;
+    sitting.prepare = [&](client::Client& client, Sitting& self) {
+        self.tty = wantsTerminal(client, options, style);
+        return Result<void>();
+    };
+    sitting.settle = [&](client::Client& client, const client::Run& run, bool interrupted) {
+        return settle(client, run, interrupted, options, style);
+    };
+    return sit(std::move(sitting), style);
 }
 
 // RunSelected: whatever recapd says of it.
@@ -158,6 +112,7 @@ int start(Cli& cli, Options& options) {
         if (!timeout) return complain(std::move(timeout.error()).in("--timeout"), cli.style);
         options.timeout = *timeout;
     }
+    if (selected && !options.adjust.given().empty()) return refuse("--view, --user, --processes and --image are for one TARGET");
     return selected ? runSelected(options, cli.style) : runOne(options, cli.style);
 }
 
@@ -165,8 +120,9 @@ int start(Cli& cli, Options& options) {
 
 void addRun(Cli& cli) {
     auto options = std::make_shared<Options>();
-    cli.top.verb("run", "Run a capsule on a target, attached to its standard streams", [&cli, options] { return start(cli, *options); })
-        .passesArguments()
+    auto& verb = cli.top.verb("run", "Run a capsule on a target, attached to its standard streams",
+                              [&cli, options] { return start(cli, *options); });
+    verb.passesArguments()
         .footer("What stands after -- goes to the capsule: recapctl run ps docker:web -- -ef")
         .operand("CAPSULE", options->capsule, "A capsule's name (recapctl capsules)")
         .optionalOperand("TARGET", &options->target, "BACKEND:NAME-OR-ID, or a bare name (recapctl targets)")
@@ -180,6 +136,7 @@ void addRun(Cli& cli) {
         .flag("-i,--open-stdin", options->openInput, "With --detach: keep standard input open for recapctl attach")
         .option("--detach-keys", options->detachKeys, "Leave a run with a terminal by these keys (ctrl-p,ctrl-q)")
         .flag("-v,--verbose", options->verbose, "Say afterwards, on standard error, how long each phase took and what was left");
+    addAdjustments(verb, options->adjust);
 }
 
 }  // namespace recapctl

@@ -67,6 +67,27 @@ std::string complaint(const RunReport& report) {
     return says;
 }
 
+std::string changesInWords(const RunReport& report) {
+    constexpr std::size_t kShown = 20;
+    constexpr const char* kRan[] = {"succeeded", "failed", "killed", "timed-out"};
+    const client::Dict& details = report.end.details;
+    if (std::ranges::find(kRan, report.end.outcome) == std::end(kRan) || !details.has("written")) return {};
+    auto written = details.strings("written");
+    const bool more = !written.empty() && written.back() == "...";
+    if (more) written.pop_back();
+    if (written.empty() && !more) return "recapctl: nothing was changed\n";
+    const std::string count =
+        (more ? "more than " : "") + std::to_string(written.size()) + (written.size() == 1 && !more ? " file" : " files");
+    std::string words = "recapctl: " + count + " changed in the run's view, none in the target:\n";
+    for (std::size_t i = 0; i < std::min(written.size(), kShown); ++i) {
+        const std::string& line = written[i];
+        words +=
+            (line.starts_with("D ") ? "  deleted  " : "  changed  ") + escaped(line.substr(std::min<std::size_t>(2, line.size()))) + "\n";
+    }
+    if (more || written.size() > kShown) words += "  and more: recapctl show " + report.id + "\n";
+    return words;
+}
+
 Json toJson(const RunReport& report) {
     Json json = document();
     json["id"] = report.id;

@@ -29,6 +29,9 @@ recap::Result<std::string> keptOutput(recap::client::Client& client, const std::
 std::string phasesInWords(const recap::client::Dict& phases);
 // What has to be said even without -v; empty: nothing.
 std::string complaint(const RunReport& report);
+// Of a run that was under way, what it changed of the files that it saw, which its target never had: a line each, as many as a
+// person reads.
+std::string changesInWords(const RunReport& report);
 Json toJson(const RunReport& report);
 
 int printReport(const RunReport& report, bool verbose, const Style& style);

@@ -10,13 +10,13 @@ using Names = std::vector<std::string>;
 // A process of user nobody that asks `count` times at once, and says what it was answered, a line each.
 class Asking {
 public:
-    explicit Asking(int count, const std::string& method = "Run") {
+    explicit Asking(int count, const std::string& method = "Run", const Values& options = {}) {
         int ends[2];
         EXPECT_EQ(::pipe(ends), 0);
         child_ = ::fork();
         if (child_ == 0) {
             ::close(ends[0]);
-            live(ends[1], count, method);
+            live(ends[1], count, method, options);
             ::_exit(0);
         }
         ::close(ends[1]);
@@ -47,7 +47,7 @@ public:
     }
 
 private:
-    static void live(int out, int count, const std::string& method) {
+    static void live(int out, int count, const std::string& method, const Values& options) {
         if (::setgroups(0, nullptr) != 0 || ::setgid(65534) != 0 || ::setuid(65534) != 0) return;
         auto bus = sdbus::createSystemBusConnection();
         auto proxy = sdbus::createProxy(*bus, "org.recap1", "/org/recap1");
@@ -64,7 +64,7 @@ private:
             else
                 proxy->callMethodAsync(method)
                     .onInterface(kManager)
-                    .withArguments(std::string("tool"), std::string("process:1"), Names(), Values())
+                    .withArguments(std::string("tool"), std::string("process:1"), Names(), options)
                     .uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
         }
         bus->enterEventLoop();
@@ -119,6 +119,28 @@ TEST_F(AuthorityTest, WhatIsThrownAfterPolkitsYesIsTheAnswer) {
     Asking asking(1);
     turnUntil([&] { return !asking.said().empty(); });
     EXPECT_EQ(asking.said()[0], "org.recap1.Error.Internal: broken inside");
+}
+
+TEST_F(AuthorityTest, PolkitIsToldWhatTheCallerChose) {
+    polkit.mood = FakePolkit::Mood::Yes;
+    const Values chosen{{"view", sdbus::Variant(std::string("none"))},
+                        {"user", sdbus::Variant(std::string("root"))},
+                        {"processes", sdbus::Variant(std::string("join"))},
+                        {"image", sdbus::Variant(std::string("recap/other:1"))}};
+    Asking plain(1);
+    turnUntil([&] { return !plain.said().empty(); });
+    Asking asking(1, "Run", chosen);
+    turnUntil([&] { return !asking.said().empty(); });
+    EXPECT_EQ(polkit.questions.at(0).action, "org.recap1.run");
+    EXPECT_EQ(polkit.questions.at(0).details.at("digest"), images.image.digest);
+    EXPECT_EQ(polkit.questions.at(1).action, "org.recap1.run-privileged");
+    const auto& details = polkit.questions.at(1).details;
+    EXPECT_EQ(details.at("user"), "root");
+    EXPECT_EQ(details.at("namespaces"), "pid");
+    EXPECT_EQ(details.at("processes"), "join");
+    EXPECT_EQ(details.at("view"), "none");
+    EXPECT_EQ(details.at("digest"), "") << "another image than the manifest's, that is not here";
+    EXPECT_EQ(runs.submitted.at(1).adjustments.user, "root");
 }
 
 TEST_F(AuthorityTest, PolkitIsToldWhichCapsuleIsInstalled) {

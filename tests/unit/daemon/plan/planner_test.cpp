@@ -262,6 +262,25 @@ TEST_F(PlannerTest, AmongTheTargetsFilesNoMoreCapabilitiesThanTheTargets) {
     EXPECT_THAT(refusal(captures).message, HasSubstr("outside its own user namespace"));
 }
 
+TEST_F(PlannerTest, PlansWhatACallerChoseAsIfTheManifestSaidIt) {
+    const std::string adjustable = "[sandbox]\npolicy = \"shell\"\nview = \"merged\"\nadjustable = [\"view\", \"user\", \"image\"]\n";
+    EXPECT_EQ(plan(adjustable)->sandbox.view, View::Merged);
+    request_.adjustments.view = "read-only";
+    EXPECT_EQ(plan(adjustable)->sandbox.view, View::ReadOnly);
+    EXPECT_EQ(refusal("[sandbox]\nview = \"merged\"").code, Errc::Denied);
+    request_.adjustments = {.user = "root"};
+    EXPECT_EQ(plan(adjustable)->uid, 0u);
+    EXPECT_THAT(refusal("[sandbox]\nadjustable = [\"user\"]").message, HasSubstr("policy default: user \"root\" is not allowed"));
+    request_.adjustments = {.image = "recap/a:1"};
+    EXPECT_THAT(plan(adjustable)->argv, ElementsAre("tool", "--help")) << "the image's own, not the manifest's";
+    request_.args = {"tool", "-x"};
+    EXPECT_THAT(plan(adjustable)->argv, ElementsAre("tool", "-x")) << "all of it";
+    request_.adjustments.image = "recap/none:1";
+    EXPECT_THAT(refusal(adjustable).message, HasSubstr("image recap/none:1 of capsule 'a' is not imported"));
+    request_.adjustments = {};
+    EXPECT_EQ(plan(adjustable)->sandbox.view, View::Merged) << "one run's choice is no other's";
+}
+
 TEST_F(PlannerTest, GivesATerminalWhereItIsAskedForAndNothingIsGiven) {
     const auto tty = [&](const std::string& capsule = "") {
         const auto planned = plan("", capsule);

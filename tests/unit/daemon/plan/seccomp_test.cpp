@@ -54,7 +54,7 @@ std::string nameOf(int number) {
     return result;
 }
 
-constexpr const char* kProfiles[] = {"default", "nonetwork", "strict", "network-debug", "trusted", "trace"};
+constexpr const char* kProfiles[] = {"default", "nonetwork", "strict", "network-debug", "shell", "trusted", "trace"};
 
 manifest::Profile profile(const std::string& name) {
     const auto path = std::filesystem::path(std::getenv("RECAP_SOURCE_DIR")) / "policies" / (name + ".toml");

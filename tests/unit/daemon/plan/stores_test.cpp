@@ -148,7 +148,7 @@ TEST_F(Stores, PoliciesAreShippedReadable) {
         EXPECT_EQ(policy.problem, "");
         EXPECT_NE(policy.description, "");
     }
-    EXPECT_EQ(names, (std::vector<std::string>{"default", "network-debug", "nonetwork", "strict", "trace", "trusted"}));
+    EXPECT_EQ(names, (std::vector<std::string>{"default", "network-debug", "nonetwork", "shell", "strict", "trace", "trusted"}));
 }
 
 TEST_F(Stores, ABadPolicyKeepsTheOldOne) {

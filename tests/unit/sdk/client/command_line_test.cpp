@@ -19,7 +19,8 @@ CommandResult recapctl(std::vector<std::string> arguments) {
 }
 
 TEST(CommandLine, HelpIsOnStandardOutputAndSucceeds) {
-    for (const auto& arguments : {std::vector<std::string>{"--help"}, {"run", "--help"}, {"image", "import", "--help"}}) {
+    for (const auto& arguments :
+         {std::vector<std::string>{"--help"}, {"run", "--help"}, {"shell", "--help"}, {"image", "import", "--help"}}) {
         const auto result = recapctl(arguments);
         EXPECT_EQ(result.status, 0) << result.all();
         EXPECT_THAT(result.out, HasSubstr("Usage:"));
@@ -45,6 +46,12 @@ TEST(CommandLine, WrongUsageIs125AndNamesTheWord) {
         {{"run", "ps", "web", "extra"}, "extra"},
         {{"run", "ps", "web", "--detach", "--output", "x"}, "--detach"},
         {{"run", "ps", "web", "--selector", "a=b"}, "--selector"},
+        {{"shell"}, "TARGET"},
+        {{"shell", "web", "--view", "write"}, "--view"},
+        {{"shell", "web", "--processes", "all"}, "--processes"},
+        {{"shell", "web", "-t", "-T"}, "--tty"},
+        {{"shell", "web", "--"}, "COMMAND"},
+        {{"run", "shell", "--selector", "a=b", "--user", "root"}, "--user"},
         {{"targets", "--", "x"}, "'--'"},
         {{"targets", "--label", "plain"}, "'plain'"},
         {{"capsule", "install", "/nonexistent/capsule.toml"}, "/nonexistent/capsule.toml"},
@@ -93,11 +100,18 @@ TEST(CommandLine, DoctorFindsThatRecapdIsAway) {
 }
 
 TEST(CommandLine, DeclaredVerbsSayThatTheyComeLater) {
-    for (const auto& arguments : {std::vector<std::string>{"shell", "web"}, {"events"}}) {
+    for (const auto& arguments : {std::vector<std::string>{"events"}}) {
         const auto result = recapctl(arguments);
         EXPECT_EQ(result.status, 125);
         EXPECT_THAT(result.err, HasSubstr("not supported yet by this version"));
     }
+}
+
+TEST(CommandLine, AShellIsForSomebodyWhoSitsAtIt) {
+    const auto json = nlohmann::json::parse(recapctl({"--json", "shell", "web"}).out);
+    EXPECT_THAT(json.at("error").at("message").get<std::string>(), HasSubstr("recapctl run --json shell TARGET -- COMMAND"));
+    const auto asked = recapctl({"shell", "web", "--view", "none", "--user", "1:2", "--image", "a:1", "--", "id", "--help"});
+    EXPECT_THAT(asked.err, HasSubstr("/nonexistent/bus")) << "all of it is taken";
 }
 
 TEST(CommandLine, ArgumentsAfterDashesAreTheCapsulesOwn) {

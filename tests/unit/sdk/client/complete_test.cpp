@@ -41,6 +41,15 @@ TEST(Complete, SkipsOptionsAndTheirValues) {
     EXPECT_THAT(complete({"run", "--"}).words, Contains("--json"));
 }
 
+TEST(Complete, KnowsAShellsOptions) {
+    EXPECT_EQ(complete({"shell", ""}).operand, Operand::Target);
+    EXPECT_EQ(complete({"shell", "--view", "none", ""}).operand, Operand::Target);
+    EXPECT_THAT(complete({"shell", "--view", ""}).words, ElementsAre("merged", "read-only", "none"));
+    EXPECT_THAT(complete({"run", "--processes", ""}).words, ElementsAre("join", "observe", "none"));
+    EXPECT_EQ(complete({"plan", "--image", ""}).operand, Operand::Image);
+    EXPECT_THAT(complete({"shell", "--"}).words, Contains("--image"));
+}
+
 TEST(Complete, KeepsOutOfTheCapsulesArguments) {
     EXPECT_THAT(complete({"run", "ps", "web", "--", ""}).words, IsEmpty());
     EXPECT_EQ(complete({"run", "ps", "--", ""}).operand, Operand::None);

@@ -55,6 +55,23 @@ TEST(Complaint, SaysWhyACapsuleWasKilledUnlessTheCallerKnows) {
     EXPECT_EQ(complaint(report), "");
 }
 
+TEST(Changes, AreCountedAndListedAndEscaped) {
+    using recap::client::Strings;
+    const auto changed = [](Strings written, const char* outcome = "succeeded") {
+        return changesInWords(reportOf(outcome, 0, Dict{{"written", std::move(written)}}));
+    };
+    EXPECT_EQ(changed({}), "recapctl: nothing was changed\n");
+    EXPECT_EQ(changed({"C /etc/a\x1b[2J", "D /srv/old"}),
+              "recapctl: 2 files changed in the run's view, none in the target:\n  changed  /etc/a\\x1b[2J\n  deleted  /srv/old\n");
+    EXPECT_EQ(changed({"C /a"}, "killed"), "recapctl: 1 file changed in the run's view, none in the target:\n  changed  /a\n");
+    EXPECT_EQ(changed({}, "denied"), "") << "there was no run";
+    EXPECT_EQ(changesInWords(reportOf("succeeded", 0)), "") << "nobody knows";
+    Strings many(30, "C /x");
+    EXPECT_NE(changed(many).find("30 files"), std::string::npos);
+    EXPECT_NE(changed(many).find("  and more: recapctl show 01HZZZZZZZZZZZZZZZZZZZZZZ0\n"), std::string::npos);
+    EXPECT_NE(changed({"C /x", "..."}).find("more than 1 files"), std::string::npos);
+}
+
 TEST(RunJson, HasAllThatAScriptAsksFor) {
     const auto json =
         toJson(reportOf("failed", 3, Dict{{"id", "01HZZZZZZZZZZZZZZZZZZZZZZ0"}, {"escape", "clean"}, {"error", ""}, {"phases", phases()}}));

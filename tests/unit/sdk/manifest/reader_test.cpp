@@ -27,6 +27,7 @@ tty         = true
 
 [build]
 packages = ["tcpdump"]
+links    = { "/usr/bin/dump" = "tcpdump" }
 
 [target]
 selector = { app = "nginx" }
@@ -44,6 +45,7 @@ user         = "1000:2000"
 capabilities = ["CAP_NET_RAW"]
 policy       = "network-debug"
 freeze       = false
+adjustable   = ["processes", "view"]
 reason       = "raw sockets to capture packets"
 
 [sandbox.syscalls]
@@ -113,6 +115,8 @@ TEST(ManifestReader, ReadsTheWholeSchema) {
     EXPECT_EQ(m.workdir, "/srv");
     EXPECT_TRUE(m.tty);
     EXPECT_THAT(m.build->packages, ElementsAre("tcpdump"));
+    EXPECT_EQ(m.build->links.at("/usr/bin/dump"), "tcpdump");
+    EXPECT_EQ(m.sandbox.adjustable, 1u | 4u);
     EXPECT_EQ(m.target.selector.at("app"), "nginx");
     EXPECT_EQ(m.target.expressions.at(0).values.size(), 2u);
     EXPECT_EQ(m.target.mode, TargetMode::Percent);
@@ -173,6 +177,15 @@ TEST(ManifestReader, FindsEverythingAtOnceInTheFilesOrder) {
     EXPECT_THAT(found[7], HasSubstr("limits.timeout: 'soon' is not a duration"));
     EXPECT_THAT(found[8], HasSubstr("limits.cpu: -1 is out of range"));
     EXPECT_THAT(found[9], HasSubstr("limits.pids: expected an integer, found a string"));
+}
+
+TEST(ManifestReader, WhatACallerMayChooseAndALinkAreNamedAsTheyMustBe) {
+    EXPECT_THAT(findings(with("adjustable = [\"veiw\"]")),
+                ElementsAre(HasSubstr("sandbox.adjustable: 'veiw' is not one of view, user, processes, image; did you mean 'view'?")));
+    EXPECT_EQ(findings(with("adjustable = [\"view\", \"view\"]")).size(), 1u);
+    EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nlinks = { \"bin/x\" = \"y\" }")),
+                ElementsAre(HasSubstr("'bin/x' is not an absolute path")));
+    EXPECT_EQ(findings(with("", "[build]\npackages = [\"tool\"]\nlinks = { \"/bin/x\" = \"\" }")).size(), 1u);
 }
 
 TEST(ManifestReader, PidMeansJoinAndNothingElseBesideIt) {

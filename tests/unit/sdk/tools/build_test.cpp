@@ -116,6 +116,23 @@ TEST_F(Build, PacksPackagesWithWhatTheyNeedAndNothingElse) {
     EXPECT_EQ(image.files.at("bin").link, "usr/bin");
 }
 
+TEST_F(Build, WhatWillLieOverATargetsFilesHidesNoFolderOfIts) {
+    package("tool", "", {{"bin/tool", "#!/bin/sh\n"}, {"lib/deep/tool.so", "lib"}, {"usr/bin/other", "x"}});
+    useRepository();
+    capsule("packages = [\"tool\"]\nlinks = { \"/bin/t\" = \"tool\" }\n[sandbox]\nview = \"merged\"");
+    const auto built = build();
+    ASSERT_EQ(built.status, 0) << built.all();
+    const auto image = unpack();
+    EXPECT_TRUE(fs::is_directory(fs::symlink_status(root_ + "/bin")));
+    EXPECT_TRUE(fs::is_directory(fs::symlink_status(root_ + "/lib/deep")));
+    EXPECT_EQ(image.files.at("bin/tool").link, "/usr/bin/tool");
+    EXPECT_EQ(image.files.at("bin/other").link, "/usr/bin/other");
+    EXPECT_EQ(image.files.at("lib/deep/tool.so").link, "/usr/lib/deep/tool.so");
+    EXPECT_EQ(image.files.at("usr/bin/t").link, "tool");
+    EXPECT_EQ(image.files.at("bin/t").link, "/usr/bin/t");
+    EXPECT_THAT(image.files, Not(Contains(Key("sbin"))));
+}
+
 TEST_F(Build, PacksWhatIsUsuallyLeftOutWhenItIsAskedForByName) {
     package("adduser", "", {{"usr/sbin/adduser", "x"}});
     useRepository();
