@@ -134,7 +134,7 @@ std::vector<std::string> Dockerd::stop() {
         child->reset();
     }
     std::error_code ignored;
-    if (wasKilled_) ::umount2(path("data").c_str(), MNT_DETACH);  // mounted anew by the next daemon, over what the killed one left
+    if (wasKilled_) ::umount2(path("data").c_str(), MNT_DETACH);      // mounted anew by the next daemon, over what the killed one left
     ::umount2((path("exec") / "netns/default").c_str(), MNT_DETACH);  // of --network=host: dockerd keeps it for its next life
     for (const char* folder : {"/run/docker/plugins", "/run/docker", "/run/containerd/s", "/run/containerd"})
         fs::remove(folder, ignored);  // where they are empty

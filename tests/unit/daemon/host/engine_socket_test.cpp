@@ -7,7 +7,6 @@
 namespace recap::host {
 namespace {
 
-
 TEST_F(Hosts, AnEngineThatIsNotInstalledHasNoHost) {
     listen();
     const auto engine = folder_ / "engine/run/docker.sock";
