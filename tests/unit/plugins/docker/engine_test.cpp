@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 constexpr EngineTimes kShort{
-    .answer = std::chrono::milliseconds(300), .inspect = std::chrono::milliseconds(300), .silence = std::chrono::milliseconds(300)};
+    .answer = std::chrono::seconds(1), .inspect = std::chrono::seconds(1), .silence = std::chrono::milliseconds(300)};
 
 class DockerEngine : public testing::Test {
 protected:
@@ -84,7 +84,7 @@ TEST_F(DockerEngine, AnAnswerThatNeverComesHasADeadline) {
     const auto connected = hasty_.connect();
     ASSERT_FALSE(connected);
     EXPECT_EQ(connected.error().code, Errc::Timeout);
-    EXPECT_EQ(connected.error().message, "no whole answer to GET /_ping within 300ms");
+    EXPECT_EQ(connected.error().message, "no whole answer to GET /_ping within 1s");
 }
 
 TEST_F(DockerEngine, AnAnswerWithoutEndIsCut) {
