@@ -89,8 +89,8 @@ TEST_F(DockerEngine, AnAnswerThatNeverComesHasADeadline) {
 
 TEST_F(DockerEngine, AnAnswerWithoutEndIsCut) {
     ASSERT_TRUE(engine_.connect());
-    fake_.answer("/containers/json", FakeReply{.body = std::string(1'000'000, ' '), .endless = true});
-    EXPECT_THAT(engine_.list().error().message, HasSubstr("the answer to GET /containers/json is longer than"));
+    fake_.answer("/containers/none/json", FakeReply{.body = std::string(100'000, ' '), .endless = true});
+    EXPECT_THAT(engine_.inspect("none").error().message, HasSubstr("the answer to GET /containers/none/json is longer than"));
     fake_.answer("/containers/a/json", FakeReply{.body = std::string(3'000'000, ' ')});
     EXPECT_THAT(engine_.inspect("a").error().message, HasSubstr("is longer than 1048576 bytes"));
     std::string head = "HTTP/1.1 200 OK\r\n";
