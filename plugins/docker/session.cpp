@@ -63,6 +63,7 @@ Result<void> Session::turn() {
         nextPing_ = Clock::now() + times_.ping;
         if (auto answered = engine_.ping(); !answered) return answered;
     }
+    retryUnheard();
     askMarked();
     engine_.step(untilNext());
     return {};
@@ -70,12 +71,14 @@ Result<void> Session::turn() {
 
 std::chrono::milliseconds Session::untilNext() const {
     if (round_ && round_->awaited.empty()) return std::chrono::milliseconds(0);
-    const auto next = round_ ? nextPing_ : std::min(nextPing_, nextResync_);
+    auto next = round_ ? nextPing_ : std::min(nextPing_, nextResync_);
+    if (!unheard_.empty()) next = std::min(next, nextRetry_);
     return std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
 }
 
 Result<void> Session::startRound() {
     resyncWanted_ = false;
+    retryDelay_ = times_.retry;
     auto ids = engine_.list();
     if (!ids) return forward(std::move(ids));
     nextPing_ = Clock::now() + times_.ping;
@@ -122,10 +125,19 @@ void Session::askMarked() {
     }
 }
 
+void Session::retryUnheard() {
+    if (unheard_.empty() || Clock::now() < nextRetry_) return;
+    retryDelay_ = std::min(retryDelay_ * 2, times_.resync);
+    marked_.merge(unheard_);
+    unheard_.clear();
+}
+
 void Session::inspected(const std::string& id, Result<Container> answer) {
-    if (round_) {
-        round_->heard.insert(id);
-        if (!answer && answer.error().code != Errc::NotFound) {
+    if (round_) round_->heard.insert(id);
+    if (!answer && answer.error().code != Errc::NotFound) {
+        if (unheard_.empty()) nextRetry_ = Clock::now() + retryDelay_;
+        if (unheard_.size() < kMaxSilent) unheard_.insert(id);
+        if (round_) {
             ++round_->silent;
             round_->lastSilence = answer.error().message;
         }

@@ -20,6 +20,7 @@ namespace recap::docker {
 struct SessionTimes {
     std::chrono::milliseconds resync = std::chrono::minutes(5);  // events do get lost
     std::chrono::milliseconds ping = std::chrono::seconds(30);   // an engine that hangs says nothing, as one without events does
+    std::chrono::milliseconds retry = std::chrono::seconds(5);   // of what was not answered; longer each time
     EngineTimes engine = {};
 };
 
@@ -56,6 +57,7 @@ private:
     void endRound();
     void mark(const std::string& id);
     void askMarked();
+    void retryUnheard();
     void inspected(const std::string& id, Result<Container> answer);
     void apply(const std::string& id, std::optional<plugin::Target> target);
     std::optional<plugin::Target> targetOf(const std::string& id, const Result<Container>& answer) const;
@@ -67,12 +69,15 @@ private:
     Pin pin_;
     Engine engine_;
     std::optional<Error> streamEnded_;
-    std::set<std::string> marked_;  // to be asked for
-    std::set<std::string> asked_;   // under way
+    std::set<std::string> marked_;   // to be asked for
+    std::set<std::string> asked_;    // under way
+    std::set<std::string> unheard_;  // to be asked for again
     std::optional<Round> round_;
     bool resyncWanted_ = false;
     Clock::time_point nextResync_;
     Clock::time_point nextPing_;
+    Clock::time_point nextRetry_;
+    std::chrono::milliseconds retryDelay_{};
 };
 
 }  // namespace recap::docker

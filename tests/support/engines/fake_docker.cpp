@@ -197,6 +197,11 @@ void FakeDocker::answer(const std::string& path, FakeReply reply) {
     answer(path, [reply = std::move(reply)] { return reply; });
 }
 
+void FakeDocker::answerAsItShould(const std::string& path) {
+    const std::lock_guard lock(mutex_);
+    handlers_.erase(path);
+}
+
 void FakeDocker::put(const FakeContainer& container) {
     const std::lock_guard lock(mutex_);
     containers_[container.id] = container;

@@ -49,6 +49,7 @@ public:
     using Handler = std::function<FakeReply()>;
     void answer(const std::string& path, Handler handler);
     void answer(const std::string& path, FakeReply reply);
+    void answerAsItShould(const std::string& path);  // again
 
     // The engine as it should be: /_ping, /info, /events, and the list and inspect of what is put().
     void put(const FakeContainer& container);

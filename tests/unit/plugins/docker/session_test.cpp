@@ -95,8 +95,7 @@ bool pinAnything(plugin::Target& target) {
 class DockerSession : public testing::Test {
 protected:
     DockerSession() {
-        times_.engine = {
-            .answer = std::chrono::seconds(10), .inspect = std::chrono::milliseconds(300), .silence = std::chrono::seconds(10)};
+        times_.retry = std::chrono::milliseconds(50);
         for (unsigned number : {1u, 2u}) fake_.put(container(number));
     }
     ~DockerSession() override {
@@ -222,6 +221,7 @@ TEST_F(DockerSession, AStreamThatEndsIsOpenedAgainWhereItWas) {
 }
 
 TEST_F(DockerSession, AContainerThatIsStuckHoldsUpNoOther) {
+    times_.engine.inspect = std::chrono::seconds(1);
     fake_.answer("/containers/" + fakeId(1) + "/json", FakeReply{.silent = true});
     start();
     ASSERT_TRUE(told_.until([](auto& told) { return told.snapshots_ == 1; }));
@@ -231,9 +231,12 @@ TEST_F(DockerSession, AContainerThatIsStuckHoldsUpNoOther) {
     fake_.put(container(3));
     fake_.event("start", fakeId(3));
     EXPECT_TRUE(told_.until([](auto& told) { return told.has(3); }));
+    fake_.answerAsItShould("/containers/" + fakeId(1) + "/json");
+    EXPECT_TRUE(told_.until([](auto& told) { return told.has(1); })) << "it is asked for again";
 }
 
 TEST_F(DockerSession, AnEngineWhoseContainersAreAllStuckFails) {
+    times_.engine.inspect = std::chrono::milliseconds(300);
     for (unsigned number = 1; number <= 40; ++number) {
         fake_.put(container(number));
         fake_.answer("/containers/" + fakeId(number) + "/json", FakeReply{.silent = true});
@@ -245,7 +248,7 @@ TEST_F(DockerSession, AnEngineWhoseContainersAreAllStuckFails) {
 
 TEST_F(DockerSession, AnEngineThatHangsIsNoticedWithoutEvents) {
     times_.ping = std::chrono::milliseconds(50);
-    times_.engine.answer = std::chrono::milliseconds(500);
+    times_.engine.answer = std::chrono::seconds(2);
     start();
     ASSERT_TRUE(told_.until([](auto& told) { return told.snapshots_ == 1; }));
     fake_.answer("/_ping", FakeReply{.silent = true});
