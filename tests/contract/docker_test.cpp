@@ -250,7 +250,9 @@ TEST(PodmanBackend, TheRuntimeIsPodmansOwnWordForIt) {
     }
     podman.podman({"kill", name});
     EXPECT_TRUE(host.untilGone(name));
-    EXPECT_THAT(host.find(name).error().message, HasSubstr("container '" + name + "' is not running (exited, status 137)"));
+    // It is "stopped" first, and "exited" once podman has cleaned up.
+    const std::string ended = "container '" + name + "' is not running (exited, status 137)";
+    EXPECT_TRUE(host.until([&] { return host.find(name).error().message.find(ended) != std::string::npos; }));
     podman.remove(name);
 }
 

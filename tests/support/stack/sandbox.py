@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts the calling process, forked to become a daemon, under what its unit restricts: namespaces and read-only paths,
 user and groups, capabilities, no_new_privs, seccomp. Called once, right before exec."""
+import grp
 import os
 import pwd
 import resource
@@ -20,6 +21,7 @@ class Sandbox:
         self.state = state          # what is to be the unit's StateDirectory=, if not the staged one
         self.journal = journal
         self.account = pwd.getpwnam(unit.text("User", "root"))
+        self.groups = [grp.getgrnam(name).gr_gid for name in unit.list("SupplementaryGroups")]
         self.filters = filters.compile_filters(unit)
         self.strict = unit.text("ProtectSystem") == "strict"
         self.writable = [stage + "/var/lib/" + name for name in unit.list("StateDirectory")]
@@ -106,7 +108,7 @@ class Sandbox:
                     kernel.prctl(kernel.PR_CAPBSET_DROP, number)
         if account.pw_uid != 0:
             kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-            os.setgroups([])
+            os.setgroups(self.groups)
             os.setresgid(account.pw_gid, account.pw_gid, account.pw_gid)
             os.setresuid(account.pw_uid, account.pw_uid, account.pw_uid)
             # SYS_ADMIN loads the filters without no_new_privs where a unit has none; exec then leaves ambient ones only

@@ -14,10 +14,11 @@ import unittest
 SOURCE = os.environ["RECAP_SOURCE_DIR"]
 BUILD = os.environ["RECAP_BUILD_DIR"]
 UNITS = ["recapd.service", "recap-launcher.service", "recap-launcher.socket", "recap-admit.socket", "recap-plugin-host@process.service",
-         "recap-plugin-host@process.socket", "recap-plugin-host@docker.service", "recap-plugin-host@containerd.service"]
+         "recap-plugin-host@process.socket", "recap-plugin-host@docker.service", "recap-plugin-host@podman.service",
+         "recap-plugin-host@containerd.service"]
 # tenths of systemd's exposure level. The launcher can have no seccomp and no namespaces of its own: its unit says why.
 EXPOSURE = {"recapd.service": 10, "recap-plugin-host@process.service": 18, "recap-plugin-host@docker.service": 18,
-            "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85}
+            "recap-plugin-host@podman.service": 18, "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85}
 
 
 def run(*command):
@@ -73,7 +74,7 @@ class Installed(unittest.TestCase):
     def test_users_and_folders(self):
         done = run("systemd-sysusers", self.root + "/usr/lib/sysusers.d/recap.conf")
         self.assertEqual(done.returncode, 0, done.stderr)
-        for name in ("recap", "recap-plugin", "recap-process", "recap-timer"):
+        for name in ("recap", "recap-plugin", "recap-process", "recap-docker", "recap-timer"):
             self.assertNotEqual(pwd.getpwnam(name).pw_uid, 0)
             self.assertEqual(pwd.getpwnam(name).pw_shell, "/usr/sbin/nologin")
         os.makedirs(self.root + "/etc", exist_ok=True)
