@@ -8,7 +8,7 @@
 namespace recap::containerd {
 namespace {
 
-constexpr std::size_t kBatch = 256;                       // events between two signs of life
+constexpr std::size_t kBatch = 256;                       // events, or containers of a list, between two signs of life
 constexpr std::chrono::milliseconds kBetweenLooks{1000};  // however many events are missed
 
 struct Pod {
@@ -33,6 +33,7 @@ Result<Labels> podLabelsOf(Client& client, const Container& container) {
     std::map<std::string, Pod> pods;
     auto done = client.containers(container.nameSpace, {labelFilter("io.kubernetes.pod.uid", uid)}, [&](Container one) {
         if (isSandbox(one)) note(pods, std::move(one));
+        return Result<void>();
     });
     if (!done) return forward(std::move(done));
     return std::move(pods[uid].labels);
@@ -89,6 +90,7 @@ Result<void> Session::list(const std::string& nameSpace, std::vector<plugin::Tar
             note(pods, std::move(one));
         else
             containers.push_back(std::move(one));
+        return containers.size() % kBatch == 0 ? stayAlive() : Result<void>();
     });
     if (!listed) return listed;
     auto running = tasks(nameSpace, containers);

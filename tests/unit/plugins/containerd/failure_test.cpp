@@ -85,6 +85,25 @@ TEST_F(ContainerdServing, AnAnswerThatIsTooLargeIsRefused) {
     EXPECT_TRUE(backend.untilTold("one/app"));
 }
 
+TEST_F(ContainerdServing, AListWithoutEndIsRefused) {
+    fake_->listsForever = true;
+    ObservedBackend backend(testOptions(socket_));
+    EXPECT_TRUE(backend.untilState(RECAP_BACKEND_UNAVAILABLE, "list of containers in namespace 'one'")) << backend.state();
+    fake_->listsForever = false;
+    EXPECT_TRUE(backend.untilTold("one/app"));
+}
+
+TEST_F(ContainerdServing, ASearchInAHangingEngineIsOverInTime) {
+    ObservedBackend backend(testOptions(socket_));
+    ASSERT_TRUE(backend.untilTold("one/app"));
+    fake_->hangs = true;
+    const auto before = std::chrono::steady_clock::now();
+    EXPECT_NE(backend.find("app"), "");
+    EXPECT_EQ(backend.code, plugin::Code::Unavailable);
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+    fake_->hangs = false;
+}
+
 TEST_F(ContainerdServing, GarbageIsNoEvent) {
     ObservedBackend backend(testOptions(socket_));
     ASSERT_TRUE(backend.untilTold("one/app"));
