@@ -65,7 +65,7 @@ public:
     Result<void> result(const std::string& what, const grpc::Status& status) const {
         if (status.ok()) return {};
         if (stopped_) return fail(Errc::Unavailable, what + ": stopped");
-        if (gaveUp_) return fail(Errc::Timeout, what + ": containerd does not answer");
+        if (gaveUp_) return fail(Errc::Timeout, what + ": containerd does not answer in time");
         return fail(errcOf(status), what + ": " + sentenceOf(status));
     }
 

@@ -79,7 +79,9 @@ TEST_F(ContainerdServing, AHangingEngineDoesNotKeepRunFromReturning) {
 
 TEST_F(ContainerdServing, AnAnswerThatIsTooLargeIsRefused) {
     fake_->answersHuge = true;
-    ObservedBackend backend(testOptions(socket_));
+    auto options = testOptions(socket_);
+    options.calls.call = std::chrono::seconds(15);  // it is the size that counts
+    ObservedBackend backend(options);
     EXPECT_TRUE(backend.untilState(RECAP_BACKEND_UNAVAILABLE, "list of tasks in namespace 'one'")) << backend.state();
     fake_->answersHuge = false;
     EXPECT_TRUE(backend.untilTold("one/app"));
@@ -87,7 +89,9 @@ TEST_F(ContainerdServing, AnAnswerThatIsTooLargeIsRefused) {
 
 TEST_F(ContainerdServing, AListWithoutEndIsRefused) {
     fake_->listsForever = true;
-    ObservedBackend backend(testOptions(socket_));
+    auto options = testOptions(socket_);
+    options.calls.list = std::chrono::milliseconds(500);
+    ObservedBackend backend(options);
     EXPECT_TRUE(backend.untilState(RECAP_BACKEND_UNAVAILABLE, "list of containers in namespace 'one'")) << backend.state();
     fake_->listsForever = false;
     EXPECT_TRUE(backend.untilTold("one/app"));
