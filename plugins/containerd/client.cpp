@@ -23,6 +23,7 @@ using Clock = std::chrono::steady_clock;
 constexpr int kMaxMessage = 16 * 1024 * 1024;  // what containerd itself is bounded to
 constexpr std::chrono::milliseconds kSlice{100};
 constexpr std::size_t kMaxNamespaces = 1024;
+constexpr std::size_t kMaxContainers = 32'768;  // of one namespace; four times what a host tells of
 
 bool isReadable(int fd) {
     pollfd one{fd, POLLIN, 0};
@@ -32,7 +33,8 @@ bool isReadable(int fd) {
 // One call, of which one operation is under way at a time.
 class Call {
 public:
-    Call(const std::string& nameSpace, int stopFd) : stopFd_(stopFd) {
+    // Over at `end`, whatever else is waited for.
+    Call(const std::string& nameSpace, int stopFd, Clock::time_point end) : stopFd_(stopFd), end_(end) {
         if (!nameSpace.empty()) context.AddMetadata("containerd-namespace", nameSpace);
     }
     Call(const Call&) = delete;
@@ -47,7 +49,7 @@ public:
 
     // Until the operation is over, which a cancelled call's is at once; false: it brought nothing.
     bool wait(std::chrono::milliseconds patience) {
-        const auto end = Clock::now() + patience;
+        const auto end = std::min(Clock::now() + patience, end_);
         void* tag = nullptr;
         bool ok = false;
         while (queue.AsyncNext(&tag, &ok, std::chrono::system_clock::now() + kSlice) == grpc::CompletionQueue::TIMEOUT) {
@@ -63,7 +65,7 @@ public:
     Result<void> result(const std::string& what, const grpc::Status& status) const {
         if (status.ok()) return {};
         if (stopped_) return fail(Errc::Unavailable, what + ": stopped");
-        if (gaveUp_) return fail(Errc::Timeout, what + ": containerd does not answer");
+        if (gaveUp_) return fail(Errc::Timeout, what + ": containerd does not answer in time");
         return fail(errcOf(status), what + ": " + sentenceOf(status));
     }
 
@@ -72,6 +74,7 @@ public:
 
 private:
     int stopFd_;
+    Clock::time_point end_;
     bool stopped_ = false;
     bool gaveUp_ = false;  // cancelled by us
 };
@@ -156,7 +159,7 @@ Result<std::vector<std::string>> Client::namespaces() {
     using services::namespaces::v1::ListNamespacesResponse;
     const auto stub = services::namespaces::v1::Namespaces::NewStub(channel_);
     const services::namespaces::v1::ListNamespacesRequest request;
-    Call call("", stopFd_);
+    Call call("", stopFd_, times_.end);
     auto answer = unary<ListNamespacesResponse>(call, "list of namespaces", times_.call,
                                                 [&](Call& with) { return stub->AsyncList(&with.context, request, &with.queue); });
     if (!answer) return forward(std::move(answer));
@@ -172,7 +175,7 @@ Result<Container> Client::container(const std::string& nameSpace, const std::str
     const auto stub = services::containers::v1::Containers::NewStub(channel_);
     services::containers::v1::GetContainerRequest request;
     request.set_id(id);
-    Call call(nameSpace, stopFd_);
+    Call call(nameSpace, stopFd_, times_.end);
     auto answer = unary<GetContainerResponse>(call, "container '" + id + "' in namespace '" + nameSpace + "'", times_.call,
                                               [&](Call& with) { return stub->AsyncGet(&with.context, request, &with.queue); });
     if (!answer) return forward(std::move(answer));
@@ -181,18 +184,19 @@ Result<Container> Client::container(const std::string& nameSpace, const std::str
 }
 
 Result<void> Client::containers(const std::string& nameSpace, const std::vector<std::string>& filters,
-                                const std::function<void(Container)>& each) {
+                                const std::function<Result<void>(Container)>& each) {
     using services::containers::v1::ListContainerMessage;
     const auto stub = services::containers::v1::Containers::NewStub(channel_);
     services::containers::v1::ListContainersRequest request;
     for (const auto& filter : filters) request.add_filters(filter);
-    Call call(nameSpace, stopFd_);
+    const std::string what = "list of containers in namespace '" + nameSpace + "'";
+    std::size_t count = 0;
+    Call call(nameSpace, stopFd_, std::min(times_.end, Clock::now() + times_.list));
     return stream<ListContainerMessage>(
-        call, "list of containers in namespace '" + nameSpace + "'", times_.stall,
-        [&](Call& with) { return stub->AsyncListStream(&with.context, request, &with.queue, with.tag()); },
-        [&](const ListContainerMessage& message) {
-            if (isName(message.container().id())) each(containerOf(nameSpace, message.container()));
-            return Result<void>();
+        call, what, times_.stall, [&](Call& with) { return stub->AsyncListStream(&with.context, request, &with.queue, with.tag()); },
+        [&](const ListContainerMessage& message) -> Result<void> {
+            if (++count > kMaxContainers) return fail(Errc::LimitExceeded, what + ": has more than " + std::to_string(kMaxContainers));
+            return isName(message.container().id()) ? each(containerOf(nameSpace, message.container())) : Result<void>();
         });
 }
 
@@ -201,7 +205,7 @@ Result<Task> Client::task(const std::string& nameSpace, const std::string& conta
     const auto stub = services::tasks::v1::Tasks::NewStub(channel_);
     services::tasks::v1::GetRequest request;
     request.set_container_id(container);
-    Call call(nameSpace, stopFd_);
+    Call call(nameSpace, stopFd_, times_.end);
     auto answer = unary<GetResponse>(call, "task of container '" + container + "' in namespace '" + nameSpace + "'", times_.call,
                                      [&](Call& with) { return stub->AsyncGet(&with.context, request, &with.queue); });
     if (!answer) return forward(std::move(answer));
@@ -212,7 +216,7 @@ Result<std::vector<Task>> Client::tasks(const std::string& nameSpace) {
     using services::tasks::v1::ListTasksResponse;
     const auto stub = services::tasks::v1::Tasks::NewStub(channel_);
     const services::tasks::v1::ListTasksRequest request;
-    Call call(nameSpace, stopFd_);
+    Call call(nameSpace, stopFd_, times_.end);
     auto answer = unary<ListTasksResponse>(call, "list of tasks in namespace '" + nameSpace + "'", times_.call,
                                            [&](Call& with) { return stub->AsyncList(&with.context, request, &with.queue); });
     if (!answer) return forward(std::move(answer));
@@ -226,7 +230,7 @@ Result<ImageTarget> Client::image(const std::string& nameSpace, const std::strin
     const auto stub = services::images::v1::Images::NewStub(channel_);
     services::images::v1::GetImageRequest request;
     request.set_name(name);
-    Call call(nameSpace, stopFd_);
+    Call call(nameSpace, stopFd_, times_.end);
     auto answer = unary<GetImageResponse>(call, "image '" + name + "' in namespace '" + nameSpace + "'", times_.call,
                                           [&](Call& with) { return stub->AsyncGet(&with.context, request, &with.queue); });
     if (!answer) return forward(std::move(answer));
@@ -239,7 +243,7 @@ Result<std::uint64_t> Client::contentSize(const std::string& nameSpace, const st
     const auto stub = services::content::v1::Content::NewStub(channel_);
     services::content::v1::InfoRequest request;
     request.set_digest(digest);
-    Call call(nameSpace, stopFd_);
+    Call call(nameSpace, stopFd_, times_.end);
     auto answer = unary<InfoResponse>(call, "content " + digest + " in namespace '" + nameSpace + "'", times_.call,
                                       [&](Call& with) { return stub->AsyncInfo(&with.context, request, &with.queue); });
     if (!answer) return forward(std::move(answer));
@@ -255,7 +259,7 @@ Result<void> Client::content(const std::string& nameSpace, const std::string& di
     const std::string what = "content " + digest + " in namespace '" + nameSpace + "'";
     const auto wrong = [&] { return fail(Errc::InvalidArgument, what + ": is not of " + std::to_string(size) + " bytes"); };
     std::uint64_t got = 0;
-    Call call(nameSpace, stopFd_);
+    Call call(nameSpace, stopFd_, times_.end);
     auto done = stream<ReadContentResponse>(
         call, what, times_.stall, [&](Call& with) { return stub->AsyncRead(&with.context, request, &with.queue, with.tag()); },
         [&](const ReadContentResponse& message) -> Result<void> {

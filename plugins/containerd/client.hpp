@@ -21,8 +21,10 @@ class Channel;
 namespace recap::containerd {
 
 struct CallTimes {
-    std::chrono::milliseconds call{5000};   // one answer
-    std::chrono::milliseconds stall{5000};  // between two messages of a stream
+    std::chrono::milliseconds call{5000};                                                      // one answer
+    std::chrono::milliseconds stall{5000};                                                     // between two messages of a stream
+    std::chrono::milliseconds list{60'000};                                                    // a list that comes as a stream
+    std::chrono::steady_clock::time_point end = std::chrono::steady_clock::time_point::max();  // of all calls together
 };
 
 // What an image's name stands for.
@@ -42,9 +44,9 @@ public:
 
     Result<std::vector<std::string>> namespaces();
     Result<Container> container(const std::string& nameSpace, const std::string& id);
-    // Those that match one of `filters` (all, if there is none), one by one, in no order.
+    // Those that match one of `filters` (all, if there is none), one by one, in no order. An error of `each` ends it.
     Result<void> containers(const std::string& nameSpace, const std::vector<std::string>& filters,
-                            const std::function<void(Container)>& each);
+                            const std::function<Result<void>(Container)>& each);
     Result<Task> task(const std::string& nameSpace, const std::string& container);
     Result<std::vector<Task>> tasks(const std::string& nameSpace);
 

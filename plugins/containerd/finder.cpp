@@ -13,6 +13,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPatience{8000};
 constexpr std::chrono::milliseconds kEachCall{3000};
 constexpr std::size_t kMaxShown = 64;
+constexpr std::size_t kMaxNamed = 16;  // who has that many of one name has to say which
 
 std::vector<std::string> split(std::string_view text) {
     std::vector<std::string> parts;
@@ -32,7 +33,7 @@ public:
           sink_(sink),
           wanted_(wanted),
           parts_(split(wanted)),
-          client_(options.socket, sink.stopFd(), {kEachCall, kEachCall}) {}
+          client_(options.socket, sink.stopFd(), {kEachCall, kEachCall, kPatience, Clock::now() + kPatience}) {}
 
     Result<void> run() {
         const bool sound = parts_.size() <= 3 && std::all_of(parts_.begin(), parts_.end(), [](const auto& part) { return isName(part); });
@@ -41,7 +42,6 @@ public:
         if (!names) return forward(std::move(names));
         for (const auto& name : *names) {
             if (auto looked = lookIn(name); !looked) return looked;
-            if (Clock::now() >= end_) return fail(Errc::Unavailable, "search for '" + wanted_ + "': containerd is too slow");
         }
         if (told_) return {};
         return others_.empty() ? nothing() : fail(Errc::NotFound, others_);
@@ -61,7 +61,8 @@ private:
         }
         std::vector<Container> named;
         auto listed = client_.containers(nameSpace, filters(), [&](Container one) {
-            if (!isSandbox(one)) named.push_back(std::move(one));
+            if (!isSandbox(one) && named.size() < kMaxNamed) named.push_back(std::move(one));
+            return Result<void>();
         });
         if (!listed) return listed;
         for (const auto& container : named) {
@@ -113,7 +114,6 @@ private:
     std::string wanted_;
     std::vector<std::string> parts_;
     Client client_;
-    Clock::time_point end_ = Clock::now() + kPatience;
     bool told_ = false;
     std::string others_;  // what was found, but is no target
 };

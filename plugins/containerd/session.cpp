@@ -8,7 +8,7 @@
 namespace recap::containerd {
 namespace {
 
-constexpr std::size_t kBatch = 256;                       // events between two signs of life
+constexpr std::size_t kBatch = 32;                        // events, or containers of a list, between two signs of life
 constexpr std::chrono::milliseconds kBetweenLooks{1000};  // however many events are missed
 
 struct Pod {
@@ -33,6 +33,7 @@ Result<Labels> podLabelsOf(Client& client, const Container& container) {
     std::map<std::string, Pod> pods;
     auto done = client.containers(container.nameSpace, {labelFilter("io.kubernetes.pod.uid", uid)}, [&](Container one) {
         if (isSandbox(one)) note(pods, std::move(one));
+        return Result<void>();
     });
     if (!done) return forward(std::move(done));
     return std::move(pods[uid].labels);
@@ -68,6 +69,7 @@ Result<void> Session::resync() {
     auto names = client_.namespaces();
     if (!names) return forward(std::move(names));
     std::vector<plugin::Target> targets;
+    unknown_ = false;
     for (const auto& name : *names) {
         if (!isWanted(name)) continue;
         if (auto listed = list(name, targets); !listed) return listed;
@@ -76,7 +78,7 @@ Result<void> Session::resync() {
     ready_ = true;
     seen_ = std::move(*names);
     lastResync_ = Clock::now();
-    nextResync_ = lastResync_ + options_.resync;
+    nextResync_ = lastResync_ + (unknown_ ? std::min(options_.probe, options_.resync) : options_.resync);
     nextProbe_ = lastResync_ + options_.probe;
     return {};
 }
@@ -89,6 +91,7 @@ Result<void> Session::list(const std::string& nameSpace, std::vector<plugin::Tar
             note(pods, std::move(one));
         else
             containers.push_back(std::move(one));
+        return containers.size() % kBatch == 0 ? stayAlive() : Result<void>();
     });
     if (!listed) return listed;
     auto running = tasks(nameSpace, containers);
@@ -98,6 +101,7 @@ Result<void> Session::list(const std::string& nameSpace, std::vector<plugin::Tar
     for (const auto& container : containers) {
         const auto task = byId.find(container.id);
         if (task == byId.end()) continue;
+        unknown_ = unknown_ || task->second.status == Task::Status::Unknown;
         const auto pod = pods.find(podUid(container));
         auto target = task->second.status == Task::Status::Unknown
                           ? roster_.told(targetId(nameSpace, container.id))

@@ -58,6 +58,7 @@ private:
     Clock::time_point nextProbe_;
     Clock::time_point lastResync_;
     bool ready_ = false;
+    bool unknown_ = false;  // of some task the last look did not learn its state: the next one is soon
 };
 
 }  // namespace recap::containerd

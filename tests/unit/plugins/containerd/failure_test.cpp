@@ -79,10 +79,33 @@ TEST_F(ContainerdServing, AHangingEngineDoesNotKeepRunFromReturning) {
 
 TEST_F(ContainerdServing, AnAnswerThatIsTooLargeIsRefused) {
     fake_->answersHuge = true;
-    ObservedBackend backend(testOptions(socket_));
+    auto options = testOptions(socket_);
+    options.calls.call = std::chrono::seconds(15);  // it is the size that counts
+    ObservedBackend backend(options);
     EXPECT_TRUE(backend.untilState(RECAP_BACKEND_UNAVAILABLE, "list of tasks in namespace 'one'")) << backend.state();
     fake_->answersHuge = false;
     EXPECT_TRUE(backend.untilTold("one/app"));
+}
+
+TEST_F(ContainerdServing, AListWithoutEndIsRefused) {
+    fake_->listsForever = true;
+    auto options = testOptions(socket_);
+    options.calls.list = std::chrono::milliseconds(500);
+    ObservedBackend backend(options);
+    EXPECT_TRUE(backend.untilState(RECAP_BACKEND_UNAVAILABLE, "list of containers in namespace 'one'")) << backend.state();
+    fake_->listsForever = false;
+    EXPECT_TRUE(backend.untilTold("one/app"));
+}
+
+TEST_F(ContainerdServing, ASearchInAHangingEngineIsOverInTime) {
+    ObservedBackend backend(testOptions(socket_));
+    ASSERT_TRUE(backend.untilTold("one/app"));
+    fake_->hangs = true;
+    const auto before = std::chrono::steady_clock::now();
+    EXPECT_NE(backend.find("app"), "");
+    EXPECT_EQ(backend.code, plugin::Code::Unavailable);
+    EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+    fake_->hangs = false;
 }
 
 TEST_F(ContainerdServing, GarbageIsNoEvent) {

@@ -61,9 +61,10 @@ public:
     void putContent(const std::string& digest, std::string bytes);
 
     // How it misbehaves.
-    std::atomic<bool> hangs{false};        // no call is answered
-    std::atomic<bool> floods{false};       // events without end
-    std::atomic<bool> answersHuge{false};  // lists of tasks larger than anybody takes
+    std::atomic<bool> hangs{false};         // no call is answered
+    std::atomic<bool> floods{false};        // events without end
+    std::atomic<bool> answersHuge{false};   // lists of tasks larger than anybody takes
+    std::atomic<bool> listsForever{false};  // containers without end
     std::atomic<bool> liesAboutSize{false};
     std::atomic<int> subscribers{0};
     std::atomic<int> taskLists{0};

@@ -78,6 +78,11 @@ public:
             fill(key.second, container, *message.mutable_container());
             writer->Write(message);
         }
+        for (int i = 0; fake_.listsForever && !context->IsCancelled(); ++i) {
+            services::containers::v1::ListContainerMessage message;
+            message.mutable_container()->set_id("one-of-many-" + std::to_string(i));
+            if (!writer->Write(message)) break;
+        }
         return Status::OK;
     }
 
