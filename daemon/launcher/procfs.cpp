@@ -243,22 +243,38 @@ Result<pid_t> Procfs::pidOf(int pidfd) const {
     return pid;
 }
 
+std::vector<std::uint64_t> parseMountIds(std::string_view text) {
+    std::vector<std::uint64_t> ids;
+    while (!text.empty()) {
+        std::uint64_t id = 0;
+        if (number(text.substr(0, text.find(' ')), id)) ids.push_back(id);
+        text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+    }
+    std::sort(ids.begin(), ids.end());
+    return ids;
+}
+
 Result<OwnMounts> OwnMounts::watch(const Procfs& procfs) {
     OwnMounts mounts;
     mounts.mountinfo_.reset(::openat(procfs.fd(), "self/mountinfo", O_RDONLY | O_CLOEXEC));
     if (!mounts.mountinfo_) return failErrno("open /proc/self/mountinfo");
     auto text = procfs.readSelf("mountinfo", Procfs::kMaxMountinfo);
     if (!text) return forward(std::move(text));
-    mounts.lines_ = parseMountinfo(*text).size();
+    mounts.known_ = parseMountIds(*text);
     return mounts;
 }
 
-bool OwnMounts::unchanged(const Procfs& procfs) {
+bool OwnMounts::grew(const Procfs& procfs) {
     pollfd change{mountinfo_.get(), POLLPRI, 0};
-    if (::poll(&change, 1, 0) == 0) return same_;
+    if (::poll(&change, 1, 0) == 0) return grew_;
     auto text = procfs.readSelf("mountinfo", Procfs::kMaxMountinfo);
-    same_ = text && parseMountinfo(*text).size() == lines_;
-    return same_;
+    grew_ = true;
+    if (!text) return grew_;
+    auto now = parseMountIds(*text);
+    grew_ = !std::includes(known_.begin(), known_.end(), now.begin(), now.end());
+    // A number of one that went may be given to the next one.
+    if (!grew_) known_ = std::move(now);
+    return grew_;
 }
 
 }  // namespace recap::launcher

@@ -78,16 +78,20 @@ private:
     UniqueFd root_;
 };
 
-// Whether this process's mount namespace is still what it was: nothing is ever mounted there. Costs a poll(2) while that is so.
+// The numbers of a mountinfo's mounts, sorted.
+std::vector<std::uint64_t> parseMountIds(std::string_view text);
+
+// Whether anything has been mounted in this process's mount namespace: nothing ever is. What was there at the start may go: a copy
+// of an engine's mount does when the engine removes its folder (umount(2), MNT_DETACH). Costs a poll(2) while nothing changes.
 class OwnMounts {
 public:
     static Result<OwnMounts> watch(const Procfs& procfs);
-    bool unchanged(const Procfs& procfs);
+    bool grew(const Procfs& procfs);
 
 private:
     UniqueFd mountinfo_;  // is readable "exceptionally" once after each change: proc(5)
-    std::size_t lines_ = 0;
-    bool same_ = true;
+    std::vector<std::uint64_t> known_;
+    bool grew_ = false;
 };
 
 }  // namespace recap::launcher

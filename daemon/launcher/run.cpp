@@ -305,7 +305,7 @@ std::vector<std::string> Run::whatIsLeft() {
     if (host_.cgroups.exists(plan_.runId)) left.push_back((cgroup_.populated() ? "process in cgroup " : "cgroup ") + plan_.runId);
     if (init_) left.emplace_back("capsule-init");
     if (joins() && !reaped_) addZombies(left);
-    if (!host_.ownMounts.unchanged(host_.procfs)) left.emplace_back("mount in the launcher's namespace");
+    if (host_.ownMounts.grew(host_.procfs)) left.emplace_back("mount in the launcher's namespace");
     if (!alive(target_.get())) return left;
     auto pid = host_.procfs.pidOf(target_.get());
     auto stat = pid ? host_.procfs.stat(*pid) : Result<ProcessStat>(fail(Errc::TargetGone, {}));

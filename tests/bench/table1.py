@@ -22,7 +22,7 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "engines"))
 import engine  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -27,6 +27,12 @@ TEST(ParseCgroup, PrefersTheUnifiedHierarchyUnlessItIsTheRoot) {
     EXPECT_EQ(parseCgroup(""), "");
 }
 
+TEST(Procfs, MountsAreToldApartByTheirNumbers) {
+    EXPECT_EQ(parseMountIds("37 35 0:44 / /b rw - x y z\n36 35 98:0 / /a rw - x y z\nnonsense\n102 1 0:1 / /c rw - x y z"),
+              (std::vector<std::uint64_t>{36, 37, 102}));
+    EXPECT_TRUE(parseMountIds("").empty());
+}
+
 TEST(ParseMountinfo, UnescapesPathsAndFindsTheType) {
     const auto mounts = parseMountinfo(
         "36 35 98:0 / /a\\040b\\134c rw,noatime master:1 - ext4 /dev/root rw\n"

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""engine start|stop FOLDER: a Docker Engine of one's own, all of it below FOLDER, without a network and without a registry: what the
+"""engine start|stop FOLDER, engine image FOLDER NAME: a Docker Engine of one's own, all of it below FOLDER, without a network and without a registry: what the
 bench and the demo run containers on. Images are made of this machine's busybox and programs."""
 import glob
 import os
@@ -111,9 +111,13 @@ class Docker:
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("start", "stop"):
-        raise SystemExit("usage: engine start|stop FOLDER")
-    getattr(Docker(sys.argv[2]), sys.argv[1])()
+    words = sys.argv[1:]
+    if len(words) == 2 and words[0] in ("start", "stop"):
+        getattr(Docker(words[1]), words[0])()
+    elif len(words) == 3 and words[0] == "image":
+        Docker(words[1]).load(words[2], [])
+    else:
+        raise SystemExit("usage: engine start|stop FOLDER; engine image FOLDER NAME")
 
 
 if __name__ == "__main__":
