@@ -94,6 +94,7 @@ void TargetTable::update(Entry& entry, Target target) {
     }
     const auto pinned = pin(entry);
     index_.add(entry.target);
+    settle(sameProcess(entry.target));
     entry.problem = pinned ? Error{Errc::None, {}} : pinned.error();
     if (pinned) {
         entry.asked = false;  // an answer about the old pidfd is no longer waited for

@@ -39,7 +39,8 @@ bool EngineSocket::watch(sd_event* loop, std::function<void()> changed) {
         return 0;
     };
     sd_event_source* source = nullptr;
-    const bool watching = sd_event_add_inotify(loop, &source, folder.c_str(), IN_CREATE | IN_MOVED_TO | IN_ONLYDIR, onChange, this) >= 0;
+    const bool watching = sd_event_add_inotify(loop, &source, folder.c_str(),
+                                               IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR, onChange, this) >= 0;
     watch_.reset(source);
     return watching;
 }

@@ -18,8 +18,8 @@ public:
     // Also where it cannot be told: the host will say what is wrong.
     bool isMissing() const;
     const std::string& path() const { return path_; }
-    // Calls back, once, when something has come into the folder that the socket belongs into, or into the nearest one above it. False:
-    // it can't be watched, so that only looking again helps.
+    // Calls back, once, when something has come into the folder that the socket belongs into, or into the nearest one above it, or when
+    // that folder has gone. False: it can't be watched, so that only looking again helps.
     bool watch(sd_event* loop, std::function<void()> changed);
     void forget() { watch_.reset(); }
 

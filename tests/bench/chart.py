@@ -7,7 +7,7 @@ import sys
 
 ROWS = (("exec", "1 docker exec, tool in the image"), ("rebuild", "2 rebuild, replace, docker exec"), ("recap", "3 RECap"),
         ("recap_build", "4 RECap, image built first"), ("docker_run", "docker run in its namespaces"), ("ctr_exec", "ctr task exec"),
-        ("runc_exec", "runc exec"), ("nsenter", "nsenter (host's own tools)"))
+        ("runc_exec", "runc exec"), ("nsenter", "nsenter, tool in the image"))
 LEFT, RIGHT, BAR, GAP, TOP = 250, 90, 16, 10, 56
 WIDTH = 820
 

@@ -3,7 +3,9 @@
 """engine start|stop FOLDER, engine image FOLDER NAME: a Docker Engine of one's own, all of it below FOLDER, without a network and without a registry: what the
 bench and the demo run containers on. Images are made of this machine's busybox and programs."""
 import glob
+import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -44,6 +46,7 @@ def _libraries(program):
 class Docker:
     def __init__(self, folder):
         self.folder = folder
+        self.cgroup = os.path.basename(folder)
         self.socket = os.path.join(folder, "docker.sock")
         self.containerd = os.path.join(folder, "exec/containerd/containerd.sock")
         self.environment = dict(os.environ, DOCKER_HOST="unix://" + self.socket, DOCKER_CONFIG=os.path.join(folder, "config"))
@@ -52,18 +55,18 @@ class Docker:
     def start(self):
         os.makedirs(os.path.join(self.folder, "config"))
         with open(os.path.join(self.folder, "daemon.json"), "w", encoding="ascii") as stream:
-            stream.write("{}\n")
+            json.dump({"deprecated-key-path": self._path("key.json")}, stream)  # which it would put into /etc
         log = open(os.path.join(self.folder, "dockerd.log"), "wb")
         command = ["dockerd", "--config-file", self._path("daemon.json"), "--data-root", self._path("data"), "--exec-root", self._path("exec"),
                    "--pidfile", self._path("pid"), "-H", "unix://" + self.socket, "--bridge=none", "--iptables=false", "--ip6tables=false",
-                   "--ip-forward=false", "--ip-masq=false", "--storage-driver", "overlay2"]
+                   "--ip-forward=false", "--ip-masq=false", "--storage-driver", "overlay2", "--group", "docker", "--oom-score-adjust=0",
+                   "--cgroup-parent=/" + self.cgroup]
         daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         latest = time.monotonic() + START_SECONDS
         while subprocess.run(["docker", "version"], env=self.environment, capture_output=True, check=False).returncode != 0:
             if daemon.poll() is not None or time.monotonic() > latest:
                 raise SystemExit(f"engine: dockerd is not ready:\n{self.log()}")
             time.sleep(0.1)
-        os.chmod(self.socket, 0o666)  # whoever may enter the folder
 
     def _path(self, name):
         return os.path.join(self.folder, name)
@@ -98,7 +101,6 @@ class Docker:
             return
         fd = os.pidfd_open(pid)
         os.kill(pid, signal.SIGTERM)
-        import select
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         if not poll.poll(30_000):
@@ -108,6 +110,14 @@ class Docker:
         with open("/proc/self/mountinfo", encoding="utf-8") as stream:
             for point in reversed([line.split()[4] for line in stream if line.split()[4].startswith(self.folder + "/")]):
                 subprocess.run(["umount", "-l", point], check=False)
+        for cgroup in glob.glob("/sys/fs/cgroup/*/" + self.cgroup) + glob.glob("/sys/fs/cgroup/" + self.cgroup):
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                os.rmdir(folder)
+        for folder in ("/run/docker/plugins", "/run/docker", "/run/containerd/s", "/run/containerd"):
+            try:
+                os.rmdir(folder)  # where it is empty
+            except OSError:
+                pass
 
 
 def main():

@@ -112,6 +112,8 @@ class Stack:
                 shutil.copyfile(given, os.path.join(self.top, "etc/recap", place))
                 os.chmod(os.path.join(self.top, "etc/recap", place), 0o644)
         self._launchers_cgroup()
+        if not self.options.engines:
+            self._mask_engines()
         for given in self.options.rules:
             folder = self.top + "/etc/polkit-1/rules.d"
             os.makedirs(folder, exist_ok=True)
@@ -125,6 +127,13 @@ class Stack:
         path = os.path.join(folder, "00-stack.toml")
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(f"[plugins.process]\nlauncher = '/{self.cgroup.relative}'\n")
+        os.chmod(path, 0o644)
+
+    def _mask_engines(self):
+        """What an engine of this machine keeps is no business of a private stack: only what its own settings name is there."""
+        path = self.top + "/etc/recap/recapd.toml.d/00-engines.toml"
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write("[plugins.process]\n")
         os.chmod(path, 0o644)
 
     def unit(self, name):
@@ -192,7 +201,7 @@ class Stack:
 
     def _plugin_names(self):
         """What the preset enables, and whatever the settings name."""
-        return sorted(self._configured_plugins())
+        return sorted({"process", "docker", "podman", "containerd"} | self._configured_plugins())
 
     def _configured_plugins(self):
         """Every table [plugins.NAME]; of what cannot be read recapd says what is wrong with it."""
@@ -334,6 +343,7 @@ def parse(arguments):
     parser.add_argument("--rules", action="append", default=[], help="a polkit rules file; may be repeated")
     parser.add_argument("--launcher-option", action="append", default=[], help="a further word for recap-launcher; may be repeated")
     parser.add_argument("--base", default="/var/tmp", help="where the stack's own folder is made (default: /var/tmp)")
+    parser.add_argument("--engines", action="store_true", help="this machine's own Docker, podman and containerd are backends, too")
     parser.add_argument("--keep", action="store_true", help="keep the stack's folder with its logs")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")
     options = parser.parse_args(arguments)

@@ -20,17 +20,8 @@ class Shell : public StackTest {
 protected:
     static void SetUpTestSuite() {
         StackTest::SetUpTestSuite();
-        const TempDir folder;
-        Rootfs tools{folder.path() / "tools"};
-        for (const char* name : {"bash", "cat", "env", "id", "ls", "ps", "rm", "sleep", "stty", "tty"})
-            tools.program(std::string("/usr/bin/") + name);
-        tools.copy("/lib/terminfo/x/xterm", "/lib/terminfo/x/xterm");
-        tools.folder("/tmp");
-        std::filesystem::permissions(tools.path() / "tmp", std::filesystem::perms::all);
-        Stack::get().importImage("recap/shell:1.0.0", filesOf(tools.path()));
-        install();
+        installShell();
     }
-    static void install() { Stack::get().install(readFile(sourceDir() / "sdk/capsules/shell/capsule.toml")); }
     void TearDown() override { EXPECT_THAT(left(), IsEmpty()) << Stack::get().logs(); }
 
     static std::unique_ptr<MicroContainer> container(ContainerOptions options) {
@@ -241,7 +232,7 @@ TEST_F(Shell, SaysHowToComeByWhatIsNotThere) {
                                 HasSubstr("'recapctl image import shell.tar'"), HasSubstr("'recapctl capsule install ")));
     Stack::get().install(manifestOf("shell", "test/nowhere:1", "[\"bash\"]", ""));
     EXPECT_THAT(Stack::get().ctl({"shell", target()}).err, HasSubstr("capsule 'shell' has no image here: 'recap-capsule build "));
-    install();
+    installShell();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 // from outside.
 #pragma once
 
+#include "tests/support/environment.hpp"
 #include "tests/system/stack/stack.hpp"
 
 namespace recap::test {
@@ -36,6 +37,18 @@ protected:
         return leftAfter(outside, before, [&](const std::string& difference) {
             return difference.rfind(estate, 0) == 0 || (!mayChange.empty() && difference.find(mayChange) != std::string::npos);
         });
+    }
+    // The capsule that is shipped, with tools of this machine.
+    static void installShell() {
+        const TempDir folder;
+        Rootfs tools{folder.path() / "tools"};
+        for (const char* name : {"bash", "cat", "env", "id", "ls", "ps", "rm", "sleep", "stty", "tty"})
+            tools.program(std::string("/usr/bin/") + name);
+        tools.copy("/lib/terminfo/x/xterm", "/lib/terminfo/x/xterm");
+        tools.folder("/tmp");
+        std::filesystem::permissions(tools.path() / "tmp", std::filesystem::perms::all);
+        Stack::get().importImage("recap/shell:1.0.0", filesOf(tools.path()));
+        Stack::get().install(readFile(sourceDir() / "sdk/capsules/shell/capsule.toml"));
     }
     std::string target() const { return targetOf(*nginx_); }
     static void expectClean(const nlohmann::json& report) { EXPECT_EQ(report.value("escape", "?"), "clean") << report.dump(2); }

@@ -21,6 +21,10 @@ TEST_F(Hosts, AnEngineThatIsNotInstalledHasNoHost) {
     std::filesystem::create_directory(folder_ / "engine/run");
     for (int i = 0; i < 20; ++i) sd_event_run(loop_.get(), 1000);
     EXPECT_FALSE(readable(listener_.get())) << "there are folders only";
+    std::filesystem::remove_all(folder_ / "engine");
+    for (int i = 0; i < 20; ++i) sd_event_run(loop_.get(), 1000);
+    std::filesystem::create_directories(folder_ / "engine/run");
+    for (int i = 0; i < 20; ++i) sd_event_run(loop_.get(), 1000);
     std::ofstream(engine).close();  // any file will do: what it is worth the host finds out
     accept();
     send(Hello{"docker", "1"});
