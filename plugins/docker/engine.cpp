@@ -15,6 +15,7 @@ constexpr std::size_t kMaxList = 32 * 1024 * 1024;
 constexpr std::size_t kMaxInspect = 1024 * 1024;
 constexpr std::size_t kMaxArchive = std::size_t{16} * 1024 * 1024 * 1024;
 constexpr std::size_t kMaxName = 255;
+constexpr long kMaxEventSpeed = 1024 * 1024;  // thousands of events a second; a flood leaves time for the rest
 
 struct Version {
     unsigned major = 0;
@@ -165,6 +166,7 @@ Result<Container> Engine::inspect(const std::string& idOrName) {
 Http::Id Engine::events(std::uint64_t since, OnBytes onBytes, std::function<void(Error)> ended) {
     Request made = request("/events?" + eventsQuery(since), 0);
     made.deadline = std::chrono::milliseconds(0);
+    made.maxSpeed = kMaxEventSpeed;
     made.onBody = std::move(onBytes);
     const std::string what = made.what;
     return http_.get(std::move(made), [what, ended = std::move(ended)](Result<Answer> answer) {

@@ -29,6 +29,7 @@ struct Request {
     std::string what;  // what messages call it: "GET /_ping"
     std::size_t maxBody = 64 * 1024;
     std::chrono::milliseconds deadline{10'000};  // for the whole answer; 0: none
+    long maxSpeed = 0;                           // bytes a second that are read of it; 0: as they come
     // Takes the body of an answer of 200 as it comes, instead of Answer::body; an error ends the request with it.
     std::function<Result<void>(std::string_view)> onBody = {};
 };
