@@ -63,8 +63,13 @@ Result<const Target*> TargetTable::resolve(std::string_view text) const {
     auto named = index_.named(rest);
     auto prefixed = isIdPrefix(rest) ? index_.prefixed(rest) : std::vector<const Target*>();
     if (isNumber(rest)) std::erase_if(named, [&](const Target* target) { return isProcess(target->id.backend); });
+    // An image may say what its containers are called by its labels, so that such a name yields to all others.
+    const auto isAlias = [&](const Target* target) { return target->name != rest; };
+    auto aliased = named;
+    std::erase_if(named, isAlias);
+    std::erase_if(aliased, [&](const Target* target) { return !isAlias(target); });
     const auto ownName = [](const Target* target) { return target->runtime == kOwnName; };
-    for (auto* matches : {&exact, &named, &prefixed}) {
+    for (auto* matches : {&exact, &named, &prefixed, &aliased}) {
         if (!backend.empty()) std::erase_if(*matches, [&](const Target* target) { return target->id.backend != backend; });
         if (matches == &named && !std::all_of(named.begin(), named.end(), ownName)) std::erase_if(named, ownName);
         for (auto& match : *matches) match = shownOf(match);

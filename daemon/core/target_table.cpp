@@ -12,6 +12,7 @@
 namespace recap {
 namespace {
 
+constexpr std::size_t kMostIds = 8;       // that one backend may have for one process
 constexpr unsigned kInspectsAtOnce = 32;  // a snapshot of thousands must not fill the launcher's socket
 
 bool hasEnded(const UniqueFd& pidfd) {
@@ -78,6 +79,12 @@ void TargetTable::place(Entry entry) {
         }
         placed.problem = pinned.error();
     }
+    auto same = placed.target.pidfd ? index_.ofProcess(placed.target.pid) : std::vector<const Target*>();
+    std::erase_if(same, [&](const Target* other) { return other->id.backend != placed.target.id.backend; });
+    if (same.size() >= kMostIds) {  // of one process no honest host has so many, and each costs
+        entries_.erase(TargetId(placed.target.id));
+        return;
+    }
     index_.add(placed.target);
     settle(sameProcess(placed.target));
 }
@@ -92,10 +99,13 @@ void TargetTable::update(Entry& entry, Target target) {
         entry.target.facts = std::move(old.facts);
         return index_.add(entry.target);
     }
+    // What is not pinned any more is no further word for that process, nor in the way of those that are.
+    const std::shared_ptr<UniqueFd> before = std::exchange(entry.target.pidfd, nullptr);
     const auto pinned = pin(entry);
     index_.add(entry.target);
-    settle(sameProcess(entry.target));
     entry.problem = pinned ? Error{Errc::None, {}} : pinned.error();
+    if (!pinned && before) settleOthers(entry, old.pid, old.startTime);
+    settle(sameProcess(entry.target));
     if (pinned) {
         entry.asked = false;  // an answer about the old pidfd is no longer waited for
         if (entry.shown) want(entry, !entry.waiting.empty());
@@ -123,6 +133,14 @@ std::vector<const Target*> TargetTable::sameProcess(const Target& target) const 
     std::stable_sort(same.begin(), same.end(),
                      [this](const Target* a, const Target* b) { return rankOf(a->id.backend) < rankOf(b->id.backend); });
     return same;
+}
+
+// Those that were the same process as `gone` was, and are not any more.
+void TargetTable::settleOthers(const Entry& gone, pid_t pid, std::uint64_t startTime) {
+    for (const Target* other : index_.ofProcess(pid)) {
+        if (other == &gone.target || !other->pidfd || other->startTime != startTime) continue;
+        return settle(sameProcess(*other));
+    }
 }
 
 // Shows those of the first one's backend, and hides the others.
@@ -189,24 +207,32 @@ int TargetTable::onEnded(sd_event_source*, int, std::uint32_t, void* self) {
 void TargetTable::endOf(const TargetId& id) {
     std::vector<TargetId> ids;
     for (const Target* same : sameProcess(entries_.at(id).target)) ids.push_back(same->id);
-    for (auto it = ids.rbegin(); it != ids.rend(); ++it) drop(*it, goneError(*it));
+    for (auto it = ids.rbegin(); it != ids.rend(); ++it) erase(*it, goneError(*it));
 }
 
 void TargetTable::drop(const TargetId& id, const Error& why) {
     const auto found = entries_.find(id);
     if (found == entries_.end()) return;
+    const bool wasShown = found->second.shown;
+    const auto pidfd = found->second.target.pidfd;
     auto same = sameProcess(found->second.target);
+    std::erase(same, &found->second.target);
+    erase(id, why);
+    if (!wasShown || same.empty()) return;
+    // A backend may say so before the pidfd does; else it was that backend's word only.
+    if (hasEnded(*pidfd)) return endOf(TargetId(same.front()->id));
+    settle(same);
+}
+
+void TargetTable::erase(const TargetId& id, const Error& why) {
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) return;
     index_.remove(found->second.target);
     auto node = entries_.extract(found);
     std::erase(toInspect_, id);
     for (auto& waiting : node.mapped().waiting) waiting(tl::unexpected(why));
     if (!node.mapped().shown) return;
     for (auto* listener : listeners_) listener->targetRemoved(id);
-    std::erase(same, &node.mapped().target);
-    if (same.empty()) return;
-    // A backend may say so before the pidfd does; else it was that backend's word only.
-    if (hasEnded(*node.mapped().target.pidfd)) return endOf(TargetId(same.front()->id));
-    settle(same);
 }
 
 void TargetTable::want(Entry& entry, bool urgent) {

@@ -48,8 +48,8 @@ public:
     void forgotten(const std::string& backend) override;
 
     // "BACKEND:ID", "BACKEND:NAME" (or alias), either with an id's first 12 hex digits or more, or the same without a backend. An id
-    // wins over a name, a name over a prefix; a name that a process gave itself yields to every other, and digits of the process backend
-    // are a pid only. NotFound and Ambiguous say what there is.
+    // wins over a name, a name over a prefix, a prefix over an alias; a name that a process gave itself yields to every other, and digits
+    // of the process backend are a pid only. NotFound and Ambiguous say what there is.
     Result<const Target*> resolve(std::string_view text) const;
     // Resolves, finds a pid that no snapshot has, and waits for INSPECT; may answer from inside the call. What it hands
     // over has a pidfd and facts. TargetGone where the target ends meanwhile, Unavailable where the launcher is away.
@@ -82,7 +82,9 @@ private:
     std::vector<const Target*> sameProcess(const Target& target) const;
     const Target* shownOf(const Target* target) const;
     void settle(const std::vector<const Target*>& same);
+    void settleOthers(const Entry& gone, pid_t pid, std::uint64_t startTime);
     void endOf(const TargetId& id);
+    void erase(const TargetId& id, const Error& why);
     std::vector<const Target*> withId(const std::string& backend, const std::string& id) const;
     void update(Entry& entry, Target target);
     Result<void> pin(Entry& entry);

@@ -49,7 +49,7 @@ std::string_view familiar(std::string_view name) {
     constexpr std::string_view hub = "docker.io/";
     constexpr std::string_view official = "library/";
     if (!name.starts_with(hub)) return name;
-    name.remove_prefix(hub.size());
+    while (name.starts_with(hub)) name.remove_prefix(hub.size());  // read again from a record it stays what it is
     if (name.starts_with(official) && name.find('/', official.size()) == name.npos) name.remove_prefix(official.size());
     return name;
 }

@@ -17,9 +17,9 @@ constexpr std::string_view kArchitecture = "amd64";
 #endif
 
 // Whose containers are processes of this kernel; the last ones are what backends say that see an engine's cgroup, or none, only.
-constexpr std::array<std::string_view, 16> kRuntimes{"runc",        "crun",   "youki",      "nvidia", "nvidia-cdi", "nvidia-legacy",
-                                                     "sysbox-runc", "oci",    "lxc",        "nspawn", "process",    "container",
-                                                     "docker",      "podman", "containerd", "cri-o"};
+constexpr std::array<std::string_view, 15> kRuntimes{"runc",          "crun",        "youki",  "nvidia",     "nvidia-cdi",
+                                                     "nvidia-legacy", "sysbox-runc", "lxc",    "nspawn",     "process",
+                                                     "container",     "docker",      "podman", "containerd", "cri-o"};
 constexpr std::array<std::string_view, 7> kOtherKernels{"kata", "runsc", "gvisor", "firecracker", "kuasar", "krun", "hyperv"};
 
 constexpr std::uint32_t kPid = 1, kUser = 16, kMnt = 128;

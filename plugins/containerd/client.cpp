@@ -111,13 +111,30 @@ Result<void> stream(Call& call, const std::string& what, std::chrono::millisecon
     return refused ? call.result(what, status) : refused;
 }
 
+// An image's author writes labels, too, as many as the image's configuration takes: those that name a container come first.
+template <class Map>
+std::map<std::string, std::string> keptLabels(const Map& from) {
+    constexpr std::size_t most = 256, mostText = 48 * 1024;
+    std::map<std::string, std::string> kept;
+    std::size_t size = 0;
+    for (const bool naming : {true, false}) {
+        for (const auto& [key, value] : from) {
+            const bool names = key.starts_with("io.kubernetes.") || key.starts_with("io.cri-containerd.") || key.starts_with("nerdctl/");
+            if (names != naming || kept.size() >= most || size + key.size() + value.size() > mostText) continue;
+            size += key.size() + value.size();
+            kept.emplace(key, value);
+        }
+    }
+    return kept;
+}
+
 Container containerOf(const std::string& nameSpace, const services::containers::v1::Container& from) {
     Container container;
     container.nameSpace = nameSpace;
     container.id = from.id();
     container.image = from.image();
     container.runtime = runtimeOf(from.runtime().name(), from.runtime().options().type_url(), from.runtime().options().value());
-    container.labels = {from.labels().begin(), from.labels().end()};
+    container.labels = keptLabels(from.labels());
     container.spec = specOf(from.spec().value());
     container.created = from.created_at().seconds();
     return container;

@@ -137,7 +137,8 @@ void Session::inspected(const std::string& id, Result<Container> answer) {
     if (!answer && answer.error().code != Errc::NotFound) {
         if (unheard_.empty()) nextRetry_ = Clock::now() + retryDelay_;
         if (unheard_.size() < kMaxSilent) unheard_.insert(id);
-        if (round_) {
+        // An answer that is too long is its container's fault: an image's author can make it so.
+        if (round_ && answer.error().code != Errc::LimitExceeded) {
             ++round_->silent;
             round_->lastSilence = answer.error().message;
         }

@@ -80,17 +80,24 @@ std::string pathOf(const std::string& source) {
     return "";
 }
 
+// SCHEME:NAME, with a word that a backend may have: never a file, or whoever may put one of that name into the folder that root
+// works in would have it admitted. "./SCHEME:NAME" is a file, as "oci-archive:SCHEME:NAME" is.
+bool namesABackend(const std::string& source) {
+    const auto colon = source.find(':');
+    return colon != std::string::npos && colon > 0 && source.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == colon;
+}
+
 // What is a file here is opened here, and handed over by descriptor; "docker-daemon:NAME" and the like are recapd's to resolve.
 Result<std::string> import(client::Client& client, const Options& options) {
     const std::string path = pathOf(options.source);
     const std::string& source = path.empty() ? options.source : path;
     Dict asked;
     if (!options.reference.empty()) asked.set("reference", options.reference);
-    const UniqueFd archive(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-    if (!archive && path.empty() && errno == ENOENT && source.find(':') != std::string::npos) {
+    if (path.empty() && namesABackend(source)) {
         if (!options.backend.empty()) asked.set("backend", options.backend);
         return client.importImageFrom(source, asked);
     }
+    const UniqueFd archive(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
     if (!archive) return failErrno(source);
     if (!options.backend.empty())
         return fail(Errc::InvalidArgument, source + ": a file has no backend; --backend is for an engine's images");

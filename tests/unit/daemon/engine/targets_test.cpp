@@ -266,16 +266,20 @@ TEST_F(TargetsTest, AForgottenBackendIsNoLongerListed) {
 }
 
 TEST_F(TargetsTest, AThousandTargetsDoNotFloodTheLauncher) {
-    for (int i = 0; i < 1000; ++i) table.added(target("docker", std::to_string(i), "t"));
+    std::vector<std::unique_ptr<Child>> children;
+    for (int i = 0; i < 1000; ++i) {
+        if (i % 8 == 0) children.push_back(std::make_unique<Child>());
+        table.added(target("docker", std::to_string(i), "t", children.back()->pid()));
+    }
     const auto first = launcher.inspects.size();
     EXPECT_LT(first, 100u);
     // Somebody waits for the last one: it is next.
     bool ready = false;
     table.whenReady("docker:999", [&](const Result<Target>& target) { ready = target.has_value(); });
     auto pending = std::exchange(launcher.inspects, {});
-    pending.front()(Spine::facts());
+    pending.front()(factsOf(children.front()->pid()));
     ASSERT_EQ(launcher.inspects.size(), 1u);
-    launcher.inspects.front()(Spine::facts());
+    launcher.inspects.front()(factsOf(children.back()->pid()));
     EXPECT_TRUE(ready);
 }
 
@@ -368,6 +372,43 @@ TEST_F(TargetsTest, AliasesAreNames) {
     table.added(web);
     EXPECT_EQ(resolved("docker:shop/web"), "NotFound: docker: no container 'shop/web'");
     EXPECT_EQ(resolved("shop/front"), "docker:a");
+}
+
+TEST_F(TargetsTest, AnAliasYieldsToNamesAndToPrefixes) {
+    const Child child;
+    Target posing = target("docker", "a", "posing", child.pid());
+    posing.aliases = {"web", "k8s.io/3f2a9c77b1de"};
+    table.added(posing);
+    EXPECT_EQ(resolved("web"), "docker:a");
+    table.added(target("docker", "b", "web"));
+    EXPECT_EQ(resolved("web"), "docker:b");
+    table.added(target("containerd", "k8s.io/3f2a9c77b1de0042aa", "shop/web-0/nginx", ::getppid()));
+    EXPECT_EQ(resolved("k8s.io/3f2a9c77b1de"), "containerd:k8s.io/3f2a9c77b1de0042aa");
+}
+
+TEST_F(TargetsTest, ABackendThatCallsOneProcessByManyNamesIsHeardSoOften) {
+    Child child;
+    for (int i = 0; i < 5000; ++i) table.added(target("docker", "id" + std::to_string(i), "web", child.pid()));
+    EXPECT_EQ(table.list().size(), 8u);
+    child.end();
+    turnUntil(loop.get(), [&] { return table.list().empty(); });
+    EXPECT_EQ(heard.removed.size(), 8u);
+}
+
+// Its backend says another cgroup than it is in: it is refused, and no longer in the way of those that have the process as it is.
+TEST_F(TargetsTest, OneThatIsNotPinnedAnyMoreHidesNobody) {
+    const Child child;
+    table.added(target("docker", "a", "web", child.pid()));
+    table.added(target("process", "4242", "web", child.pid()));
+    Target moved = target("docker", "a", "web", child.pid());
+    moved.cgroup = "/docker/of-somebody-else";
+    table.added(moved);
+    EXPECT_EQ(resolved("process:4242"), "process:4242");
+    EXPECT_EQ(table.list().size(), 2u);
+    table.added(target("docker", "a", "web", child.pid()));
+    EXPECT_EQ(resolved("process:4242"), "docker:a");
+    EXPECT_EQ(table.list().size(), 1u);
+    EXPECT_EQ(resolved("docker:a"), "docker:a");
 }
 
 #ifndef __SANITIZE_ADDRESS__  // whose malloc keeps no count
