@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "tests/support/engines/dockerd.hpp"
+#include "tests/support/engines/remains.hpp"
 #include "tests/support/environment.hpp"
 #include "tests/support/http.hpp"
 #include "tests/support/wait.hpp"
@@ -45,6 +46,8 @@ protected:
         const auto remains = docker_->stop();
         EXPECT_THAT(remains, IsEmpty());
         docker_.reset();
+        // containerd's own containers are in a cgroup of their namespace's name, which nobody removes.
+        EXPECT_THAT(clearRemains(dropIn().string() + ".none", kNamespace), IsEmpty());
         std::filesystem::remove(dropIn());
         StackTest::TearDownTestSuite();
     }
