@@ -42,6 +42,7 @@ struct LaunchedRun {  // of LIST
     bool finished = false;
     RunReport report;
     std::uint32_t callerUid = 0;
+    std::string boundTo = {};  // the bus name that it ends with; "": none
     bool tty = false;
 };
 

@@ -78,6 +78,8 @@ void Engine::adopt(const LaunchedRun& launched) {
         record.id = launched.id;
         record.request.capsule = launched.capsule;
         record.request.caller.uid = launched.callerUid;
+        record.request.caller.busName = launched.boundTo;
+        if (!launched.boundTo.empty()) record.request.lifetime = Lifetime::Caller;
         record.target = record.request.target = launched.target;
         record.started = microseconds(CLOCK_REALTIME);
         parts_.ledger.intend(record);

@@ -41,6 +41,7 @@ bool isTaken(std::string_view path) {
 Result<void> checkStrings(const Plan& plan) {
     // these stand in the journal's records, which must fit a datagram
     if (plan.capsule.size() > 128 || plan.target.size() > 512) return malformed("capsule or target named by more than 128 or 512 bytes");
+    if (plan.boundTo.size() > 255) return malformed("a bus name of " + std::to_string(plan.boundTo.size()) + " bytes");
     if (plan.cgroup.size() > 4096) return malformed("a cgroup path of " + std::to_string(plan.cgroup.size()) + " bytes");
     if (plan.argv.empty()) return malformed("no arguments");
     if (!clean(plan.argv) || !clean(plan.env)) return malformed("a NUL in an argument or the environment");

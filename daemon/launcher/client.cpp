@@ -335,7 +335,7 @@ void LauncherClient::listPage(std::string after, std::vector<LaunchedRun> soFar,
         if (!page) return reply(forward(std::move(page)));
         for (const auto& state : page->runs)
             runs->push_back({state.report.runId, state.capsule, state.target, state.phase == launcher::RunPhase::Finished,
-                             fromProtocol(state.report), state.callerUid, state.terminal});
+                             fromProtocol(state.report), state.callerUid, state.boundTo, state.terminal});
         if (page->runs.empty()) return reply(std::move(*runs));
         listPage(page->runs.back().report.runId, std::move(*runs), reply);
     });

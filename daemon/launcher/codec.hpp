@@ -153,7 +153,7 @@ template <class A> void fields(A& a, TargetFacts& v) {
 }
 template <class A> void fields(A& a, Limits& v) { a(v.memory, v.cpuMilli, v.pids, v.scratch); }
 template <class A> void fields(A& a, Plan& v) {
-    a(v.runId, v.timeoutUsec, v.graceUsec, v.callerUid, v.capsule, v.target, v.startTime, v.cgroup, v.expected, v.namespaces,
+    a(v.runId, v.timeoutUsec, v.graceUsec, v.callerUid, v.boundTo, v.capsule, v.target, v.startTime, v.cgroup, v.expected, v.namespaces,
       v.processes, v.view, v.writes, v.freeze, v.imageDigest, v.layers, v.executable, v.argv, v.env, v.workdir, v.uid, v.gid, v.groups,
       v.capabilities, v.noFile, v.limits, v.stdio, v.attached, v.rows, v.columns, v.logMax, v.artifacts, v.artifactsMax, v.artifactsStorage, v.filter);
 }
@@ -170,7 +170,7 @@ template <class A> void fields(A& a, ResizeRequest& v) { a(v.runId, v.rows, v.co
 template <class A> void fields(A& a, AttachRequest& v) { a(v.runId, v.takeOver, v.replay); }
 template <class A> void fields(A& a, RunRef& v) { a(v.runId); }
 template <class A> void fields(A& a, ImageRef& v) { a(v.digest); }
-template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid, v.terminal); }
+template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid, v.boundTo, v.terminal); }
 template <class A> void fields(A& a, RunList& v) { a(v.runs); }
 template <class A> void fields(A& a, ImageEntry& v) { a(v.digest, v.admitted); }
 template <class A> void fields(A& a, ImageList& v) { a(v.images); }

@@ -84,6 +84,7 @@ launcher::Plan toProtocol(const RunPlan& plan) {
     setSandbox(plan.sandbox, wire);
     wire.graceUsec = usec(plan.grace);
     wire.callerUid = plan.request.caller.uid;
+    if (plan.request.lifetime == Lifetime::Caller) wire.boundTo = plan.request.caller.busName;
     wire.capsule = plan.request.capsule;
     wire.target = plan.target.id.text();
     if (plan.target.facts) {

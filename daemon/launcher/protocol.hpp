@@ -140,6 +140,7 @@ struct Plan {
     std::uint64_t timeoutUsec = 0;  // from START to the first TERM
     std::uint64_t graceUsec = 0;    // from TERM to KILL
     std::uint32_t callerUid = 0;    // for the record only
+    std::string boundTo;            // for the record only: the bus name that the run ends with; "": none
     std::string capsule;            // for the record only
     std::string target;             // for the record only
     // expected of the target; a difference refuses the run
@@ -255,6 +256,7 @@ struct RunState {
     std::string capsule;
     std::string target;
     std::uint32_t callerUid = 0;
+    std::string boundTo;
     bool terminal = false;
 };
 struct RunList {

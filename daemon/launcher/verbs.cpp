@@ -103,7 +103,7 @@ void Supervisor::listRuns(Request request) {
     std::size_t bytes = 0;
     for (auto at = runs_.upper_bound(body->runId); at != runs_.end() && list.runs.size() < kListPage; ++at) {
         const Run& run = *at->second;
-        list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid,
+        list.runs.push_back({run.phase(), run.report(), run.plan().capsule, run.plan().target, run.plan().callerUid, run.plan().boundTo,
                              run.plan().stdio[0] == Stdio::Terminal});
         Writer row;
         row(list.runs.back());

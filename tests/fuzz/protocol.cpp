@@ -41,7 +41,7 @@ std::vector<std::string> seeds() {
     report.left = {"process 12"};
     report.written = {"C /etc/x"};
     RunList runs;
-    runs.runs.push_back({RunPhase::Executing, report, "ps", "docker:web", 1000, true});
+    runs.runs.push_back({RunPhase::Executing, report, "ps", "docker:web", 1000, ":1.7", true});
     ImageList images;
     images.images.push_back({std::string(64, 'a'), true});
     return {seed(0, Hello{}),

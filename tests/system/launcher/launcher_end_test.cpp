@@ -94,7 +94,10 @@ TEST_F(LauncherEnd, ATargetThatEndsTakesItsCapsulesWithIt) {
 }
 
 TEST_F(LauncherEnd, ARunOutlivesTheClientThatAskedForIt) {
-    const std::string run = startAndHear(plan({"rest"}), nginx_->pid(), "resting");
+    Plan bound = plan({"rest"});
+    bound.callerUid = 1234;
+    bound.boundTo = ":1.7";
+    const std::string run = startAndHear(std::move(bound), nginx_->pid(), "resting");
     client_ = std::make_unique<LauncherClient>(launcher_->socket());
     ASSERT_TRUE(client_->ask<Hello>(Verb::Hello, Hello{}));
     // The payload may be heard before the launcher is told that it executes.
@@ -109,6 +112,8 @@ TEST_F(LauncherEnd, ARunOutlivesTheClientThatAskedForIt) {
     ASSERT_EQ(all->runs.size(), 1u);
     EXPECT_EQ(all->runs[0].report.runId, run);
     EXPECT_EQ(all->runs[0].capsule, "test");
+    EXPECT_EQ(all->runs[0].callerUid, 1234u);
+    EXPECT_EQ(all->runs[0].boundTo, ":1.7");
     ASSERT_TRUE(client_->ask<Empty>(Verb::Stop, StopRequest{run, 1'000'000}));
     EXPECT_EQ(endOf(run).end, End::Stopped);
 }

@@ -121,6 +121,21 @@ TEST(Adoption, ARunKeepsItsOwner) {
     EXPECT_EQ(spine.engine->find(id)->request.caller.uid, 1234u);
 }
 
+// recapd may be lost before the ledger has the run: an intent waits for company.
+TEST(Adoption, ARunThatTheLedgerDoesNotKnowEndsWithItsCallerAllTheSame) {
+    Spine spine;
+    const RunId bound = "01ARZ3NDEKTSV4RRFFQ69G5FAV", detached = "01ARZ3NDEKTSV4RRFFQ69G5FAW";
+    spine.engine->connected();
+    auto running = launched(bound, false);
+    running.boundTo = ":1.7";
+    spine.launcher.lists.back()({{running, launched(detached, false)}});
+    EXPECT_EQ(spine.engine->find(bound)->request.lifetime, Lifetime::Caller);
+    EXPECT_EQ(spine.engine->find(detached)->request.lifetime, Lifetime::Detached);
+    spine.engine->callerGone(":1.7");
+    ASSERT_EQ(spine.launcher.stops.size(), 1u);
+    EXPECT_EQ(spine.launcher.stops[0].first, bound);
+}
+
 TEST(Adoption, ARunThatEndsBetweenTwoPagesOfTheListIsNotRunningForEver) {
     Spine spine;
     const RunId id = spine.startedRun();

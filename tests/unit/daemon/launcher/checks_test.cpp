@@ -72,6 +72,7 @@ TEST(CheckShape, AcceptsAGoodPlanAndNamesWhatIsWrong) {
     } cases[] = {
         {"ULID", [](Plan& plan) { plan.runId = "../../../etc/passwd-------"; }},
         {"ULID", [](Plan& plan) { plan.runId = "01HZX0000000000000000000IL"; }},
+        {"bus name", [](Plan& plan) { plan.boundTo = std::string(256, ':'); }},
         {"digest", [](Plan& plan) { plan.imageDigest = std::string(64, 'A'); }},
         {"layer",
          [](Plan& plan) {
