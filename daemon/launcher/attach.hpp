@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,8 @@ struct Prepared {
     UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
     std::vector<sock_filter> ceilingFilter;
     std::uint64_t noFile = 1024;
-    std::uint64_t features = 0;  // bits of Feature; what lacks is done by a fallback_*.cpp
+    std::span<char> commandLine;  // the launcher's own arguments, NULs and all, where execve(2) put them
+    std::uint64_t features = 0;   // bits of Feature; what lacks is done by a fallback_*.cpp
 };
 
 // The payload's ids as setresuid(2) takes them: in the user namespace that it is in by then.

@@ -7,11 +7,14 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "daemon/launcher/attach.hpp"
@@ -193,6 +196,15 @@ void liveAmongOthers() {
         if (number != SIGCHLD) ::signal(number, SIG_IGN);
 }
 
+// In a joined pid namespace the target's own ps shows it, where the launcher's arguments would tell of the host.
+void takeName(std::span<char> commandLine) {
+    constexpr std::string_view name = "capsule-init";
+    ::prctl(PR_SET_NAME, name.data(), 0, 0, 0);
+    if (commandLine.size() <= name.size()) return;
+    std::fill(commandLine.begin(), commandLine.end(), '\0');
+    std::copy(name.begin(), name.end(), commandLine.begin());
+}
+
 }  // namespace
 
 std::uint64_t monotonicUsec() {
@@ -203,7 +215,7 @@ std::uint64_t monotonicUsec() {
 
 void runCapsuleInit(Attach& attach) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    ::prctl(PR_SET_NAME, "capsule-init", 0, 0, 0);
+    takeName(attach.prepared->commandLine);
     ::close(attach.worker);
     if (attach.plan.processes == Processes::Join) liveAmongOthers();
     if (offerToOom(attach) != 0) failStep(attach, "oom score", errno);

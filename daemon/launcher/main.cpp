@@ -17,6 +17,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 
 #include "daemon/launcher/features.hpp"
 #include "daemon/launcher/seccomp.hpp"
@@ -38,6 +39,7 @@ struct Options {
     std::string journalSocket = "/run/systemd/journal/socket";
     std::string runDir = "/run/recap/launcher";
     std::uint64_t without = 0;
+    std::span<char> commandLine;
 };
 
 constexpr const char* kHelp =
@@ -63,6 +65,7 @@ void say(const std::string& line) { static_cast<void>(::write(2, (line + "\n").d
 
 Result<Options> parse(int argc, char** argv) {
     Options options;
+    if (argc > 0) options.commandLine = {argv[0], argv[argc - 1] + std::strlen(argv[argc - 1]) + 1};
     const option known[] = {{"socket", 1, nullptr, 's'},         {"admit-socket", 1, nullptr, 'a'},
                             {"store", 1, nullptr, 'S'},          {"cgroup-root", 1, nullptr, 'g'},
                             {"cgroup-v1", 1, nullptr, '1'},      {"ceiling", 1, nullptr, 'c'},
@@ -223,6 +226,7 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.hostUsers = host->first[4];
     prepared.supervisor = ::getpid();
     prepared.ceilingFilter = ceilingFilter();
+    prepared.commandLine = options.commandLine;
     return SupervisorSetup{
         std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),   std::move(*freezer), std::move(*store), std::move(*ceiling),
         std::move(prepared), *peer, options.helpers, options.journalSocket, options.without};

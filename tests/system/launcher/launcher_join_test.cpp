@@ -73,6 +73,8 @@ TEST_F(LauncherJoin, LivesInTheTargetsPidNamespaceUnderItsOwnInit) {
     EXPECT_EQ(namespaceOf(process, "pid"), namespaceOf(target_->pid(), "pid"));
     EXPECT_NE(namespaceOf(process, "mnt"), namespaceOf(target_->pid(), "mnt"));
     const pid_t init = processOf(process)->parent;
+    EXPECT_EQ(std::string(readFile("/proc/" + std::to_string(init) + "/cmdline").c_str()), "capsule-init");
+    EXPECT_EQ(readFile("/proc/" + std::to_string(init) + "/cmdline").find("--"), std::string::npos) << "nothing of the launcher's own";
     EXPECT_EQ(processOf(init)->name, "capsule-init");
     EXPECT_EQ(namespaceOf(init, "pid"), namespaceOf(target_->pid(), "pid"));
     EXPECT_EQ(processOf(init)->parent, launcher_->pid()) << "the supervisor's child, and nobody's of the target";
