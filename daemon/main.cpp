@@ -58,9 +58,8 @@ public:
         if (auto name = images::parseName(reference); !name) return forward(std::move(name));
         return {};
     }
-    Result<std::string> record(ImportedImage imported, const std::string& reference) override {
-        const auto references = reference.empty() ? std::vector<std::string>() : std::vector<std::string>{reference};
-        auto image = index_->record(imported, references, rfc3339());
+    Result<std::string> record(ImportedImage imported, const ImportName& name) override {
+        auto image = index_->record(imported, name, rfc3339());
         if (!image) return forward(std::move(image));
         return (*image)->digest;
     }

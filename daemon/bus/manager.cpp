@@ -105,7 +105,7 @@ void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd arc
         if (auto checked = context_.rooms.images.checkReference(reference); !checked) return checked;
         manage(answer, manageRight("images", "ImportImage", reference), interactive, [this, answer, archive, reference]() mutable {
             if (auto there = launcherIsThere(); !there) return answer.refuse(there.error());
-            context_.rooms.launcher.importImage(UniqueFd(archive.release()), record(answer, reference));
+            context_.rooms.launcher.importImage(UniqueFd(archive.release()), record(answer, {reference, {}}));
         });
         return {};
     });
@@ -125,7 +125,7 @@ void Manager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string f
         const std::string asker = Asker::current(getObject(), interactive).busName;
         manage(answer, manageRight("images", "ImportImageFrom", from), interactive, [this, answer, asker, image = *image, reference] {
             if (auto there = launcherIsThere(); !there) return answer.refuse(there.error());
-            transfers_.begin(asker, image, record(answer, reference));
+            transfers_.begin(asker, image, record(answer, {reference, image.name}));
         });
         return {};
     });
@@ -137,11 +137,11 @@ Result<void> Manager::launcherIsThere() const {
 }
 
 // What follows an import, however it came.
-std::function<void(Result<ImportedImage>)> Manager::record(const Answer<std::string>& answer, const std::string& reference) {
-    return answer.later([this, answer, reference](Result<ImportedImage> imported) {
+std::function<void(Result<ImportedImage>)> Manager::record(const Answer<std::string>& answer, const ImportName& name) {
+    return answer.later([this, answer, name](Result<ImportedImage> imported) {
         if (!imported) return answer.refuse(imported.error());
         const std::string unpacked = imported->digest;
-        const auto digest = context_.rooms.images.record(std::move(*imported), reference);
+        const auto digest = context_.rooms.images.record(std::move(*imported), name);
         if (!digest)
             return answer.refuse(Error{digest.error().code, "image sha256:" + unpacked +
                                                                 " is in the store, but recapd could not note it: " +

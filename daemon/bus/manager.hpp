@@ -63,7 +63,7 @@ private:
     Result<Asked> readRun(const std::string& capsule, const std::string& target, Names args, Options& options, const char* verb);
     template <class... Replies>
     void manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then);
-    std::function<void(Result<ImportedImage>)> record(const Answer<std::string>& answer, const std::string& reference);
+    std::function<void(Result<ImportedImage>)> record(const Answer<std::string>& answer, const ImportName& name);
     Result<void> launcherIsThere() const;
     void removeNow(const Answer<>& answer, const std::string& image);
 

@@ -10,13 +10,19 @@
 
 namespace recap {
 
+// What an import is to be called.
+struct ImportName {
+    std::string given;  // by the importer, NAME[:TAG]; empty: as the archive calls itself
+    std::string asked;  // of an engine's image: the name that the engine was asked for, which is the only one that its archive may have
+};
+
 // The index with its writing side; implemented by daemon/images over state/images. On the loop.
 class ImageStore : public ImageIndex {
 public:
     // Whether an import may be called so: a NAME[:TAG], or empty.
     virtual Result<void> checkReference(const std::string& reference) const = 0;
-    // Its digest. `reference`: what it is to be called; empty: as the archive calls it. Another image's reference moves.
-    virtual Result<std::string> record(ImportedImage imported, const std::string& reference) = 0;
+    // Its digest. Another image's reference moves.
+    virtual Result<std::string> record(ImportedImage imported, const ImportName& name) = 0;
     virtual Result<void> forget(const std::string& digest) = 0;              // after the launcher has removed it
     virtual void admissions(const std::vector<AdmissionState>& states) = 0;  // the launcher's word; what it lacks is not there
 };

@@ -44,19 +44,31 @@ Result<void> writeAtomically(const fs::path& path, std::string_view bytes) {
     return {};
 }
 
-// What the importer named the image, in the index's form; else what the archive does, where that says a name and a tag.
-Result<std::vector<std::string>> referencesFor(const std::vector<std::string>& asked, const std::string& annotation) {
-    std::vector<std::string> references;
-    for (const auto& text : asked) {
-        auto reference = parseName(text);
+// Whether an engine that was asked for `asked` gives what is called so. Before a name there may be a namespace of containerd's, and
+// podman says localhost/ of what was built here.
+bool isWhatWasAsked(const Reference& own, const std::string& asked) {
+    const auto same = [&](const std::string& text) {
+        const auto reference = parseReference(text);
+        return reference && reference->text() == own.text();
+    };
+    const auto slash = asked.find('/');
+    return same(asked) || same("localhost/" + asked) || (slash != std::string::npos && same(asked.substr(slash + 1)));
+}
+
+// What the importer named the image, in the index's form; else what the archive does, where that says a name and a tag. Empty: nothing.
+Result<std::string> referenceFor(const ImportName& name, const std::string& annotation) {
+    if (!name.given.empty()) {
+        auto reference = parseName(name.given);
         if (!reference) return forward(std::move(reference));
-        references.push_back(reference->text());
+        return reference->text();
     }
-    if (references.empty() && !annotation.empty()) {
-        const auto own = parseReference(annotation);
-        if (own && !own->tag.empty() && own->digest.empty()) references.push_back(own->text());
-    }
-    return references;
+    const auto own = parseReference(annotation);
+    if (annotation.empty() || !own || own->tag.empty() || !own->digest.empty()) return std::string();
+    // Another name may be that of an image which is admitted, and would be taken from it.
+    if (!name.asked.empty() && !isWhatWasAsked(*own, name.asked))
+        return fail(Errc::Denied, "it calls itself " + image::shown(own->text()) + ", and " + image::shown(name.asked) +
+                                      " was asked for; with a reference given (--reference NAME:TAG) it is called so");
+    return own->text();
 }
 
 }  // namespace
@@ -146,7 +158,7 @@ std::vector<const Image*> Index::list() const {
     return all;
 }
 
-Result<const Image*> Index::record(const ImportedImage& imported, const std::vector<std::string>& references, const std::string& now) {
+Result<const Image*> Index::record(const ImportedImage& imported, const ImportName& name, const std::string& now) {
     auto bytes = readFile(imported.answer.get(), image::kMaxAnswer);
     if (!bytes) return forward(std::move(bytes), "answer of the import");
     auto answer = parseAnswer(*bytes);
@@ -154,18 +166,16 @@ Result<const Image*> Index::record(const ImportedImage& imported, const std::vec
     if (answer->image.digest != imported.digest) {
         return fail(Errc::Internal, "answer of the import: it is about sha256:" + answer->image.digest + ", not sha256:" + imported.digest);
     }
-    auto names = referencesFor(references, answer->reference);
-    if (!names) return forward(std::move(names));
+    auto reference = referenceFor(name, answer->reference);
+    if (!reference) return forward(std::move(reference));
     Entry entry{std::move(answer->image), std::move(*bytes)};
     entry.image.imported = now;
     if (const auto known = images_.find(imported.digest); known != images_.end()) {
         entry.image.references = known->second.image.references;
         entry.image.admitted = known->second.image.admitted;
     }
-    for (auto& name : *names) {
-        auto& mine = entry.image.references;
-        if (std::find(mine.begin(), mine.end(), name) == mine.end()) mine.push_back(std::move(name));
-    }
+    auto& mine = entry.image.references;
+    if (!reference->empty() && std::find(mine.begin(), mine.end(), *reference) == mine.end()) mine.push_back(std::move(*reference));
     if (auto saved = save(entry); !saved) return forward(std::move(saved));
     auto& kept = images_[imported.digest];
     kept = std::move(entry);

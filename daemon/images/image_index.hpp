@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "daemon/core/image.hpp"
+#include "daemon/core/image_store.hpp"
 #include "daemon/core/launcher.hpp"
 
 namespace recap::images {
@@ -21,9 +22,9 @@ public:
     Result<const Image*> find(std::string_view reference) const override;
     std::vector<const Image*> list() const override;
 
-    // After IMPORT. `references` are the importer's; without any, the one that the archive gives itself, if it is NAME:TAG.
-    // A reference that another image had moves. `now` is RFC 3339. The image is not admitted: that is the launcher's word.
-    Result<const Image*> record(const ImportedImage& imported, const std::vector<std::string>& references, const std::string& now);
+    // After IMPORT. Without a given name, the one that the archive gives itself, if it is NAME:TAG. A reference that another image
+    // had moves. `now` is RFC 3339. The image is not admitted: that is the launcher's word.
+    Result<const Image*> record(const ImportedImage& imported, const ImportName& name, const std::string& now);
 
     // After REMOVE_IMAGE. Errc::NotFound for a digest that is not here.
     Result<void> remove(const std::string& digest);

@@ -48,11 +48,11 @@ protected:
 };
 
 TEST_F(EngineImages, OneOfDockerSaveIsImportedAdmittedAndRun) {
-    writeFile(kEngine / ".images/tool:1", dockerArchive("docker.io/recap/engine:docker"));
-    const json imported = Stack::get().ctlJson({"image", "import", "demo:tool:1"});
+    writeFile(kEngine / ".images/engine:docker", dockerArchive("docker.io/library/engine:docker"));
+    const json imported = Stack::get().ctlJson({"image", "import", "demo:engine:docker"});
     ASSERT_EQ(imported.value("state", "?"), "admitted") << imported.dump();
-    expectRun("recap/engine:docker");
-    const json again = Stack::get().ctlJson({"image", "import", "demo:tool:1", "--reference", "recap/engine:again"});
+    expectRun("engine:docker");
+    const json again = Stack::get().ctlJson({"image", "import", "demo:engine:docker", "--reference", "recap/engine:again"});
     EXPECT_EQ(again.at("digest"), imported.at("digest"));
     expectRun("recap/engine:again");
 }
@@ -60,12 +60,24 @@ TEST_F(EngineImages, OneOfDockerSaveIsImportedAdmittedAndRun) {
 TEST_F(EngineImages, OneInAnOciLayoutIsImportedAdmittedAndRun) {
     image::ImageSpec spec;
     spec.layers = {payloadFiles()};
-    spec.reference = "recap/engine:oci";
+    spec.reference = "engine:oci";
     spec.compression = image::Compression::Zstd;
-    ASSERT_TRUE(image::writeOciArchive(spec, (kEngine / ".images/oci:1").string()));
-    const json imported = Stack::get().ctlJson({"image", "import", "demo:oci:1"});
+    ASSERT_TRUE(image::writeOciArchive(spec, (kEngine / ".images/engine:oci").string()));
+    const json imported = Stack::get().ctlJson({"image", "import", "demo:engine:oci"});
     ASSERT_EQ(imported.value("state", "?"), "admitted") << imported.dump();
-    expectRun("recap/engine:oci");
+    expectRun("engine:oci");
+}
+
+// Whoever names images in an engine would else say which capsule's image theirs is.
+TEST_F(EngineImages, OneThatCallsItselfAsAnotherIsCalledTakesNothingFromThatOne) {
+    const auto before = Stack::get().ctlJson({"image", "list"});
+    writeFile(kEngine / ".images/harmless:1", dockerArchive("test/payload:1"));
+    const json refused = Stack::get().ctlJson({"image", "import", "demo:harmless:1"}).at("error");
+    EXPECT_EQ(refused.at("code"), "Denied");
+    EXPECT_THAT(refused.at("message").get<std::string>(), HasSubstr("it calls itself 'test/payload:1', and 'harmless:1' was asked for"));
+    EXPECT_EQ(Stack::get().ctlJson({"image", "list"}), before);
+    const json given = Stack::get().ctlJson({"image", "import", "demo:harmless:1", "--reference", "harmless:1"});
+    EXPECT_EQ(given.value("state", "?"), "admitted") << given.dump();
 }
 
 TEST_F(EngineImages, WhatIsNotThereOrIsNoImageIsSaidAndNothingIsLeft) {

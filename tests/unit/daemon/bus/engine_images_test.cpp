@@ -95,6 +95,7 @@ TEST_F(EngineImagesTest, AnImageGoesFromTheHostToTheLauncherByAPipe) {
     EXPECT_EQ(outcome(reply), "ok");
     EXPECT_EQ(std::get<0>(reply->values), std::string(64, 'b'));
     EXPECT_EQ(images.recorded.back().second, "recap/web:1");
+    EXPECT_EQ(images.askedFor, "web:1") << "so that the archive may have no other name";
 }
 
 TEST_F(EngineImagesTest, AnExportThatFailsIsTheReasonWhetherItHasBegunOrNot) {

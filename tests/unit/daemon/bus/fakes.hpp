@@ -147,11 +147,13 @@ struct FakeImages : ImageStore {
         if (reference == "Bad Name") return fail(Errc::InvalidArgument, "a bad name");
         return {};
     }
-    Result<std::string> record(ImportedImage imported, const std::string& reference) override {
-        recorded.emplace_back(imported.digest, reference);
+    Result<std::string> record(ImportedImage imported, const ImportName& name) override {
+        recorded.emplace_back(imported.digest, name.given);
+        askedFor = name.asked;
         return imported.digest;
     }
     std::vector<std::pair<std::string, std::string>> recorded;
+    std::string askedFor;
     Result<void> forget(const std::string&) override { return {}; }
     void admissions(const std::vector<AdmissionState>&) override {}
 };

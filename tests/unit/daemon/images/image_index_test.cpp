@@ -33,8 +33,8 @@ class IndexTest : public testing::Test {
 protected:
     IndexTest() { reopen(); }
     void reopen() { index_ = std::move(Index::open(folder_.path() / "images").value()); }
-    Result<const Image*> record(const std::string& hex, const std::vector<std::string>& references, const std::string& annotation = {}) {
-        return index_->record(imported(hex, answerFor(hex, annotation)), references, "2026-01-02T03:04:05Z");
+    Result<const Image*> record(const std::string& hex, const ImportName& name, const std::string& annotation = {}) {
+        return index_->record(imported(hex, answerFor(hex, annotation)), name, "2026-01-02T03:04:05Z");
     }
 
     test::TempDir folder_;
@@ -44,7 +44,7 @@ protected:
 };
 
 TEST_F(IndexTest, FindsByNameTagAndDigest) {
-    ASSERT_TRUE(record(one_, {"recap/tool:1"}));
+    ASSERT_TRUE(record(one_, {"recap/tool:1", {}}));
     for (const auto& text :
          {std::string("recap/tool:1"), "recap/tool:1@sha256:" + one_, "other@sha256:" + one_, "sha256:" + one_, one_, one_.substr(0, 12)}) {
         const auto found = index_->find(text);
@@ -59,6 +59,31 @@ TEST_F(IndexTest, FindsByNameTagAndDigest) {
     EXPECT_EQ(index_->find("sha256:aaaa").error().code, Errc::InvalidArgument);
 }
 
+// Whoever may give images names in an engine would else choose whose name its archive takes.
+TEST_F(IndexTest, AnEnginesArchiveIsCalledAsTheEngineWasAskedOrNotAtAll) {
+    ASSERT_TRUE(record(one_, {"recap/toolbox:1", {}}));
+    const auto refused = record(two_, {{}, "shop/web:1"}, "recap/toolbox:1");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::Denied);
+    EXPECT_THAT(refused.error().message, HasSubstr("it calls itself 'recap/toolbox:1', and 'shop/web:1' was asked for"));
+    EXPECT_EQ((*index_->find("recap/toolbox:1"))->digest, one_);
+    EXPECT_FALSE(index_->find(two_));
+    const std::pair<const char*, const char*> alike[] = {{"shop/web:1", "shop/web:1"},
+                                                         {"shop/web", "shop/web:latest"},
+                                                         {"docker.io/library/web:2", "web:2"},
+                                                         {"tool:1", "localhost/tool:1"},
+                                                         {"moby/docker.io/library/web:3", "docker.io/library/web:3"}};
+    for (const auto& [asked, own] : alike) {
+        const auto taken = record(two_, {{}, asked}, own);
+        EXPECT_TRUE(taken) << asked << ": " << taken.error().message;
+        EXPECT_TRUE(index_->find(own)) << own;
+    }
+    for (const auto* asked : {"web:1", "a/b/docker.io/library/web:1", "shop/web", "sha256:abc", "/"})
+        EXPECT_FALSE(record(two_, {{}, asked}, "shop/web:1")) << asked;
+    EXPECT_TRUE(record(two_, {"mine:1", "other:1"}, "shop/web:1")) << "what is given is what counts";
+    EXPECT_TRUE(record(two_, {{}, "other:1"}, "")) << "and an archive may have no name";
+}
+
 TEST_F(IndexTest, ADigestThatTwoBeginWithIsAmbiguous) {
     ASSERT_TRUE(record(one_, {}) && record(two_, {}));
     EXPECT_EQ(index_->find(std::string(20, 'a')).error().code, Errc::Ambiguous);
@@ -66,7 +91,7 @@ TEST_F(IndexTest, ADigestThatTwoBeginWithIsAmbiguous) {
 }
 
 TEST_F(IndexTest, KeepsWhatItKnowsThroughARestart) {
-    ASSERT_TRUE(record(one_, {"recap/tool:1", "recap/tool"}));
+    ASSERT_TRUE(record(one_, {"recap/tool:1", {}}) && record(one_, {"recap/tool", {}}));
     reopen();
     EXPECT_THAT(index_->problems(), IsEmpty());
     const auto found = index_->find("recap/tool:1");
@@ -79,8 +104,8 @@ TEST_F(IndexTest, KeepsWhatItKnowsThroughARestart) {
 }
 
 TEST_F(IndexTest, AReferenceMovesToTheImageImportedLast) {
-    ASSERT_TRUE(record(one_, {"recap/tool:1"}));
-    ASSERT_TRUE(record(two_, {"recap/tool:1"}));
+    ASSERT_TRUE(record(one_, {"recap/tool:1", {}}));
+    ASSERT_TRUE(record(two_, {"recap/tool:1", {}}));
     EXPECT_EQ((*index_->find("recap/tool:1"))->digest, two_);
     reopen();
     EXPECT_EQ((*index_->find("recap/tool:1"))->digest, two_);
@@ -92,13 +117,13 @@ TEST_F(IndexTest, TakesTheArchivesOwnNameOnlyWhereItHasOne) {
     EXPECT_EQ((*index_->find("recap/own:3"))->digest, one_);
     ASSERT_TRUE(record(two_, {}, "1.2"));
     EXPECT_THAT((*index_->find(two_))->references, IsEmpty());
-    ASSERT_TRUE(record(two_, {"recap/given:1"}, "recap/own:3"));
+    ASSERT_TRUE(record(two_, {"recap/given:1", {}}, "recap/own:3"));
     EXPECT_EQ((*index_->find("recap/own:3"))->digest, one_) << "an archive cannot take a name that was not given to it";
 }
 
 TEST_F(IndexTest, RefusesReferencesThatAreNoNames) {
-    EXPECT_EQ(record(one_, {"Not A Name"}).error().code, Errc::InvalidArgument);
-    EXPECT_EQ(record(one_, {"a:1@sha256:" + one_}).error().code, Errc::InvalidArgument);
+    EXPECT_EQ(record(one_, {"Not A Name", {}}).error().code, Errc::InvalidArgument);
+    EXPECT_EQ(record(one_, {"a:1@sha256:" + one_, {}}).error().code, Errc::InvalidArgument);
     EXPECT_THAT(index_->list(), IsEmpty());
 }
 
@@ -109,7 +134,7 @@ TEST_F(IndexTest, RefusesAnAnswerAboutAnotherImage) {
 }
 
 TEST_F(IndexTest, ForgetsWhatIsRemoved) {
-    ASSERT_TRUE(record(one_, {"recap/tool:1"}));
+    ASSERT_TRUE(record(one_, {"recap/tool:1", {}}));
     ASSERT_TRUE(index_->remove(one_));
     EXPECT_FALSE(index_->find("recap/tool:1"));
     EXPECT_EQ(index_->remove(one_).error().code, Errc::NotFound);
@@ -127,7 +152,7 @@ TEST_F(IndexTest, AdmissionIsTheLaunchersWord) {
 }
 
 TEST_F(IndexTest, ABadFileIsNamedAndTheOthersAreKept) {
-    ASSERT_TRUE(record(one_, {"recap/tool:1"}));
+    ASSERT_TRUE(record(one_, {"recap/tool:1", {}}));
     test::writeFile(folder_.path() / "images" / (two_ + ".json"), "{");
     test::writeFile(folder_.path() / "images" / (digest('d', 'd') + ".json"), test::readFile(folder_.path() / "images" / (one_ + ".json")));
     test::writeFile(folder_.path() / "images" / (one_ + ".json.new"), "half");
