@@ -12,6 +12,7 @@
 
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
+#include "sdk/client/recapctl/progress.hpp"
 #include "sdk/client/recapctl/text.hpp"
 
 namespace recapctl {
@@ -95,6 +96,7 @@ Result<std::string> import(client::Client& client, const Options& options) {
     if (!options.reference.empty()) asked.set("reference", options.reference);
     if (path.empty() && namesABackend(source)) {
         if (!options.backend.empty()) asked.set("backend", options.backend);
+        const Progress progress("importing " + source, -1, STDERR_FILENO);
         return client.importImageFrom(source, asked);
     }
     const UniqueFd archive(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
@@ -105,7 +107,10 @@ Result<std::string> import(client::Client& client, const Options& options) {
     if (::fstat(archive.get(), &about) != 0) return failErrno(source);
     if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
         return fail(Errc::InvalidArgument, source + ": neither an archive nor a folder with an OCI layout");
-    auto digest = client.importImage(archive.get(), asked);
+    auto digest = [&] {
+        const Progress progress("importing " + source, S_ISREG(about.st_mode) ? archive.get() : -1, STDERR_FILENO);
+        return client.importImage(archive.get(), asked);
+    }();
     if (!digest && digest.error().code == Errc::InvalidArgument) return forward(std::move(digest), source);  // its own fault
     return digest;
 }
