@@ -164,11 +164,12 @@ class Bench:
                         self.one(times, way, name, heat, once, command)
         self.hot = False
         for name, command in functions.items():
-            for _ in range(self.options.slow_rounds):
-                for way, once in slow.items():
-                    if way == "recap_build":
-                        self.forget_image("noop" if name == "noop" else "tcpdump")
-                    self.one(times, way, name, "hot", once, command)
+            for heat in ("hot", "cold"):
+                for _ in range(self.options.slow_rounds):
+                    for way, once in slow.items():
+                        if way == "recap_build":
+                            self.forget_image("noop" if name == "noop" else "tcpdump")
+                        self.one(times, way, name, heat, once, command)
         return times
 
     @staticmethod

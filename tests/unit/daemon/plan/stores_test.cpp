@@ -7,12 +7,15 @@
 #include "daemon/plan/policies.hpp"
 #include "daemon/plan/settings.hpp"
 #include "sdk/manifest/files.hpp"
+#include "tests/support/environment.hpp"
+#include "tests/support/files.hpp"
 #include "tests/unit/daemon/plan/folders.hpp"
 
 using namespace recap;
 using namespace recap::plan;
 using recap::test::capsuleText;
 using testing::HasSubstr;
+using testing::UnorderedElementsAre;
 
 namespace {
 
@@ -192,6 +195,29 @@ TEST_F(Stores, SettingsMergeDropIns) {
                 HasSubstr("20-bad.toml:1:1: polices: unknown key; did you mean 'policies'?"));
     scratch_.mask("run/recapd.toml.d/20-bad.toml");
     EXPECT_FALSE(loadSettings(scratch_.folders())) << "etc is stronger than run";
+}
+
+// What is there without anybody's doing: the engines at their usual sockets, each of which a file in /etc may move or leave out.
+TEST_F(Stores, TheShippedBackendsAreTheEnginesAtTheirUsualSockets) {
+    scratch_.write("vendor/recapd.toml.d/00-engines.toml", test::readFile(test::sourceDir() / "plugins/00-engines.toml"));
+    const auto sockets = [&] {
+        const auto settings = loadSettings(scratch_.folders());
+        EXPECT_TRUE(settings) << settings.error().message;
+        std::vector<std::string> found;
+        for (const auto& plugin : settings->plugins) {
+            const auto endpoint = plugin.values.find("endpoint");
+            found.push_back(plugin.name + " by " + plugin.plugin + " at " +
+                            (endpoint == plugin.values.end() ? "-" : endpoint->second.at(0)));
+        }
+        return found;
+    };
+    EXPECT_THAT(sockets(), UnorderedElementsAre("process by process at -", "docker by docker at unix:///run/docker.sock",
+                                                "podman by docker at unix:///run/podman/podman.sock",
+                                                "containerd by containerd at unix:///run/containerd/containerd.sock"));
+    scratch_.write("etc/recapd.toml.d/50-own.toml",
+                   "[plugins.podman]\nenabled = false\n[plugins.docker]\nendpoint = \"unix:///run/user/1000/docker.sock\"\n");
+    EXPECT_THAT(sockets(), UnorderedElementsAre("process by process at -", "docker by docker at unix:///run/user/1000/docker.sock",
+                                                "containerd by containerd at unix:///run/containerd/containerd.sock"));
 }
 
 TEST_F(Stores, ABackendsCgroupsComeFromItsTable) {

@@ -187,6 +187,24 @@ TEST_F(DockerSession, ARestartIsANewLifeUnderTheSameId) {
     EXPECT_EQ(told_.at(2).details.at("restarts"), "1");
 }
 
+// A session is one life of the engine's: the next one speaks what the new program knows, and what it tells takes the place of what was.
+TEST_F(DockerSession, AnUpgradedEngineIsSpokenToInItsNewVersion) {
+    start();
+    ASSERT_TRUE(told_.until([](auto& told) { return told.snapshots_ == 1; }));
+    ASSERT_GT(fake_.countOf("/v1.41/containers/json"), 0u);
+    fake_.answer("/_ping", test::FakeReply{.body = "OK", .headers = {{"Api-Version", "1.47"}}});
+    fake_.drop(fakeId(1));
+    fake_.endStreams();
+    ASSERT_TRUE(ends());
+    const std::size_t before = fake_.countOf("/v1.41/");
+    start();
+    ASSERT_TRUE(told_.until([](auto& told) { return told.snapshots_ == 2; }));
+    EXPECT_FALSE(told_.has(1));
+    EXPECT_TRUE(told_.has(2));
+    EXPECT_GT(fake_.countOf("/v1.47/containers/json"), 0u);
+    EXPECT_EQ(fake_.countOf("/v1.41/"), before) << "nothing more in the old one";
+}
+
 TEST_F(DockerSession, WhatEventsLostIsFoundByTheNextRound) {
     times_.resync = std::chrono::milliseconds(50);
     start();
