@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "tests/support/engines/image_archive.hpp"
@@ -39,10 +41,9 @@ std::string tailOf(const fs::path& log) {
 
 }  // namespace
 
-Dockerd::Dockerd(const fs::path& parent) : folder_("recap-dockerd", parent), cgroup_("recap-dockerd-" + std::to_string(::getpid())) {
-    // The key is an old one's, which it would put into /etc.
-    writeFile(path("daemon.json"), "{\"deprecated-key-path\": \"" + path("key.json").string() + "\", \"runtimes\": {\"" + kIsolated +
-                                       "\": {\"path\": \"runc\"}}}");
+Dockerd::Dockerd(const fs::path& parent, bool remapsUsers)
+    : folder_("recap-dockerd", parent), cgroup_("recap-dockerd-" + std::to_string(::getpid())), remapsUsers_(remapsUsers) {
+    configure();
     try {
         startContainerd();
         startDaemon();
@@ -52,6 +53,20 @@ Dockerd::Dockerd(const fs::path& parent) : folder_("recap-dockerd", parent), cgr
         stop();
         throw;
     }
+}
+
+// The runtimes that have other names are runc all the same: what is looked at is what somebody makes of the name.
+void Dockerd::configure() {
+    using nlohmann::json;
+    const json runc{{"path", "runc"}};
+    json settings{{"deprecated-key-path", path("key.json").string()},  // an old one's, which it would put into /etc
+                  {"runtimes", {{kIsolated, runc}, {kUnknown, runc}}}};
+    if (remapsUsers_) settings["userns-remap"] = "daemon";
+    writeFile(path("daemon.json"), settings.dump());
+    writeFile(path("subordinate"), "daemon:" + std::to_string(kRemapped) + ":65536\n");
+    fs::create_directory(path("bin"));
+    for (const char* runtime : {kIsolated, kUnknown})
+        fs::create_symlink("/usr/bin/containerd-shim-runc-v2", path("bin") / ("containerd-shim-" + std::string(runtime) + "-v2"));
 }
 
 Dockerd::~Dockerd() {
@@ -65,8 +80,13 @@ Dockerd::~Dockerd() {
 // Of its own beside dockerd, as a distribution has it: one that dockerd starts ends with it.
 void Dockerd::startContainerd() {
     writeFile(path("containerd.toml"), containerdConfiguration(folder_.path()));
+    std::vector<std::string> argv{"containerd", "--config", path("containerd.toml").string()};
+    // dockerd takes subordinate numbers from these files only: they are others in a mount namespace of the two's own.
+    const std::string files = path("subordinate").string();
+    const std::string mounts = "mount --bind " + files + " /etc/subuid && mount --bind " + files + " /etc/subgid && exec \"$@\"";
+    if (remapsUsers_) argv.insert(argv.begin(), {"unshare", "--mount", "--propagation", "slave", "sh", "-ec", mounts, "sh"});
     containerd_ = std::make_unique<Child>(
-        Command{.argv = {"containerd", "--config", path("containerd.toml").string()}, .outputFile = path("containerd.log")});
+        Command{.argv = argv, .env = {{"PATH", path("bin").string() + ":" + std::getenv("PATH")}}, .outputFile = path("containerd.log")});
     if (!waitForPath(path("containerd.sock"), Deadline(kSlow)))
         throw std::runtime_error("containerd does not serve:\n" + tailOf(path("containerd.log")));
 }
@@ -85,6 +105,7 @@ void Dockerd::startDaemon() {
     for (const char* word : {"--live-restore", "--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
                              "--ip-masq=false", "--storage-driver=overlay2", "--oom-score-adjust=0"})
         argv.emplace_back(word);
+    if (remapsUsers_) argv.insert(argv.begin(), {"nsenter", "--mount", "--target", std::to_string(containerd_->pid())});
     daemon_ = std::make_unique<Child>(Command{.argv = argv, .outputFile = path("log")});
     const auto serves = [&] { return test::run({"docker", "--host", endpoint(), "version"}).ok(); };
     const auto ended = [&] { return waitForExit(daemon_->pidfd(), Deadline(std::chrono::milliseconds(0))); };

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -18,8 +19,9 @@ namespace recap::test {
 
 class Dockerd {
 public:
-    // Serving, with the image recap-app:v1. `parent`: where its folder is made.
-    explicit Dockerd(const std::filesystem::path& parent = {});
+    // Serving, with the image recap-app:v1. `parent`: where its folder is made. `remapsUsers`: its containers are in user namespaces
+    // (--userns=host: not); their root is this machine's user kRemapped.
+    explicit Dockerd(const std::filesystem::path& parent = {}, bool remapsUsers = false);
     Dockerd(const Dockerd&) = delete;
     Dockerd& operator=(const Dockerd&) = delete;
     ~Dockerd();
@@ -28,7 +30,9 @@ public:
     std::string endpoint() const { return "unix://" + socket().string(); }
     std::filesystem::path containerdSocket() const { return folder_.path() / "containerd.sock"; }
     static constexpr const char* kIsolated = "kata-test";  // a runtime by the name of one that keeps containers in a virtual machine
-    static constexpr const char* kGroup = "docker";        // who may use the socket beside root
+    static constexpr const char* kUnknown = "house-test";  // one by a name that nobody knows; both are containerd's, too
+    static constexpr std::uint32_t kRemapped = 3'000'000;
+    static constexpr const char* kGroup = "docker";  // who may use the socket beside root
     static constexpr const char* kImage = "recap-app:v1";
 
     CommandResult docker(std::vector<std::string> verb) const;  // its client; throws unless it succeeds
@@ -45,11 +49,13 @@ public:
     std::vector<std::string> stop();
 
 private:
+    void configure();
     void startContainerd();
     std::filesystem::path path(const char* name) const { return folder_.path() / name; }
 
     TempDir folder_;
     std::string cgroup_;
+    const bool remapsUsers_;
     std::unique_ptr<Child> containerd_, daemon_;
     bool wasKilled_ = false;
     bool stopped_ = false;

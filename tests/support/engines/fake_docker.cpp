@@ -89,6 +89,7 @@ FakeDocker::~FakeDocker() {
     {
         const std::lock_guard lock(mutex_);
         for (const int fd : connections_) ::shutdown(fd, SHUT_RDWR);
+        hangs_ = false;
         changed_.notify_all();
     }
     for (auto& thread : threads_) thread.join();
@@ -135,8 +136,9 @@ bool FakeDocker::handle(int fd, const std::string& target) {
     std::string path = target.substr(0, target.find('?'));
     if (path.starts_with("/v")) path = path.substr(path.find('/', 1));
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         requests_.push_back(target);
+        changed_.wait(lock, [this] { return !hangs_; });
         if (path == "/events" && !handlers_.contains(path)) return stream(fd);
     }
     const FakeReply reply = replyTo(path);
@@ -236,6 +238,16 @@ void FakeDocker::endStreams() {
 bool FakeDocker::waitForStreams(std::size_t count) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kPatience, [&] { return streams_.size() >= count; });
+}
+
+void FakeDocker::hang() {
+    const std::lock_guard lock(mutex_);
+    hangs_ = true;
+}
+void FakeDocker::goOn() {
+    const std::lock_guard lock(mutex_);
+    hangs_ = false;
+    changed_.notify_all();
 }
 
 std::vector<std::string> FakeDocker::requests() const {

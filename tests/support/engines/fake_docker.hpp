@@ -59,6 +59,9 @@ public:
     void endStreams();
     bool waitForStreams(std::size_t count);  // open, and their heads sent
 
+    void hang();  // takes connections and says nothing, the open streams' too
+    void goOn();  // and what was asked meanwhile is answered
+
     std::vector<std::string> requests() const;           // with versions and queries, in order
     std::size_t countOf(const std::string& part) const;  // requests that have this in them
     std::size_t connections() const;
@@ -80,6 +83,7 @@ private:
     std::vector<std::string> requests_;
     std::set<int> connections_, streams_;
     std::size_t accepted_ = 0;
+    bool hangs_ = false;
     std::uint64_t clock_ = 0;
     std::vector<std::thread> threads_;
     std::thread acceptor_;

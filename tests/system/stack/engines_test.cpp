@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers of real engines as targets: Docker's, and containerd's of the same containerd, all in one stack.
-#include <sys/stat.h>
-
-#include "tests/support/engines/dockerd.hpp"
-#include "tests/support/engines/remains.hpp"
-#include "tests/support/environment.hpp"
 #include "tests/support/http.hpp"
-#include "tests/support/wait.hpp"
+#include "tests/system/stack/engines_fixture.hpp"
 #include "tests/system/stack/sitting.hpp"
-#include "tests/system/stack/stack_fixture.hpp"
 
 namespace recap::test {
 namespace {
@@ -17,93 +11,36 @@ using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
-constexpr const char* kNamespace = "recap-engines";  // containerd's
 
 // Serves a page from busybox, as uid 101.
 const std::vector<std::string> kServer{"/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"};
 
-class Engines : public StackTest {
+class Engines : public EnginesTest {
 protected:
     static void SetUpTestSuite() {
-        StackTest::SetUpTestSuite();
-        docker_ = std::make_unique<Dockerd>("/var/lib");  // a host of plugins has a /tmp of its own
-        configure();
+        startEngines();
         const TempDir folder;
         Rootfs tools{folder.path() / "tools"};
         for (const char* program : {"/usr/bin/strace", "/usr/bin/tcpdump", "/usr/bin/busybox"}) tools.program(program);
         tools.folder("/tmp");
         Stack::get().importImage("test/engine-tools:1", filesOf(tools.path()));
         docker_->run("e-plain", {}, {"--user=101"});
-        startInContainerd("e-ctr");
+        importToContainerd(Dockerd::kImage);
+        startInContainerd("e-ctr", {"--label", "app=ctr"});
         ASSERT_TRUE(waitUntil([] { return !row("e-plain").is_null() && !row("e-ctr").is_null(); }, Deadline{kPatience}))
             << Stack::get().ctl({"targets"}).out << Stack::get().ctl({"backends"}).out;
     }
-    static void TearDownTestSuite() {
-        ctr({"task", "rm", "--force", "e-ctr"});
-        ctr({"container", "rm", "e-ctr"});
-        const auto remains = docker_->stop();
-        EXPECT_THAT(remains, IsEmpty());
-        docker_.reset();
-        // containerd's own containers are in a cgroup of their namespace's name, which nobody removes.
-        EXPECT_THAT(clearRemains(dropIn().string() + ".none", kNamespace), IsEmpty());
-        std::filesystem::remove(dropIn());
-        StackTest::TearDownTestSuite();
-    }
+    static void TearDownTestSuite() { endEngines(); }
 
-    static std::filesystem::path dropIn() { return Stack::get().folder("RECAP_CONFIG_DIR") / "recapd.toml.d/50-engines.toml"; }
-    static void configure() {
-        std::filesystem::create_directories(dropIn().parent_path());
-        writeFile(dropIn(), "[plugins.docker]\nendpoint = \"" + docker_->endpoint() + "\"\n[plugins.containerd]\nendpoint = \"unix://" +
-                                docker_->containerdSocket().string() + "\"\n");
-        ASSERT_EQ(::chmod(dropIn().c_str(), 0644), 0);
-        mustRun({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1", "/org/recap1",
-                 "org.recap1.Manager", "Reload", "a{sv}", "0"});
-    }
-    static CommandResult ctr(std::vector<std::string> verb) {
-        std::vector<std::string> argv{"ctr", "--address", docker_->containerdSocket().string(), "--namespace", kNamespace};
-        argv.insert(argv.end(), verb.begin(), verb.end());
-        return test::run(Command{.argv = argv});
-    }
-    static void startInContainerd(const std::string& id) {
-        const TempDir folder;
-        docker_->docker({"save", "--output", (folder.path() / "app.tar").string(), Dockerd::kImage});
-        EXPECT_TRUE(ctr({"images", "import", (folder.path() / "app.tar").string()}).ok());
-        std::vector<std::string> verb{"run", "--detach", "--label", "app=ctr"};
-        // Root without a capability: who has one is not traced by who has none.
-        for (const char* capability : {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
-                                       "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"})
-            for (const std::string& word : {std::string("--cap-drop"), std::string("CAP_") + capability}) verb.push_back(word);
-        verb.push_back(std::string("docker.io/library/") + Dockerd::kImage);
-        verb.push_back(id);
-        const auto started = ctr(verb);
-        EXPECT_TRUE(started.ok()) << started.all();
-    }
-
-    // The row of `recapctl targets` with this name; null: none, or more than one.
-    static json row(const std::string& name) {
-        const json listed = Stack::get().ctlJson({"targets"});
-        json found;
-        for (const auto& one : listed.at("targets")) {
-            if (one.at("name") != name) continue;
-            if (!found.is_null()) return nullptr;
-            found = one;
-        }
-        return found;
-    }
-    static void installTool(const std::string& name, const std::string& command, const std::string& sandbox,
-                            const std::string& timeout = "30s") {
-        Stack::get().install(
-            manifestOf(name, "test/engine-tools:1", command,
-                       "[sandbox]\npolicy = \"trusted\"\nreason = \"a test\"\n" + sandbox + "\n[limits]\ntimeout = \"" + timeout + "\"\n"));
+    // Root without a capability: who has one is not traced by who has none.
+    static void startInContainerd(const std::string& id, std::vector<std::string> options = {}) {
+        for (const auto& word : withoutCapabilities()) options.push_back(word);
+        runInContainerd(id, Dockerd::kImage, options);
     }
     static json refused(const std::string& target, const std::string& capsule = "t-payload") {
         return Stack::get().run(capsule, target, {"exit"});
     }
-    static std::unique_ptr<Dockerd> docker_;
 };
-std::unique_ptr<Dockerd> Engines::docker_;
 
 TEST_F(Engines, AContainerIsOneTargetWhoeverTellsOfIt) {
     const json web = row("e-plain");
@@ -193,24 +130,39 @@ TEST_F(Engines, A15_TheTargetsOwnResolvConfIsSeen) {
     docker_->remove("e-names");
 }
 
-TEST_F(Engines, WhatCannotBeATargetIsRefusedByName) {
+TEST_F(Engines, A33_WhatCannotBeATargetIsRefusedByName) {
     docker_->docker({"run", "--detach", "--network=host", "--pid=host", "--name=e-host", Dockerd::kImage});
     docker_->run("e-kata", {}, {std::string("--runtime=") + Dockerd::kIsolated});
+    docker_->run("e-new", {}, {std::string("--runtime=") + Dockerd::kUnknown});
     docker_->run("e-paused");
     docker_->docker({"pause", "e-paused"});
     docker_->run("e-ended");
     docker_->docker({"kill", "e-ended"});
-    const auto isPaused = [] {
-        const json it = row("e-paused");
-        return !it.is_null() && it.at("state") == "paused";
+    startInContainerd("c-host", {"--net-host"});
+    startInContainerd("c-kata", {"--runtime", std::string("io.containerd.") + Dockerd::kIsolated + ".v2"});
+    startInContainerd("c-new", {"--runtime", std::string("io.containerd.") + Dockerd::kUnknown + ".v2"});
+    startInContainerd("c-paused");
+    EXPECT_TRUE(ctr({"tasks", "pause", "c-paused"}).ok());
+    startInContainerd("c-ended");
+    EXPECT_TRUE(ctr({"tasks", "kill", "--signal", "SIGKILL", "c-ended"}).ok());
+    const auto isThere = [](const char* name) {
+        const json it = row(name);
+        return !it.is_null() && (std::string(name).ends_with("-paused") ? it.at("state") == "paused" : true);
     };
-    ASSERT_TRUE(waitUntil([&] { return isPaused() && !row("e-host").is_null() && !row("e-kata").is_null(); }, Deadline{kPatience}));
+    for (const char* name : {"e-host", "e-kata", "e-new", "e-paused", "c-host", "c-kata", "c-new", "c-paused"})
+        ASSERT_TRUE(waitUntil([&] { return isThere(name); }, Deadline{kPatience})) << name << Stack::get().ctl({"targets"}).out;
     const std::map<std::string, std::string> cases{
         {"docker:e-host", "would join the host's"},
-        {"docker:e-kata", "behind a kernel of its own"},
+        {"docker:e-kata", "is kept by the runtime 'kata-test' behind a kernel of its own"},
+        {"docker:e-new", "is kept by the runtime 'house-test', of which it is not known"},
         {"docker:e-paused", "is paused"},
         {"docker:e-ended", "is not running"},
         {"docker:e-never", "no container 'e-never'"},
+        {"containerd:c-host", "would join the host's"},
+        {"containerd:c-kata", "is kept by the runtime 'io.containerd.kata-test.v2' behind a kernel of its own"},
+        {"containerd:c-new", "is kept by the runtime 'io.containerd.house-test.v2', of which it is not known"},
+        {"containerd:c-paused", "is paused"},
+        {"containerd:c-ended", "is not running"},
         {"containerd:e-never", "no container 'e-never'"},
     };
     for (const auto& [target, why] : cases) {
@@ -218,7 +170,9 @@ TEST_F(Engines, WhatCannotBeATargetIsRefusedByName) {
         EXPECT_THAT(report.at("outcome"), ::testing::AnyOf("not-started", "denied", "target-gone")) << target << report.dump(2);
         EXPECT_THAT(report.at("error").at("message").get<std::string>(), HasSubstr(why)) << target;
     }
-    for (const char* name : {"e-host", "e-kata", "e-paused", "e-ended"}) docker_->remove(name);
+    for (const char* name : {"e-host", "e-kata", "e-new", "e-paused", "e-ended"}) docker_->remove(name);
+    EXPECT_TRUE(ctr({"tasks", "resume", "c-paused"}).ok());
+    for (const char* name : {"c-host", "c-kata", "c-new", "c-paused", "c-ended"}) endInContainerd(name);
 }
 
 // Its targets stay and are marked; a running capsule goes on; afterwards all is as before.
@@ -278,7 +232,7 @@ TEST_F(Engines, A32_AShellIsOpenedInContainersOfBoth) {
     installShell();
     for (const char* target : {"docker:e-plain", "containerd:e-ctr"}) {
         Sitting shell({"shell", target});
-        ASSERT_TRUE(shell.sees("$ ") || shell.sees("# ")) << shell.seen();
+        ASSERT_TRUE(shell.sees(std::string_view(target) == "docker:e-plain" ? "$ " : "# ")) << shell.seen();  // the other is root
         ASSERT_TRUE(shell.becomesRaw());
         shell.type("echo secret-$((6 * 7)); tty; ps -e -o args; ls -d /bin/busybox\r");
         for (const char* text : {"secret-42", "/dev/pts/0", "/bin/sleep 86400", "/bin/busybox"})
