@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers of real engines as targets: Docker's, and containerd's of the same containerd, all in one stack.
-#include "tests/support/http.hpp"
 #include "tests/system/stack/engines_fixture.hpp"
 #include "tests/system/stack/sitting.hpp"
 
@@ -12,16 +11,13 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
-// Serves a page from busybox, as uid 101.
-const std::vector<std::string> kServer{"/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/etc"};
-
 class Engines : public EnginesTest {
 protected:
     static void SetUpTestSuite() {
         startEngines();
         const TempDir folder;
         Rootfs tools{folder.path() / "tools"};
-        for (const char* program : {"/usr/bin/strace", "/usr/bin/tcpdump", "/usr/bin/busybox"}) tools.program(program);
+        tools.program("/usr/bin/busybox");
         tools.folder("/tmp");
         Stack::get().importImage("test/engine-tools:1", filesOf(tools.path()));
         docker_->run("e-plain", {}, {"--user=101"});
@@ -71,50 +67,6 @@ TEST_F(Engines, ANameThatTwoEnginesHaveIsAmbiguousAndTheCandidatesAreNamed) {
     EXPECT_THAT(report.dump(),
                 AllOf(HasSubstr("is ambiguous"), HasSubstr("docker:"), HasSubstr(std::string("containerd:") + kNamespace + "/e-ctr")));
     EXPECT_TRUE(waitUntil([] { return !row("e-ctr").is_null(); }, Deadline{kPatience}));
-}
-
-TEST_F(Engines, A1_TcpdumpSeesTheConnectionsOfADockerContainer) {
-    const pid_t pid =
-        docker_->run("e-web", {}, {"--user=101", "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"}, kServer);
-    Stack::get().install(manifestOf("e-tcpdump", "test/engine-tools:1",
-                                    R"(["tcpdump", "-U", "-i", "lo", "-c", "3", "-w", "-", "tcp[13] == 2"])",
-                                    "[sandbox]\npolicy = \"network-debug\"\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\n"
-                                    "reason = \"a test\"\n[limits]\ntimeout = \"30s\"\n"));
-    ASSERT_TRUE(waitUntil([] { return !row("e-web").is_null(); }, Deadline{kPatience}));
-    const std::string run = Stack::get().startDetached("e-tcpdump", "docker:e-web", {});
-    ASSERT_TRUE(Stack::get().waitForLog(run, "listening on"));
-    for (int i = 0; i < 3; ++i) EXPECT_EQ(httpGet(pid, 8080, "/passwd").status, 200);
-    const json details = Stack::get().waitForEnd(run);
-    EXPECT_EQ(details.at("outcome"), "succeeded") << details.dump(2);
-    expectClean(details);
-    docker_->remove("e-web");
-}
-
-TEST_F(Engines, A2_StraceJoinsContainersOfBothEngines) {
-    installTool("e-strace", "[\"strace\", \"-p\", \"1\"]", "processes = \"join\"", "2s");
-    for (const char* target : {"docker:e-plain", "containerd:e-ctr"}) {
-        const json report = Stack::get().run("e-strace", target);
-        EXPECT_EQ(report.at("outcome"), "timed-out") << target << report.dump(2);
-        EXPECT_THAT(report.at("stderr").get<std::string>(), AllOf(HasSubstr("Process 1 attached"), HasSubstr("detached"))) << target;
-        expectClean(report);
-    }
-}
-
-TEST_F(Engines, A12_PsSeesExactlyTheContainersProcesses) {
-    installTool("e-ps", R"(["busybox", "ps", "-o", "pid,args"])", "processes = \"observe\"");
-    docker_->run("e-two", {}, {}, {"/bin/sh", "-c", "/bin/sleep 86399 & /bin/sleep 86398; true"});
-    ASSERT_TRUE(waitUntil([] { return !row("e-two").is_null(); }, Deadline{kPatience}));
-    const auto processes = [](const std::string& text) {
-        std::vector<std::string> found;
-        for (const auto& line : lines(text))
-            if (line.find("PID") == std::string::npos && line.find("ps -o") == std::string::npos) found.push_back(line);
-        return found;
-    };
-    const std::string inside = docker_->docker({"exec", "e-two", "/bin/busybox", "ps", "-o", "pid,args"}).out;
-    const json report = Stack::get().run("e-ps", "docker:e-two");
-    EXPECT_EQ(processes(report.at("stdout").get<std::string>()), processes(inside));
-    EXPECT_EQ(processes(inside).size(), 3u) << inside;
-    docker_->remove("e-two");
 }
 
 TEST_F(Engines, A15_TheTargetsOwnResolvConfIsSeen) {
