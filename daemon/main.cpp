@@ -13,6 +13,7 @@
 #include <string>
 
 #include "daemon/bus/service.hpp"
+#include "daemon/core/host.hpp"
 #include "daemon/core/image_store.hpp"
 #include "daemon/core/settings.hpp"
 #include "daemon/core/target_table.hpp"
@@ -145,6 +146,7 @@ Result<void> Recapd::makeRooms() {
     images_ = std::make_unique<Images>(std::move(*index));
     planner_ = std::make_unique<plan::CapsulePlanner>(capsules_, policies_, syscalls_, *images_);
     launcher_ = std::make_unique<LauncherClient>(loop_.get(), arguments_.launcherSocket, *this);
+    planner_->boundBy([this] { return HostBounds{launcher_->hostNamespaces(), (launcher_->features() & kCanScopeSockets) != 0}; });
     targets_ = std::make_unique<TargetTable>(loop_.get(), *launcher_);
     auto ledger = Ledger::open(loop_.get(), state + "/ledger.db");
     if (!ledger) return forward(std::move(ledger));

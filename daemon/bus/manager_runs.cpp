@@ -103,7 +103,9 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
     }
     asked.right = runRight(context_.rooms, capsule, asked.request.target, verb, asked.request.adjustments);
     const auto info = context_.rooms.capsules.find(capsule);
-    asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0, startTime};
+    const auto& chosen = asked.request.adjustments;
+    const std::uint32_t host = info ? hostNamespacesOf(context_.rooms, adjusted(**info, chosen), asked.request.target) : 0;
+    asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0, startTime, host};
     asked.asker = Asker::current(getObject(), interactive);
     return asked;
 }

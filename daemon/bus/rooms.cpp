@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/bus/rooms.hpp"
 
+#include "daemon/bus/rows.hpp"
+#include "daemon/core/host.hpp"
+
 namespace recap::bus {
 namespace {
 
@@ -18,6 +21,11 @@ const Image* imageOf(const Rooms& rooms, const CapsuleInfo& capsule) {
     return image ? *image : nullptr;
 }
 
+std::uint32_t hostNamespacesOf(const Rooms& rooms, const CapsuleInfo& capsule, const std::string& target) {
+    const auto found = rooms.targets.resolve(target);
+    return found ? hostNamespaces(capsule, **found) : 0;
+}
+
 Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb,
                const Adjustments& adjustments) {
     Right right;
@@ -28,7 +36,8 @@ Right runRight(const Rooms& rooms, const std::string& capsule, const std::string
                      {"verb", verb},
                      {"target", target},
                      {"backend", colon == std::string::npos ? std::string() : target.substr(0, colon)}};
-    for (const char* unknown : {"digest", "namespaces", "capabilities", "view", "user", "processes"}) right.details[unknown] = "";
+    for (const char* unknown : {"digest", "namespaces", "capabilities", "view", "user", "processes", "host-namespaces"})
+        right.details[unknown] = "";
     if (const auto info = rooms.capsules.find(capsule)) {
         if (!privileged(**info, adjustments)) right.action = "org.recap1.run";
         const CapsuleInfo asked = adjusted(**info, adjustments);
@@ -37,6 +46,10 @@ Right runRight(const Rooms& rooms, const std::string& capsule, const std::string
         right.details["view"] = asked.view;
         right.details["user"] = asked.user;
         right.details["processes"] = asked.processes;
+        if (const std::uint32_t host = hostNamespacesOf(rooms, asked, target); host != 0) {
+            right.action = "org.recap1.run-privileged";
+            right.details["host-namespaces"] = joined(namespaceNames(host));
+        }
         if (const Image* image = imageOf(rooms, asked)) right.details["digest"] = image->digest;
     }
     right.message = "Authentication is required to run capsule $(capsule) on $(target)";

@@ -45,6 +45,8 @@ struct Context {
 // What polkit is told about running a capsule on a target, both as far as they are known, as the caller wants it.
 Right runRight(const Rooms& rooms, const std::string& capsule, const std::string& target, const std::string& verb,
                const Adjustments& adjustments = {});
+// Bits: of the host's namespaces those that the capsule would be in on this target, as far as that is known.
+std::uint32_t hostNamespacesOf(const Rooms& rooms, const CapsuleInfo& capsule, const std::string& target);
 Right manageRight(const std::string& what, const std::string& verb, const std::string& name);  // "capsules", "images"
 
 // The capsule's image, where it is imported.

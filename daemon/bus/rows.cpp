@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "daemon/core/host.hpp"
+
 namespace recap::bus {
 namespace {
 
@@ -234,6 +236,7 @@ Row details(const RunPlan& plan) {
             {"uid", plan.uid},
             {"gid", plan.gid},
             {"namespaces", namespaceNames(sandbox.namespaces)},
+            {"host-namespaces", namespaceNames(hostNamespaces(sandbox, plan.target))},
             {"capabilities", capabilityNames(sandbox.capabilities)},
             {"processes", label(kProcesses, sandbox.processes)},
             {"untrusted", targetMayTrace(plan)},

@@ -69,6 +69,8 @@ public:
     virtual bool available() const = 0;
     virtual std::uint64_t features() const { return 0; }   // bits of LauncherFeature: what its probe found; 0 while it is away
     virtual std::uint64_t openFiles() const { return 0; }  // its RLIMIT_NOFILE, which bounds how many runs it can have; likewise
+    // Bits: of the host's namespaces those that its ceiling lets be joined, as it last said.
+    virtual std::uint32_t hostNamespaces() const { return 0; }
     virtual void inspect(int pidfd, Reply<TargetFacts> reply) = 0;
     // The reply's fd is the run's log (read-only), absent where the caller gave both stdout and stderr.
     virtual void start(const RunPlan& plan, Reply<UniqueFd> reply) = 0;

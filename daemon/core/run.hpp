@@ -32,9 +32,10 @@ enum class Lifetime { Detached, Caller };
 // What polkit was told when it allowed a run. The engine refuses to start anything else under that answer.
 struct Authorisation {
     std::string backend;
-    std::string digest;           // of the capsule's image; empty: it was not known
-    std::uint64_t revision = 0;   // of the capsule
-    std::uint64_t startTime = 0;  // of the target's first process, so that its id is this life's; 0: it was not known
+    std::string digest;                // of the capsule's image; empty: it was not known
+    std::uint64_t revision = 0;        // of the capsule
+    std::uint64_t startTime = 0;       // of the target's first process, so that its id is this life's; 0: it was not known
+    std::uint32_t hostNamespaces = 0;  // bits: of the host's namespaces those that the run was said to be in
 };
 
 struct RunRequest {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "daemon/core/host.hpp"
 #include "daemon/core/process.hpp"
 
 namespace recap {
@@ -139,8 +140,11 @@ Result<RunPlan> Engine::makePlan(const RunId& id, const RunRequest& request, con
     const Authorisation& allowed = *request.authorised;
     const auto capsule = parts_.capsules.find(request.capsule);
     const std::uint64_t revision = capsule ? (*capsule)->revision : 0;
+    // What was inspected only since: the right that was asked for may have been the lesser one.
+    const bool moreOfTheHost = (hostNamespaces(plan->sandbox, target) & ~allowed.hostNamespaces) != 0;
     const bool anotherLife = allowed.startTime != 0 && allowed.startTime != target.startTime;
-    if (anotherLife || allowed.backend != target.id.backend || allowed.digest != plan->imageDigest || allowed.revision != revision)
+    if (anotherLife || moreOfTheHost || allowed.backend != target.id.backend || allowed.digest != plan->imageDigest ||
+        allowed.revision != revision)
         return fail(Errc::Denied, "capsule '" + request.capsule + "', its image or target '" + request.target +
                                       "' changed after the authorisation; ask again");
     return plan;

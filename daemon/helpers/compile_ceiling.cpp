@@ -39,6 +39,7 @@ void set(std::uint64_t& into, const std::optional<std::chrono::microseconds>& va
 Ceiling merged(const CeilingFile& file) {
     Ceiling ceiling;
     set(ceiling.namespaces, file.namespaces);
+    set(ceiling.hostNamespaces, file.hostNamespaces);
     set(ceiling.processes, file.processes);
     set(ceiling.views, file.views);
     set(ceiling.writes, file.writes);

@@ -28,9 +28,10 @@ inline constexpr std::size_t kMostNoted = 64;
 // What every attach of this launcher uses, made once at start.
 struct Prepared {
     const Procfs* procfs = nullptr;
-    UniqueFd seed;                // mount namespace with nothing but an empty, read-only tmpfs
-    UniqueFd ownMounts;           // the launcher's own mount namespace
-    UniqueFd ownPids;             // and its pid namespace
+    UniqueFd seed;       // mount namespace with nothing but an empty, read-only tmpfs
+    UniqueFd ownMounts;  // the launcher's own mount namespace
+    UniqueFd ownPids;    // and its pid namespace
+    HostIds host;
     std::uint64_t hostUsers = 0;  // inode of the host's user namespace
     pid_t supervisor = 0;         // parent of the workers and of every capsule's init, as `procfs` numbers it
     UniqueFd device;              // O_PATH of the /dev template in the launcher's mount namespace
@@ -126,7 +127,7 @@ int openWorkdir(Attach& attach);
 // mask.cpp: covers what of the procfs at `proc` is the whole host's
 int maskProc(Attach& attach, int proc);
 
-// landlock.cpp: in the payload, once it can gain no privilege: no abstract socket of others
+// landlock.cpp: in the payload, once it can gain no privilege: no abstract socket of others; in the host's, no process of others
 int scopeSockets(Attach& attach);
 bool scopesSockets();  // whether this kernel can
 

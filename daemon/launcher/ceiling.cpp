@@ -26,6 +26,8 @@ Result<Ceiling> decodeCeiling(std::string_view bytes) {
     if (version != kCeilingVersion) return fail(Errc::NotSupported, "compiled ceiling of version " + std::to_string(version));
     reader(ceiling);
     if (!reader.exhausted()) return fail(Errc::InvalidArgument, "malformed compiled ceiling");
+    if ((ceiling.hostNamespaces & ~kHostNamespaces) != 0)
+        return fail(Errc::InvalidArgument, "host-namespaces: the host's mnt, user and cgroup namespaces are never joined");
     return ceiling;
 }
 

@@ -17,15 +17,19 @@ namespace recap::launcher {
 inline constexpr std::uint64_t kDefaultCapabilities = (1ull << 0) | (1ull << 1) | (1ull << 2) | (1ull << 3) | (1ull << 4) | (1ull << 5) |
                                                       (1ull << 6) | (1ull << 7) | (1ull << 10) | (1ull << 12) | (1ull << 13) | (1ull << 14);
 
+// Those of the host's that a ceiling may let be joined (pid: looked at). The others are the host's files, its rights and its cgroups.
+inline constexpr std::uint32_t kHostNamespaces = kNsPid | kNsNet | kNsIpc | kNsUts | kNsTime;
+
 enum class LimitsMode : std::uint8_t { Enforced = 0, BestEffort = 1 };
 constexpr auto last(LimitsMode) { return LimitsMode::BestEffort; }
 
 struct Ceiling {
     // key in ceiling.toml beside each
     std::uint32_t namespaces = kNsPid | kNsNet | kNsIpc | kNsUts | kNsUser | kNsCgroup | kNsTime;  // namespaces = ["net", …]
-    std::uint32_t processes = 0b111;  // processes = ["none", "observe", "join"]; bit = number of Processes
-    std::uint32_t views = 0b0111;     // views = ["none", "read-only", "merged"]; bit = number of View; write is refused by default
-    std::vector<std::string> writes;  // writes = ["/var/log"]: paths (and below) that view = "write" may name
+    std::uint32_t hostNamespaces = 0;  // host-namespaces = ["net", …]: may be joined where a target shares them with the host
+    std::uint32_t processes = 0b111;   // processes = ["none", "observe", "join"]; bit = number of Processes
+    std::uint32_t views = 0b0111;      // views = ["none", "read-only", "merged"]; bit = number of View; write is refused by default
+    std::vector<std::string> writes;   // writes = ["/var/log"]: paths (and below) that view = "write" may name
     std::uint64_t capabilities = kDefaultCapabilities;  // capabilities = ["CAP_NET_RAW", …]
     bool freeze = false;                                // freeze: a target may be stopped while a capsule looks at it
     bool rootUser = false;  // root-user: uid or gid 0, CAP_SETUID and CAP_SETGID where the target's own process is not root
@@ -46,8 +50,9 @@ struct Ceiling {
 
 template <class A>
 void fields(A& a, Ceiling& v) {
-    a(v.namespaces, v.processes, v.views, v.writes, v.capabilities, v.freeze, v.rootUser, v.limits, v.maxMemory, v.maxCpuMilli, v.maxPids,
-      v.maxScratch, v.maxTimeoutUsec, v.maxGraceUsec, v.maxArtifacts, v.maxLog, v.noFile, v.maxRuns, v.estateKeepUsec, v.estateMax);
+    a(v.namespaces, v.hostNamespaces, v.processes, v.views, v.writes, v.capabilities, v.freeze, v.rootUser, v.limits, v.maxMemory,
+      v.maxCpuMilli, v.maxPids, v.maxScratch, v.maxTimeoutUsec, v.maxGraceUsec, v.maxArtifacts, v.maxLog, v.noFile, v.maxRuns,
+      v.estateKeepUsec, v.estateMax);
 }
 
 std::string encodeCeiling(const Ceiling& ceiling);

@@ -10,6 +10,7 @@
 #include <array>
 #include <optional>
 
+#include "daemon/launcher/refusal.hpp"
 #include "daemon/launcher/seccomp.hpp"
 #include "daemon/launcher/weaken.hpp"
 
@@ -96,12 +97,6 @@ Result<void> checkStreams(const Plan& plan) {
     return {};
 }
 
-// What a ceiling refuses, and what would allow it: root's word in one file.
-tl::unexpected<Error> denied(std::string_view key, const std::string& what) {
-    return fail(Errc::Denied, "ceiling: " + std::string(key) + ": " + what + "; " + std::string(key) +
-                                  " in /etc/recap/ceiling.toml would have to allow it");
-}
-
 std::string over(std::uint64_t asked, std::uint64_t most) { return std::to_string(asked) + " is more than " + std::to_string(most); }
 
 Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
@@ -162,25 +157,6 @@ Result<void> checkIdentity(const Plan& plan, const Ceiling& ceiling, const Targe
 
 constexpr std::array kProcesses{"none", "observe", "join"};
 constexpr std::array kViews{"none", "read-only", "merged", "write"};
-
-std::string namespaceNames(std::uint32_t mask) {
-    std::string text;
-    for (std::size_t i = 0; i < kNamespaces; ++i)
-        if ((mask >> i & 1) != 0) text += (text.empty() ? "" : ", ") + std::string(kNamespaceNames[i]);
-    return text;
-}
-
-std::string capabilityNames(std::uint64_t mask) {
-    std::string text;
-    for (cap_value_t value = 0; value < 64; ++value) {
-        if ((mask >> value & 1) == 0) continue;
-        char* name = ::cap_to_name(value);  // a number where it has no name
-        text += (text.empty() ? "" : ", ") + std::string(name != nullptr ? name : "?");
-        ::cap_free(name);
-    }
-    for (char& byte : text) byte = static_cast<char>(byte >= 'a' && byte <= 'z' ? byte - 'a' + 'A' : byte);
-    return text;
-}
 
 }  // namespace
 
@@ -266,9 +242,6 @@ Result<void> checkMerged(const Plan& plan, const TargetFacts& facts) {
                                   ", and a capsule among its files has no more than it; view = \"read-only\" has no such rule");
 }
 
-// Among processes that are joined by way of /proc/PID/root.
-bool reachesFiles(const Plan& plan) { return plan.view != View::None || plan.processes == Processes::Join; }
-
 // Anybody may make namespaces of a user's own, with a mount namespace whose root is any folder of the host's: what it shows is worth
 // what its maker could see. So who looks without entering that user namespace has no right there that its users have not.
 Result<void> checkForeignUsers(const Plan& plan, const TargetFacts& facts) {
@@ -291,23 +264,17 @@ Result<void> checkForeignUsers(const Plan& plan, const TargetFacts& facts) {
 
 }  // namespace
 
-Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host) {
+Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features) {
     const auto changed = [](std::string what) {
         return fail(Errc::TargetGone, "the target is no longer what was planned for: " + std::move(what));
     };
     if (facts.startTime != plan.startTime) return changed("its start time differs");
     if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
-    std::uint32_t used = plan.namespaces;
-    if (plan.processes != Processes::None) used |= kNsPid;
-    if (reachesFiles(plan)) used |= kNsMnt;
-    for (std::size_t turn = 1; turn <= kNamespaces; ++turn) {
-        const std::size_t i = turn % kNamespaces;  // pid last: who shares it shares more, and the first is what is named
-        if ((used >> i & 1) == 0) continue;
-        const std::string name = kNamespaceNames[i];
-        if ((facts.hostNamespaces >> i & 1) != 0 && !weakened(Threat::SwappedTarget))
-            return fail(Errc::Denied, "would join the host's " + name + " namespace: target " + plan.target + " shares it with the host");
-        if (facts.namespaces[i] != plan.expected[i]) return changed("its " + name + " namespace differs");
-    }
+    if (auto own = checkHost(plan, facts, ceiling, features); !own) return own;
+    const std::uint32_t used = usedNamespaces(plan);
+    for (std::size_t i = 0; i < kNamespaces; ++i)
+        if ((used >> i & 1) != 0 && facts.namespaces[i] != plan.expected[i])
+            return changed("its " + std::string(kNamespaceNames[i]) + " namespace differs");
     if (auto joined = checkJoined(plan, facts); !joined) return joined;
     if (auto merged = checkMerged(plan, facts); !merged) return merged;
     if (reachesFiles(plan) && FolderId{facts.rootDevice, facts.rootInode} == host.root)

@@ -20,8 +20,16 @@ bool isPlainPath(std::string_view path);
 Result<void> checkShape(const Plan& plan);
 // The plan within the ceiling, for this target.
 Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const TargetFacts& facts);
-// The target is what the plan expects, and nothing that is joined or shown is the host's.
-Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host);
+// The target is what the plan expects, and nothing that is joined or shown is the host's, but what checkHost() lets pass. `features`:
+// bits of Feature that this launcher has.
+Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features);
+
+// host.cpp
+Result<void> checkHost(const Plan& plan, const TargetFacts& facts, const Ceiling& ceiling, std::uint64_t features);
+std::uint32_t usedNamespaces(const Plan& plan);                       // bits of what the plan joins, looks at or shows
+std::uint32_t hostNamespaces(const Plan& plan, const HostIds& host);  // those of them that are expected to be the host's
+bool needsScope(std::uint32_t bits);                                  // whether a capsule there is kept within its bounds by Landlock
+bool reachesFiles(const Plan& plan);                                  // of the target
 // One descriptor given for stdio: a pipe, socket or /dev/null, and open in the direction that is needed.
 Result<void> checkStdio(int fd, int number, const Plan& plan);
 // One of a stream that is attached from the start, which the supervisor itself uses: a unix stream socket.

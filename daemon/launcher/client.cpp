@@ -84,11 +84,16 @@ void LauncherClient::tryConnect() {
         auto hello = bodyOf<launcher::Hello>(std::move(message));
         if (!hello) return lose(std::move(hello.error()));
         ready_ = true;
-        features_ = hello->features;
-        openFiles_ = hello->openFiles;
+        learn(*hello);
         backoffUsec_ = kFirstBackoffUsec;
         events_.connected();
     });
+}
+
+void LauncherClient::learn(const launcher::Hello& hello) {
+    features_ = hello.features;
+    openFiles_ = hello.openFiles;
+    hostNamespaces_ = hello.hostNamespaces;
 }
 
 void LauncherClient::lose(Error why) {
@@ -258,6 +263,10 @@ void LauncherClient::dispatch(Message message) {
         RunReport report = fromProtocol(event->report);
         if (event->phase == launcher::RunPhase::Finished) return events_.ended(std::move(report));
         return events_.progressed(report.id, report.phases);
+    }
+    if (header->verb == Verb::Hello && header->sequence == 0) {
+        if (const auto hello = bodyOf<launcher::Hello>(std::move(message))) learn(*hello);
+        return;
     }
     if (auto request = answered(header->sequence); request.handler) request.handler(std::move(message));
 }

@@ -42,6 +42,7 @@ public:
     bool available() const override { return ready_; }
     std::uint64_t features() const override { return ready_ ? features_ : 0; }
     std::uint64_t openFiles() const override { return ready_ ? openFiles_ : 0; }
+    std::uint32_t hostNamespaces() const override { return hostNamespaces_; }
     void inspect(int pidfd, Reply<TargetFacts> reply) override;
     void start(const RunPlan& plan, Reply<UniqueFd> reply) override;
     void signal(const RunId& id, int signal, Reply<void> reply) override;
@@ -74,6 +75,7 @@ private:
     void listPage(std::string after, std::vector<LaunchedRun> soFar, Reply<std::vector<LaunchedRun>> reply);
     void imagesPage(std::string after, std::vector<AdmissionState> soFar, Reply<std::vector<AdmissionState>> reply);
     void tryConnect();
+    void learn(const launcher::Hello& hello);
     void onIo(std::uint32_t events);
     bool readOne();
     void dispatch(launcher::Message message);
@@ -105,6 +107,7 @@ private:
     sd_event_source* dueTimer_ = nullptr;
     std::uint64_t features_ = 0;
     std::uint64_t openFiles_ = 0;
+    std::uint32_t hostNamespaces_ = 0;
     bool ready_ = false;
     std::uint32_t sequence_ = 0;
     std::uint64_t backoffUsec_;

@@ -145,7 +145,7 @@ private:
 
 // One line a struct, in the order of protocol.hpp.
 // clang-format off
-template <class A> void fields(A& a, Hello& v) { a(v.version, v.features, v.launcher, v.openFiles); }
+template <class A> void fields(A& a, Hello& v) { a(v.version, v.features, v.launcher, v.openFiles, v.hostNamespaces); }
 template <class A> void fields(A& a, IdRange& v) { a(v.inside, v.outside, v.count); }
 template <class A> void fields(A& a, TargetFacts& v) {
     a(v.pid, v.startTime, v.cgroup, v.namespaces, v.hostNamespaces, v.uid, v.gid, v.groups, v.capBounding, v.capEffective,

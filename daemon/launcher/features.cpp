@@ -78,13 +78,14 @@ std::uint64_t fallbackFeature(std::string_view name) {
     if (name == "proc-pidns") return kFeatureObserve;
     if (name == "overlay-fd") return kFeatureLayers;
     if (name == "cgroup-kill") return kFeatureCgroupKill;
+    if (name == "socket-scope") return kFeatureScope;
     return 0;
 }
 
 std::uint64_t probeFeatures(const Prepared& prepared, int layers, CgroupTree& cgroups, std::uint64_t without) {
     std::uint64_t found = probeMounts(prepared, layers, without);
     if (cgroups.checkLimits(LimitsMode::Enforced)) found |= kFeatureLimits;
-    if (scopesSockets()) found |= kFeatureScope;
+    if ((without & kFeatureScope) == 0 && scopesSockets()) found |= kFeatureScope;
     if ((without & kFeatureCgroupKill) != 0) cgroups.doWithoutKill();
     constexpr Limits kSome{64u << 20, 100, 8, 1u << 20};
     auto cgroup = cgroups.create("probe", kSome);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/checks.hpp"
 #include "daemon/launcher/weaken.hpp"
 
 namespace recap::launcher {
@@ -31,11 +32,15 @@ bool scopesSockets() {
 // Whoever shares a network namespace reaches every abstract unix socket in it, and no file mode is in the way: a capsule connects to
 // its own only (threat T21). A process in such a domain may also look into no process outside of it (the kernel's rule for
 // ptrace(2)), which a capsule that is given the target's processes is there for: that one goes without. So does a kernel before 6.12.
+// In the host's namespaces nobody goes without: START has refused it where this kernel can't (host.cpp).
 int scopeSockets(Attach& attach) {
-    if (attach.plan.processes != Processes::None || weakened(Threat::AbstractSockets)) return 0;
+    const bool host = needsScope(hostNamespaces(attach.plan, attach.prepared->host));
+    const bool looks = attach.plan.processes != Processes::None;
+    const bool can = (attach.prepared->features & kFeatureScope) != 0;
+    if (weakened(Threat::AbstractSockets) || (!host && (looks || !can))) return 0;
     const Ruleset ruleset{0, 0, kScopeAbstractSockets};
     const long fd = ::syscall(SYS_landlock_create_ruleset, &ruleset, sizeof(ruleset), 0);
-    if (fd < 0) return errno == ENOSYS || errno == EOPNOTSUPP || errno == EINVAL || errno == E2BIG ? 0 : -1;
+    if (fd < 0) return -1;
     const long restricted = ::syscall(SYS_landlock_restrict_self, fd, 0);
     const int error = errno;
     ::close(static_cast<int>(fd));

@@ -56,8 +56,8 @@ constexpr const char* kHelp =
     "  --libexec DIR          recap-unpack and recap-collect           [/usr/libexec/recap]\n"
     "  --journal-socket PATH  journald's native socket                 [/run/systemd/journal/socket]\n"
     "  --run-dir DIR          lock and mountpoint                      [/run/recap/launcher]\n"
-    "  --without FEATURE      take proc-pidns, overlay-fd or cgroup-kill to be missing: for tests,\n"
-    "                         and where a kernel has it and it does not work; may be repeated\n"
+    "  --without FEATURE      take proc-pidns, overlay-fd, cgroup-kill or socket-scope to be missing: for\n"
+    "                         tests, and where a kernel has it and it does not work; may be repeated\n"
     "  --version, --help\n"
     "Signals: HUP reads the ceiling again; TERM kills every capsule and ends.\n";
 
@@ -94,7 +94,7 @@ Result<Options> parse(int argc, char** argv) {
             case 'w':
                 if (fallbackFeature(optarg) == 0)
                     return fail(Errc::InvalidArgument,
-                                "--without is proc-pidns, overlay-fd or cgroup-kill, not '" + std::string(optarg) + "'");
+                                "--without is proc-pidns, overlay-fd, cgroup-kill or socket-scope, not '" + std::string(optarg) + "'");
                 options.without |= fallbackFeature(optarg);
                 break;
             case 'V': static_cast<void>(::write(1, RECAP_VERSION "\n", sizeof(RECAP_VERSION)) + 1); ::_exit(0);
@@ -223,6 +223,7 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.seed = std::move(*seed);
     prepared.ownMounts.reset(::openat(procfs->fd(), "self/ns/mnt", O_RDONLY | O_CLOEXEC));
     prepared.ownPids.reset(::openat(procfs->fd(), "self/ns/pid", O_RDONLY | O_CLOEXEC));
+    prepared.host = *host;
     prepared.hostUsers = host->first[4];
     prepared.supervisor = ::getpid();
     prepared.ceilingFilter = ceilingFilter();

@@ -29,7 +29,8 @@ inline constexpr std::size_t kListPageBytes = 64 * 1024;  // a row more is at mo
 inline constexpr std::size_t kRunIdLength = 26;           // ULID, Crockford base 32
 
 enum class Verb : std::uint16_t {
-    Hello = 1,
+    Hello =
+        1,  // Hello                                      -> Hello; the launcher's again, unasked, sequence 0, when its ceiling is another
     Inspect = 2,       // fds: the target's pidfd                        -> TargetFacts
     Start = 3,         // Plan; fds: target's pidfd, stdio given or attached -> Started; fds: log (read-only), if the launcher keeps it
     Signal = 4,        // SignalRequest
@@ -96,8 +97,9 @@ enum Feature : std::uint64_t {
 struct Hello {
     std::uint16_t version = kVersion;
     std::uint64_t features = 0;
-    std::string launcher;         // the program's own version
-    std::uint64_t openFiles = 0;  // its RLIMIT_NOFILE
+    std::string launcher;              // the program's own version
+    std::uint64_t openFiles = 0;       // its RLIMIT_NOFILE
+    std::uint32_t hostNamespaces = 0;  // of the host's, those that its ceiling lets be joined
 };
 
 // A range of ids in a user namespace, as user_namespaces(7) has them in uid_map and gid_map: `inside` there is `outside` on the host.

@@ -11,6 +11,7 @@
 #include "daemon/launcher/checks.hpp"
 #include "daemon/launcher/codec.hpp"
 #include "daemon/launcher/fault.hpp"
+#include "daemon/launcher/refusal.hpp"
 #include "daemon/launcher/supervisor.hpp"
 
 namespace recap::launcher {
@@ -35,12 +36,13 @@ void Supervisor::recordRun(Priority priority, std::string_view messageId, std::s
                            std::string_view detail) {
     std::string message = std::string(what) + " run " + plan.runId + " of " + plan.capsule + " on " + plan.target;
     if (!detail.empty()) message += ": " + std::string(detail);
-    const std::string uid = std::to_string(plan.callerUid);
+    const std::string uid = std::to_string(plan.callerUid), host = namespaceNames(hostNamespaces(plan, setup_.host));
     const std::initializer_list<Journal::Field> fields{{"RECAP_RUN_ID", plan.runId},
                                                        {"RECAP_CAPSULE", plan.capsule},
                                                        {"RECAP_TARGET", plan.target},
                                                        {"RECAP_IMAGE_DIGEST", plan.imageDigest},
                                                        {"RECAP_UID", uid},
+                                                       {"RECAP_HOST_NAMESPACES", host},
                                                        {"RECAP_RECORD", what}};
     if (what == kRefused) return journal_.refused(message, fields, monotonicUsec());
     journal_.write(priority, messageId, message, fields);
@@ -69,7 +71,8 @@ Result<Supervisor::Start> Supervisor::checked(Request& request) {
     if (!facts) return forward(std::move(facts));
     if (isOurs(*facts, setup_.ownMounts, setup_.cgroups.capsulesPrefix()))
         return fail(Errc::Denied, "process " + std::to_string(facts->pid) + " is RECap's own");
-    if (auto checked = checkTarget(*plan, *facts, setup_.host); !checked) return forward(std::move(checked));
+    if (auto checked = checkTarget(*plan, *facts, setup_.host, setup_.ceiling, setup_.prepared.features); !checked)
+        return forward(std::move(checked));
     if (auto checked = checkCeiling(*plan, setup_.ceiling, *facts); !checked) return forward(std::move(checked));
     if (auto checked = setup_.store.check(plan->imageDigest, plan->layers); !checked) return forward(std::move(checked));
     if (runs_.contains(plan->runId)) return fail(Errc::AlreadyExists, "run " + plan->runId + " exists");
@@ -129,7 +132,9 @@ Result<void> Supervisor::checkAlone(const Plan& plan) const {
 Result<void> Supervisor::launch(Start start, std::uint64_t received) {
     const Plan& plan = start.plan;
     auto& fds = start.fds;
-    recordRun(Priority::Info, kMessageStart, "START", plan, {});  // what fails from here on is recorded too
+    const std::uint32_t host = hostNamespaces(plan, setup_.host);
+    const std::string where = host != 0 ? "in the host's " + namespaceNames(host) + " namespace" : "";
+    recordRun(Priority::Info, kMessageStart, "START", plan, where);  // what fails from here on is recorded too
     faultPoint("supervisor", "start");
     auto frozen = plan.freeze ? setup_.freezer.freeze(setup_.procfs, plan.runId, fds[0].get()) : Result<UniqueFd>();
     if (!frozen) return forward(std::move(frozen));

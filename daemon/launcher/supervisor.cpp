@@ -41,7 +41,9 @@ Supervisor::Supervisor(SupervisorSetup setup)
 }
 
 void Supervisor::setCeiling(Ceiling ceiling) {
+    const bool another = ceiling.hostNamespaces != setup_.ceiling.hostNamespaces;
     setup_.ceiling = std::move(ceiling);
+    if (another) tellAll(encodeReply(Verb::Hello, 0, greeting()));  // recapd's plans say what would be refused
     runHost_.streams->mostLogBytes = setup_.ceiling.estateMax;
 }
 
@@ -213,11 +215,13 @@ void Supervisor::refuse(const Request& request, const Error& error) {
     answer(request, encodeFailure(request.header.verb, request.header.sequence, error));
 }
 
-void Supervisor::publish(const RunEvent& event) {
+void Supervisor::publish(const RunEvent& event) { tellAll(encode(Verb::Event, 0, event)); }
+
+void Supervisor::tellAll(const std::string& bytes) {
     std::vector<int> sockets;
     for (const auto& [socket, client] : clients_)
         if (!client.admit) sockets.push_back(socket);
-    for (int socket : sockets) send(socket, encode(Verb::Event, 0, event));
+    for (int socket : sockets) send(socket, bytes);
 }
 
 void Supervisor::shutDown() {

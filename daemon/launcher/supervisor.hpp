@@ -89,6 +89,8 @@ private:
         answer(request, encodeReply(request.header.verb, request.header.sequence, body), std::move(fds));
     }
     void publish(const RunEvent& event);
+    void tellAll(const std::string& bytes);
+    Hello greeting() const;
 
     // one a verb
     void hello(Request request);

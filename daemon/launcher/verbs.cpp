@@ -39,9 +39,13 @@ bool becomeCapsuleUser(const Plan& plan) {
 void Supervisor::hello(Request request) {
     auto hello = decode<Hello>(request.message.bytes);
     if (!hello) return refuse(request, hello.error());
+    reply(request, greeting());
+}
+
+Hello Supervisor::greeting() const {
     rlimit files{};
     ::getrlimit(RLIMIT_NOFILE, &files);
-    reply(request, Hello{kVersion, setup_.prepared.features, RECAP_VERSION, files.rlim_cur});
+    return {kVersion, setup_.prepared.features, RECAP_VERSION, files.rlim_cur, setup_.ceiling.hostNamespaces};
 }
 
 void Supervisor::inspectTarget(Request request) {

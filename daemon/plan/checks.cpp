@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, 15> kRuntimes{"runc",          "crun",   
                                                      "container",     "docker",      "podman", "containerd", "cri-o"};
 constexpr std::array<std::string_view, 7> kOtherKernels{"kata", "runsc", "gvisor", "firecracker", "kuasar", "krun", "hyperv"};
 
-constexpr std::uint32_t kPid = 1, kUser = 16, kMnt = 128;
+constexpr std::uint32_t kPid = 1, kNet = 2, kUser = 16, kCgroup = 32, kMnt = 128;
 
 std::string label(const Target& target, const std::string& key) {
     const auto found = target.labels.find(key);
@@ -139,20 +139,44 @@ Result<void> checkMerged(const SandboxSpec& sandbox, const Target& target) {
                                   ", and a capsule among its files has no more than it; view = \"read-only\" has no such rule");
 }
 
-Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target) {
-    const std::uint32_t host = target.facts->hostNamespaces;
-    const std::string who = "target " + target.id.text() + " ";
-    if (const auto joined = host & sandbox.namespaces)
-        return fail(Errc::Denied, who + "has the host's " + join(namespaceWords(joined)) +
-                                      " namespace: the run would join the host's; only a target with its own can be joined");
-    if (sandbox.processes != Processes::None && (host & kPid))
-        return fail(
-            Errc::Denied,
-            who + "has the host's pid namespace: the run would see the host's processes; only a target with its own can be observed");
-    if (sandbox.view != View::None && (host & kMnt))
-        return fail(Errc::Denied,
-                    who + "has the host's mnt namespace: the run would see the host's files; only a target with its own can be shown");
+namespace {
+
+// What a sandbox would do in one of the host's namespaces, and with which of the target's own it could instead.
+Result<void> checkAllowed(std::uint32_t joined, std::uint32_t shared, const std::string& who, const HostBounds& bounds) {
+    constexpr std::uint32_t kNever = kUser | kCgroup | kMnt;
+    const auto refuse = [&](std::uint32_t bits, const char* would, const char* instead) {
+        std::string why = who + "has the host's " + join(namespaceWords(bits)) + " namespace: the run would " + would;
+        if ((bits & kNever) != 0) return fail(Errc::Denied, why + "; only a target with its own can be " + instead);
+        return fail(Errc::Denied, why + "; host-namespaces in /etc/recap/ceiling.toml would have to allow it");
+    };
+    const std::uint32_t beyond = shared & (~bounds.namespaces | kNever);
+    if (const auto never = beyond & joined & kNever) return refuse(never, "join the host's", "joined");
+    if ((beyond & kMnt) != 0) return refuse(kMnt, "see the host's files", "shown");
+    if (const auto others = beyond & joined) return refuse(others, "join the host's", "joined");
+    if (beyond != 0) return refuse(kPid, "see the host's processes", "observed");
     return {};
+}
+
+}  // namespace
+
+Result<void> checkHost(const SandboxSpec& sandbox, const Target& target, const HostBounds& bounds) {
+    const std::uint32_t shared = hostNamespaces(sandbox, target);
+    if (shared == 0) return {};
+    const std::string who = "target " + target.id.text() + " ";
+    if (auto allowed = checkAllowed(sandbox.namespaces, shared, who, bounds); !allowed) return allowed;
+    const std::string where = "the host's " + join(namespaceWords(shared)) + " namespace";
+    const bool elsewhere = (target.facts->hostNamespaces & kUser) == 0;
+    const std::uint64_t counting = elsewhere && (sandbox.namespaces & kUser) != 0 ? 0 : sandbox.capabilities;
+    if (const std::uint64_t beyond = counting & ~(elsewhere ? 0 : target.facts->capEffective); beyond != 0)
+        return fail(Errc::Denied,
+                    who + "has not " + join(manifest::capabilityNames(beyond)) + ", and a capsule in " + where + " has no more than it");
+    if ((shared & (kPid | kNet)) == 0) return {};
+    if (sandbox.processes == Processes::Join)
+        return fail(Errc::Denied, "processes = \"join\" does not go with " + where +
+                                      ": a capsule there may look into no process; processes = \"observe\" lists them");
+    if (bounds.scoped) return {};
+    return fail(Errc::NotSupported, "this kernel can't keep a capsule in " + where +
+                                        " from the host's abstract sockets and processes: it lacks Landlock's scope (Linux 6.12)");
 }
 
 }  // namespace recap::plan

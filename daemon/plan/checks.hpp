@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/core/host.hpp"
 #include "daemon/core/image.hpp"
 #include "daemon/core/run.hpp"
 #include "daemon/core/target.hpp"
@@ -28,7 +29,7 @@ Result<void> checkSupported(const manifest::Manifest& manifest);
 // Among the target's files, with view = "merged", a capsule has no capability that the target lacks.
 Result<void> checkMerged(const SandboxSpec& sandbox, const Target& target);
 
-// Nothing that is joined or shown may be the host's own.
-Result<void> checkNotHost(const SandboxSpec& sandbox, const Target& target);
+// Nothing that is joined or shown may be the host's own, but what the ceiling allows. As the launcher does: see checkHost() there.
+Result<void> checkHost(const SandboxSpec& sandbox, const Target& target, const HostBounds& bounds);
 
 }  // namespace recap::plan

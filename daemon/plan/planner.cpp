@@ -142,7 +142,7 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     if (!prepared) return forward(std::move(prepared));
     const auto& [sandbox, taken] = (*prepared)->narrowed;
     if (auto known = checkSupported(*manifest); !known) return forward(std::move(known));
-    if (auto own = checkNotHost(sandbox, target); !own) return forward(std::move(own));
+    if (auto own = checkHost(sandbox, target, bounds_ ? bounds_() : HostBounds()); !own) return forward(std::move(own));
     if (auto merged = checkMerged(sandbox, target); !merged) return forward(std::move(merged));
 
     RunPlan plan;

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "daemon/core/host.hpp"
 #include "daemon/core/image.hpp"
 #include "daemon/core/planner.hpp"
 #include "daemon/plan/capsules.hpp"
@@ -23,6 +25,8 @@ public:
 
     // What plans from now on are made with: settings.policies, settings.grace.
     void configure(Settings settings);
+    // What the launcher allows of the host's, asked for each plan; without it nothing.
+    void boundBy(std::function<HostBounds()> bounds) { bounds_ = std::move(bounds); }
     // Makes every capsule's part that no run changes ahead of its first run: milliseconds each, after start and reload.
     // What fails here fails again, with its sentence, when the capsule is run.
     void warm();
@@ -48,6 +52,7 @@ private:
     const SyscallTable& table_;
     const ImageIndex& images_;
     Settings settings_;
+    std::function<HostBounds()> bounds_;
     FilterCache filters_;
     std::map<std::string, Prepared> prepared_;
     Prepared adjusted_;  // of the run that is being planned, where its caller chose something

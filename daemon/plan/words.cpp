@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/plan/words.hpp"
 
+#include "daemon/core/host.hpp"
 #include "sdk/manifest/capabilities.hpp"
 #include "sdk/manifest/values.hpp"
 
@@ -52,10 +53,9 @@ std::string_view word(OnViolation action) {
 }
 
 std::vector<std::string> namespaceWords(std::uint32_t bits) {
-    constexpr std::string_view words[] = {"pid", "net", "ipc", "uts", "user", "cgroup", "time", "mnt"};
     std::vector<std::string> result;
-    for (std::size_t bit = 0; bit < std::size(words); ++bit)
-        if (bits >> bit & 1) result.emplace_back(words[bit]);
+    for (std::size_t bit = 0; bit < kNamespaceWords.size(); ++bit)
+        if (bits >> bit & 1) result.emplace_back(kNamespaceWords[bit]);
     return result;
 }
 
@@ -83,6 +83,9 @@ std::vector<std::string> describe(const RunPlan& plan) {
     result.push_back("runs " + plan.executable + " of image " + plan.imageDigest.substr(0, 12) + " on " + plan.target.id.text());
     const auto joined = namespaceWords(sandbox.namespaces);
     result.push_back(joined.empty() ? "joins no namespace of the target" : "joins the target's namespaces: " + join(joined));
+    if (const auto host = hostNamespaces(sandbox, plan.target))
+        result.push_back("has to do with the host's own namespaces: " + join(namespaceWords(host)) +
+                         "; it reaches no abstract socket of others there, and looks into no process");
     result.push_back(describeProcesses(sandbox.processes));
     if (targetMayTrace(plan)) result.emplace_back("the target may trace it: its word is not to be trusted");
     result.push_back(describeView(sandbox));

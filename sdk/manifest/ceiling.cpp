@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sdk/manifest/ceiling.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "sdk/manifest/sections.hpp"
@@ -15,6 +16,22 @@ void readMask(TableReader& table, std::string_view key, const std::vector<std::s
     if (!table.choices(key, indices, words)) return;
     into = always;
     for (const auto index : indices) *into |= 1u << index;
+}
+
+// The host's files, its rights and its cgroups are nobody's to allow.
+std::string checkHostNamespace(std::string_view word) {
+    constexpr std::string_view kNever[] = {"mnt", "user", "cgroup"};
+    if (std::ranges::find(kNever, word) != std::end(kNever)) return "the host's " + std::string(word) + " namespace is never joined";
+    return std::ranges::find(kNamespaceWords, word) != kNamespaceWords.end()
+               ? ""
+               : "'" + std::string(word) + "' is not one of pid, net, ipc, uts, time";
+}
+
+void readHostNamespaces(TableReader& table, std::optional<std::uint32_t>& into) {
+    std::vector<std::string> words;
+    if (!table.texts("host-namespaces", words, checkHostNamespace)) return;
+    into = 0;
+    for (const auto& word : words) *into |= 1u << (std::ranges::find(kNamespaceWords, word) - kNamespaceWords.begin());
 }
 
 void size(TableReader& table, std::string_view key, std::optional<std::uint64_t>& into) {
@@ -53,6 +70,7 @@ Read<CeilingFile> readCeiling(std::string_view text, std::string_view file) {
     TableReader root(*document, "", file, result.diagnostics);
     CeilingFile ceiling;
     readMask(root, "namespaces", kNamespaceWords, 0, ceiling.namespaces);
+    readHostNamespaces(root, ceiling.hostNamespaces);
     readMask(root, "processes", kProcessesWords, 1, ceiling.processes);
     readMask(root, "views", kViewWords, 1, ceiling.views);
     if (std::vector<std::string> writes; root.texts("writes", writes, checkPath)) ceiling.writes = std::move(writes);

@@ -15,9 +15,10 @@
 namespace recap::manifest {
 
 struct CeilingFile {
-    std::optional<std::uint32_t> namespaces;  // bits of Namespace
-    std::optional<std::uint32_t> processes;   // bit = value of Processes; none is always in it
-    std::optional<std::uint32_t> views;       // bit = value of View; none is always in it
+    std::optional<std::uint32_t> namespaces;      // bits of Namespace
+    std::optional<std::uint32_t> hostNamespaces;  // of pid, net, ipc, uts, time
+    std::optional<std::uint32_t> processes;       // bit = value of Processes; none is always in it
+    std::optional<std::uint32_t> views;           // bit = value of View; none is always in it
     std::optional<std::vector<std::string>> writes;
     std::optional<std::uint64_t> capabilities;
     std::optional<bool> freeze;

@@ -10,13 +10,18 @@ std::vector<std::string> seeds() {
     launcher::Ceiling wide;
     wide.writes = {"/var/log", "/srv"};
     wide.freeze = wide.rootUser = true;
-    return {launcher::encodeCeiling({}), launcher::encodeCeiling(wide),
+    launcher::Ceiling hosts, forged;
+    hosts.hostNamespaces = launcher::kHostNamespaces;
+    forged.hostNamespaces = launcher::kNsNet | launcher::kNsMnt;
+    return {launcher::encodeCeiling({}), launcher::encodeCeiling(wide), launcher::encodeCeiling(hosts), launcher::encodeCeiling(forged),
             launcher::encodeRecord({std::string(64, 'a'), 62, {std::string(64, 'b')}})};
 }
 
 void input(std::string_view bytes) {
-    if (const auto ceiling = launcher::decodeCeiling(bytes))
+    if (const auto ceiling = launcher::decodeCeiling(bytes)) {
         promise(launcher::encodeCeiling(*ceiling) == bytes, "one ceiling has one form");
+        promise((ceiling->hostNamespaces & ~launcher::kHostNamespaces) == 0, "none lets the host's files, users or cgroups be joined");
+    }
     if (const auto record = launcher::decodeRecord(bytes)) promise(launcher::encodeRecord(*record) == bytes, "one record has one form");
 }
 

@@ -94,7 +94,7 @@ void input(std::string_view bytes) {
     facts.uid = facts.gid = kTargetId;
     const Ceiling ceiling;
     if (checkCeiling(*plan, ceiling, facts)) holdToItsWord(*plan, ceiling);
-    static_cast<void>(checkTarget(*plan, facts, HostIds{}));
+    static_cast<void>(checkTarget(*plan, facts, HostIds{}, ceiling, 0));
 }
 
 }  // namespace recap::fuzz

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/oci_spec.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -51,11 +52,16 @@ json process(const ContainerOptions& options) {
             {"capabilities", {{"bounding", caps}, {"effective", caps}, {"permitted", caps}}}};
 }
 
+bool ofTheHost(const ContainerOptions& options, std::string_view type) {
+    return std::ranges::find(options.ofTheHost, type) != options.ofTheHost.end();
+}
+
 }  // namespace
 
 std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) {
     json namespaces = json::array({{{"type", "mount"}}});
     for (const auto& [type, file] : {std::pair{"pid", "pid"}, {"network", "net"}, {"ipc", "ipc"}, {"uts", "uts"}}) {
+        if (ofTheHost(options, type)) continue;
         json one{{"type", type}};
         if (options.podOf != 0) one["path"] = "/proc/" + std::to_string(options.podOf) + "/ns/" + file;
         namespaces.push_back(std::move(one));
@@ -74,7 +80,7 @@ std::string ociSpec(const ContainerOptions& options, const std::string& cgroup) 
           {"maskedPaths", {"/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"}},
           {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}},
     };
-    if (options.podOf == 0) spec["hostname"] = options.hostname;
+    if (options.podOf == 0 && !ofTheHost(options, "uts")) spec["hostname"] = options.hostname;
     if (options.userNamespace != 0)
         for (const char* map : {"uidMappings", "gidMappings"})
             spec["linux"][map] = json::array({{{"containerID", 0}, {"hostID", options.userNamespace}, {"size", 65536}}});

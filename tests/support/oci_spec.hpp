@@ -31,10 +31,11 @@ struct ContainerOptions {
     std::string hostname = "micro";
     bool readOnlyRoot = true;
     bool cgroupNamespace = false;
-    std::uint32_t userNamespace = 0;         // the host's number of its uid and gid 0, 65536 of them; 0: the host's user namespace
-    pid_t podOf = 0;                         // a process whose pid, net, ipc and uts namespaces it shares, as containers of a pod do
-    std::string runtime = "runc";            // runc | crun
-    std::filesystem::path runtimeRoot = {};  // the runtime's state; empty: in the container's own folder
+    std::uint32_t userNamespace = 0;          // the host's number of its uid and gid 0, 65536 of them; 0: the host's user namespace
+    std::vector<std::string> ofTheHost = {};  // pid, network, ipc, uts: these namespaces are the host's
+    pid_t podOf = 0;                          // a process whose pid, net, ipc and uts namespaces it shares, as containers of a pod do
+    std::string runtime = "runc";             // runc | crun
+    std::filesystem::path runtimeRoot = {};   // the runtime's state; empty: in the container's own folder
 };
 
 // The text of config.json; `cgroup` is a path from the cgroup root, the container's alone.

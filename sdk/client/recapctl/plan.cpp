@@ -88,6 +88,7 @@ std::string planInWords(const Dict& plan) {
     say("command       ", joined(plan.strings("argv"), " ", ""));
     say("program       ", std::string(plan.text("executable")));
     say("joins         ", joined(plan.strings("namespaces"), ", ", "no namespace of the target"));
+    say("of the host   ", joined(plan.strings("host-namespaces"), ", ", ""));
     say("processes     ", processesInWords(plan));
     say("              ", plan.flag("untrusted") ? kUntrusted : "");
     say("files         ", filesInWords(plan));

@@ -214,6 +214,11 @@ void OwnLauncher::killHard() {
     child_.reset();
 }
 
+void OwnLauncher::setCeiling(const Ceiling& ceiling) {
+    writeFile(folder_.path() / "ceiling.bin", encodeCeiling(ceiling));
+    child_->signal(SIGHUP);
+}
+
 std::string OwnLauncher::output() { return readFile(folder_.path() / "output"); }
 
 std::vector<fs::path> OwnLauncher::cgroupRoots() const {

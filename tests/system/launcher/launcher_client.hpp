@@ -61,7 +61,8 @@ public:
     ~OwnLauncher();
 
     void start();
-    void killHard();  // SIGKILL, and its end
+    void killHard();                                    // SIGKILL, and its end
+    void setCeiling(const launcher::Ceiling& ceiling);  // and tells it to read that; it may take a while
     pid_t pid() const { return child_->pid(); }
     std::filesystem::path socket() const { return folder_.path() / "launcher.sock"; }
     std::filesystem::path admitSocket() const { return folder_.path() / "admit.sock"; }

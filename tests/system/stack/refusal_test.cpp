@@ -68,6 +68,14 @@ TEST_F(Refusal, ATargetThatIsTheHost) {
     expectRefused("t-host-view", self, {"host"});
 }
 
+TEST_F(Refusal, ATargetInTheHostsNetworkByTheKeyThatWouldAllowIt) {
+    const MicroContainer shares{{.kind = "busybox", .ofTheHost = {"network"}, .runtimeRoot = kRuncRoot}};
+    const std::string it = targetOf(shares);
+    ASSERT_TRUE(waitUntil([&] { return Stack::get().ctl({"run", "t-out", it, "--", "exit", "3"}).status == 3; }, Deadline{kPatience}));
+    expectRefused("t-payload", it, {"has the host's net namespace", "host-namespaces in /etc/recap/ceiling.toml would have to allow it"});
+    EXPECT_THAT(Stack::get().ctl({"plan", "t-payload", it}).err, HasSubstr("host-namespaces in /etc/recap/ceiling.toml"));
+}
+
 TEST_F(Refusal, AnImageThatIsMissing) {
     install("t-missing", "test/nowhere:3", "[\"/payload\"]", "");
     expectRefused("t-missing", target(), {"test/nowhere:3"});

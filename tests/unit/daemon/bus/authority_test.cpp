@@ -143,6 +143,31 @@ TEST_F(AuthorityTest, PolkitIsToldWhatTheCallerChose) {
     EXPECT_EQ(runs.submitted.at(1).adjustments.user, "root");
 }
 
+TEST_F(AuthorityTest, PolkitIsToldWhatIsTheHosts) {
+    polkit.mood = FakePolkit::Mood::Yes;
+    capsules.info.namespaces = {"net", "uts"};
+    Target target;
+    target.id = {"process", "1"};
+    target.pid = ::getpid();
+    targets.state({"process", "process", BackendState::Ready, "", 0});
+    targets.added(target);
+    ASSERT_EQ(launcher.inspects.size(), 1u);
+    TargetFacts facts;
+    facts.startTime = (*targets.resolve("process:1"))->startTime;
+    facts.hostNamespaces = 1 | 2 | 16;
+    launcher.inspects[0](facts);
+    Asking joins(1);
+    turnUntil([&] { return !joins.said().empty(); });
+    EXPECT_EQ(polkit.questions.at(0).action, "org.recap1.run-privileged");
+    EXPECT_EQ(polkit.questions.at(0).details.at("host-namespaces"), "net");
+    EXPECT_EQ(runs.submitted.at(0).authorised->hostNamespaces, 2u);
+    capsules.info.namespaces = {"uts"};
+    Asking beside(1);
+    turnUntil([&] { return !beside.said().empty(); });
+    EXPECT_EQ(polkit.questions.at(1).action, "org.recap1.run");
+    EXPECT_EQ(polkit.questions.at(1).details.at("host-namespaces"), "");
+}
+
 TEST_F(AuthorityTest, PolkitIsToldWhichCapsuleIsInstalled) {
     polkit.mood = FakePolkit::Mood::Yes;
     Asking asking(1, "InstallCapsule");

@@ -20,7 +20,8 @@ struct FakeLauncher : Launcher {
     std::vector<Import> kept;
 
     bool available() const override { return true; }
-    void inspect(int, Reply<TargetFacts>) override {}
+    std::vector<Reply<TargetFacts>> inspects;
+    void inspect(int, Reply<TargetFacts> reply) override { inspects.push_back(std::move(reply)); }
     void start(const RunPlan&, Reply<UniqueFd>) override {}
     void signal(const RunId&, int, Reply<void>) override {}
     void stop(const RunId&, std::chrono::microseconds, Reply<void>) override {}

@@ -134,6 +134,21 @@ TEST_F(ClientTest, WhatCouldNotBeSentIsAnswered) {
     EXPECT_EQ(next->verb, launcher::Verb::Signal);
 }
 
+TEST_F(ClientTest, AnotherCeilingIsHeardOf) {
+    connect();
+    EXPECT_EQ(client->hostNamespaces(), 0u);
+    const auto tell = [this](std::uint32_t namespaces) {
+        launcher::Hello hello;
+        hello.hostNamespaces = namespaces;
+        mute.answer({.verb = launcher::Verb::Hello, .sequence = 0}, hello);
+        turnUntil(mute.loop.get(), [&] { return client->hostNamespaces() == namespaces; });
+    };
+    tell(3);
+    tell(0);
+    EXPECT_EQ(mute.events.losses, 0);
+    EXPECT_EQ(mute.events.connections, 1) << "it is the same launcher";
+}
+
 TEST_F(ClientTest, AnotherTurnOfUsualLengthLosesNothing) {
     connect();
     std::vector<Errc> answers;

@@ -149,6 +149,24 @@ TEST_F(EngineTest, WhatPolkitAllowedIsWhatIsPlanned) {
     EXPECT_EQ(spine.launcher.starts.size(), 1u);
 }
 
+// Polkit was asked about a target of which nobody knew yet that it shares its network with the host.
+TEST_F(EngineTest, WhatIsInTheHostsNamespacesWasAuthorisedAsThat) {
+    spine.haveTarget("web-id", "web", false);
+    TargetFacts facts = Spine::facts();
+    facts.hostNamespaces = 2;
+    for (auto& reply : std::exchange(spine.launcher.inspects, {})) reply(facts);
+    spine.planner.namespaces = 2;
+    RunRequest request = spine.request();
+    request.authorised = Authorisation{"docker", spine.planner.digest, 7, facts.startTime, 1};
+    ASSERT_TRUE(spine.engine->submit(request));
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports.back().outcome, Outcome::Denied);
+    EXPECT_TRUE(spine.launcher.starts.empty());
+    request.authorised->hostNamespaces = 2;
+    ASSERT_TRUE(spine.engine->submit(request));
+    turnUntil(spine.loop.get(), [this] { return spine.launcher.starts.size() == 1; });
+}
+
 // An entrypoint that starts as root and execs setpriv keeps its pid; systemd moves itself into init.scope.
 TEST_F(EngineTest, WhatChangedInTheTargetSinceItsInspectionIsPlannedForOnceMore) {
     for (const Errc code : {Errc::Denied, Errc::TargetGone}) {

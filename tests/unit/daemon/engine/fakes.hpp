@@ -66,6 +66,7 @@ struct NowPlanner : Planner {
     std::string digest = std::string(64, 'a');
     std::chrono::seconds keep{3600};
     Processes processes = Processes::None;
+    std::uint32_t namespaces = 0;
     int asked = 0;
     Result<RunPlan> plan(const RunId& id, const RunRequest& request, const Target& target) override {
         ++asked;
@@ -78,6 +79,7 @@ struct NowPlanner : Planner {
         plan.argv = {"/bin/true"};
         plan.artifactsKeep = keep;
         plan.sandbox.processes = processes;
+        plan.sandbox.namespaces = namespaces;
         return plan;
     }
 };

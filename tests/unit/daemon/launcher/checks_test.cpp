@@ -141,23 +141,23 @@ TEST(CheckTarget, JoinsNoProcessThatMayTraceAnyOther) {
     plan.processes = Processes::Join;
     TargetFacts facts = someFacts();
     facts.uidMap = facts.gidMap = {{0, 0, 65536}};
-    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0));
     facts.capBounding = 1ull << 19;  // CAP_SYS_PTRACE
     facts.hostNamespaces = kNsUser;
-    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::Denied);
+    EXPECT_EQ(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().code, Errc::Denied);
     facts.hostNamespaces = 0;
-    EXPECT_TRUE(checkTarget(plan, facts, someHost())) << "in a user namespace of its own it reaches no process of the host's";
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0)) << "in a user namespace of its own it reaches no process of the host's";
 }
 
 TEST(CheckTarget, KnowsTheIdsOfAJoinedUserNamespace) {
     Plan plan = goodPlan();
     plan.namespaces = kNsUser;
     TargetFacts facts = someFacts();
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("uid 101 is not mapped"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("uid 101 is not mapped"));
     facts.uidMap = facts.gidMap = {{0, 100, 10}};
-    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0));
     plan.gid = 110;
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 110 is not mapped"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("gid 110 is not mapped"));
     plan.gid = 101;
     plan.uid = 100;  // 0 there
     EXPECT_THAT(checkCeiling(plan, Ceiling{}, facts).error().message, HasSubstr("root-user"));
@@ -232,30 +232,30 @@ TEST(CheckCeiling, RootOfARootTargetNeedsNoLeave) {
 TEST(CheckTarget, RefusesEveryDifferenceAndTheHosts) {
     Plan plan = goodPlan();
     plan.namespaces = kNsNet | kNsUts;
-    ASSERT_TRUE(checkTarget(plan, someFacts(), someHost()));
+    ASSERT_TRUE(checkTarget(plan, someFacts(), someHost(), Ceiling{}, 0));
     TargetFacts facts = someFacts();
     facts.startTime += 1;
-    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    EXPECT_EQ(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().code, Errc::TargetGone);
     facts = someFacts();
     facts.cgroup = "/pod/other";
-    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    EXPECT_EQ(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().code, Errc::TargetGone);
     facts = someFacts();
     facts.namespaces[1] = 5;
-    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::TargetGone);
+    EXPECT_EQ(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().code, Errc::TargetGone);
     facts = someFacts();
     facts.namespaces[2] = 5;  // ipc, which the plan does not use
-    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0));
     facts = someFacts();
     facts.hostNamespaces = kNsUts;
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("host's uts"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("host's uts"));
     plan.view = View::ReadOnly;
     facts = someFacts();
     facts.rootDevice = someHost().root.device;
     facts.rootInode = someHost().root.inode;
-    EXPECT_EQ(checkTarget(plan, facts, someHost()).error().code, Errc::Denied);
+    EXPECT_EQ(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().code, Errc::Denied);
     facts = someFacts();
     facts.hostNamespaces = kNsMnt;
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("host's mnt"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("host's mnt"));
 }
 
 // Whoever made the user namespace chose the root.
@@ -268,30 +268,32 @@ TEST(CheckTarget, AViewOfAUserNamespaceIsWorthWhatItsUsersAre) {
     plan.view = View::ReadOnly;
     plan.capabilities = 0;
     plan.uid = plan.gid = 3000101;
-    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0));
     plan.uid = plan.gid = 65534;
-    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0));
     plan.capabilities = 1ull << CAP_DAC_READ_SEARCH;
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("CAP_DAC_READ_SEARCH would count outside of it"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message,
+                HasSubstr("CAP_DAC_READ_SEARCH would count outside of it"));
     plan.view = View::None;
     plan.processes = Processes::Observe;
-    EXPECT_TRUE(checkTarget(plan, facts, someHost()));
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0));
     plan.processes = Processes::Join;
-    EXPECT_FALSE(checkTarget(plan, facts, someHost())) << "it reaches files by /proc/1/root";
+    EXPECT_FALSE(checkTarget(plan, facts, someHost(), Ceiling{}, 0)) << "it reaches files by /proc/1/root";
     plan.processes = Processes::Observe;
     plan.view = View::Write;
     plan.capabilities = 0;
     plan.uid = 1000;
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("uid 1000 is none of its users"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("uid 1000 is none of its users"));
     plan.uid = 3000101;
     plan.groups = {3000101, 999};
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 999 is none of its groups"));
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("gid 999 is none of its groups"));
     plan.namespaces |= kNsUser;
     plan.gid = 3000101;
-    EXPECT_THAT(checkTarget(plan, facts, someHost()).error().message, HasSubstr("gid 999 is none of its groups")) << "joined or not";
+    EXPECT_THAT(checkTarget(plan, facts, someHost(), Ceiling{}, 0).error().message, HasSubstr("gid 999 is none of its groups"))
+        << "joined or not";
     plan.capabilities = 1ull << CAP_DAC_READ_SEARCH;
     facts.groups = {999};
-    EXPECT_TRUE(checkTarget(plan, facts, someHost())) << "the target has it, and capabilities count there only";
+    EXPECT_TRUE(checkTarget(plan, facts, someHost(), Ceiling{}, 0)) << "the target has it, and capabilities count there only";
 }
 
 TEST(CheckStdio, TakesPipesSocketsFilesAndNullOnly) {

@@ -248,6 +248,36 @@ TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
     EXPECT_EQ(refusal("[sandbox]\nview = \"read-only\"").code, Errc::Denied);
 }
 
+TEST_F(PlannerTest, WhatTheCeilingAllowsOfTheHostIsPlanned) {
+    HostBounds bounds;
+    planner_.boundBy([&] { return bounds; });
+    target_.facts->hostNamespaces = 2 | 16;
+    const std::string joins = "[sandbox]\nnamespaces = [\"net\"]\n";
+    EXPECT_THAT(refusal(joins).message, HasSubstr("host-namespaces in /etc/recap/ceiling.toml would have to allow it"));
+    bounds.namespaces = 2;
+    EXPECT_EQ(refusal(joins).code, Errc::NotSupported);
+    bounds.scoped = true;
+    const auto planned = plan(joins);
+    ASSERT_TRUE(planned);
+    EXPECT_THAT(planner_.describe(*planned), testing::Contains(HasSubstr("the host's own namespaces: net")));
+    const std::string captures = joins + "capabilities = [\"CAP_NET_RAW\"]\npolicy = \"trusted\"\nreason = \"raw sockets\"\n";
+    EXPECT_THAT(refusal(captures).message, HasSubstr("has not CAP_NET_RAW, and a capsule in the host's net namespace has no more"));
+    target_.facts->capEffective = 1ull << 13;
+    EXPECT_TRUE(plan(captures));
+
+    target_.facts->hostNamespaces = 1 | 16;
+    const std::string observes = "[sandbox]\nprocesses = \"observe\"\n";
+    EXPECT_THAT(refusal(observes).message, HasSubstr("the run would see the host's processes; host-namespaces in /etc/recap"));
+    bounds.namespaces = 1;
+    EXPECT_TRUE(plan(observes));
+    EXPECT_THAT(refusal("[sandbox]\nprocesses = \"join\"\npolicy = \"trusted\"\n").message, HasSubstr("does not go with the host's pid"));
+
+    bounds.namespaces = ~0u;
+    target_.facts->hostNamespaces = 128 | 16;
+    EXPECT_THAT(refusal("[sandbox]\nview = \"read-only\"").message, HasSubstr("would see the host's files; only a target with its own"));
+    EXPECT_THAT(refusal("[sandbox]\nnamespaces = [\"user\"]\npolicy = \"trusted\"\n").message, HasSubstr("host's user namespace"));
+}
+
 TEST_F(PlannerTest, AmongTheTargetsFilesNoMoreCapabilitiesThanTheTargets) {
     const std::string merged = "[sandbox]\npolicy = \"trusted\"\nview = \"merged\"\n";
     const std::string captures = merged + "capabilities = [\"CAP_NET_RAW\"]\nreason = \"raw sockets\"\n";

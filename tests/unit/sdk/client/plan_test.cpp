@@ -17,6 +17,7 @@ TEST(Plan, SaysWhatItWillSeeAndTouchAndWhoNarrowedIt) {
                     {"target", "process:42"},
                     {"target-name", "web"},
                     {"namespaces", Strings{"net"}},
+                    {"host-namespaces", Strings{"net"}},
                     {"processes", "observe"},
                     {"view", "read-only"},
                     {"uid", 101U},
@@ -29,7 +30,7 @@ TEST(Plan, SaysWhatItWillSeeAndTouchAndWhoNarrowedIt) {
                     {"narrowed", Strings{"default: memory 512 MiB narrowed to 64 MiB"}}};
     const std::string words = planInWords(plan);
     EXPECT_THAT(words, HasSubstr("target        process:42 (web)\n"));
-    EXPECT_THAT(words, HasSubstr("joins         net\n"));
+    EXPECT_THAT(words, HasSubstr("joins         net\nof the host   net\n"));
     EXPECT_THAT(words, HasSubstr("observe: the target's processes are visible, not touchable"));
     EXPECT_THAT(words, HasSubstr("read-only: the target's files at /target"));
     EXPECT_THAT(words, HasSubstr("uid 101, gid 101 (the target's own)"));
@@ -50,6 +51,7 @@ TEST(Plan, SaysNoneWhereThereIsNone) {
     EXPECT_THAT(words, HasSubstr("no namespace of the target"));
     EXPECT_THAT(words, HasSubstr("process:1\\x1b"));
     EXPECT_THAT(words, Not(HasSubstr("freezes")));
+    EXPECT_THAT(words, Not(HasSubstr("of the host")));
 }
 
 }  // namespace

@@ -65,6 +65,7 @@ TEST_F(CompileCeiling, WithoutAFileTheDefaults) {
 TEST_F(CompileCeiling, EveryKeyReachesTheLauncher) {
     ASSERT_EQ(compileText(R"(
 namespaces = ["net", "uts"]
+host-namespaces = ["pid", "net", "time"]
 processes = ["observe"]
 views = ["read-only", "write"]
 writes = ["/var/log"]
@@ -90,6 +91,7 @@ runs = 3
         << errors_;
     const Ceiling c = ceiling();
     EXPECT_EQ(c.namespaces, std::uint32_t{kNsNet | kNsUts});
+    EXPECT_EQ(c.hostNamespaces, std::uint32_t{kNsPid | kNsNet | kNsTime});
     EXPECT_EQ(c.processes, 0b011u) << "none is always there";
     EXPECT_EQ(c.views, 0b1011u);
     EXPECT_THAT(c.writes, testing::ElementsAre("/var/log"));
@@ -118,6 +120,22 @@ TEST_F(CompileCeiling, AWrongTextLeavesTheOldFile) {
     EXPECT_THAT(errors_, HasSubstr("in.toml:3:8: max.pids: 0 is out of range"));
     EXPECT_THAT(errors_, HasSubstr("in.toml:4:1: max.memroy: unknown key; did you mean 'memory'?"));
     EXPECT_EQ(ceiling().maxPids, 7u);
+}
+
+TEST_F(CompileCeiling, SomeOfTheHostsNamespacesAreNobodysToAllow) {
+    for (const char* never : {"mnt", "user", "cgroup"}) {
+        EXPECT_EQ(compileText(std::string("host-namespaces = [\"net\", \"") + never + "\"]\n"), 1);
+        EXPECT_THAT(errors_, HasSubstr("in.toml:1:27: host-namespaces: the host's " + std::string(never) + " namespace is never joined"));
+    }
+    EXPECT_EQ(compileText("host-namespaces = [\"network\"]\n"), 1);
+    EXPECT_THAT(errors_, HasSubstr("'network' is not one of pid, net, ipc, uts, time"));
+    ASSERT_EQ(compileText("host-namespaces = []\n"), 0);
+    EXPECT_EQ(read("out"), encodeCeiling(Ceiling{})) << "as by default";
+    for (const std::uint32_t never : {kNsMnt, kNsUser, kNsCgroup}) {
+        Ceiling forged;
+        forged.hostNamespaces = kNsNet | never;
+        EXPECT_FALSE(decodeCeiling(encodeCeiling(forged))) << "not by a file of somebody else's making either";
+    }
 }
 
 TEST_F(CompileCeiling, WritesAFileThatOnlyItsOwnerChanges) {
