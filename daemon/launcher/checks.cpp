@@ -270,7 +270,7 @@ Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostI
     };
     if (facts.startTime != plan.startTime) return changed("its start time differs");
     if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
-    if (auto own = checkHost(plan, facts, ceiling, features); !own) return own;
+    if (auto own = checkHost(plan, facts, host, ceiling, features); !own) return own;
     const std::uint32_t used = usedNamespaces(plan);
     for (std::size_t i = 0; i < kNamespaces; ++i)
         if ((used >> i & 1) != 0 && facts.namespaces[i] != plan.expected[i])

@@ -25,7 +25,7 @@ Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const Target
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features);
 
 // host.cpp
-Result<void> checkHost(const Plan& plan, const TargetFacts& facts, const Ceiling& ceiling, std::uint64_t features);
+Result<void> checkHost(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features);
 std::uint32_t usedNamespaces(const Plan& plan);                       // bits of what the plan joins, looks at or shows
 std::uint32_t hostNamespaces(const Plan& plan, const HostIds& host);  // those of them that are expected to be the host's
 bool needsScope(std::uint32_t bits);                                  // whether a capsule there is kept within its bounds by Landlock

@@ -160,6 +160,9 @@ Result<TargetFacts> inspect(const Procfs& procfs, const HostIds& host, int pidfd
     facts.pid = static_cast<std::uint32_t>(*pid);
     auto read = readAll(procfs, host, *pid, withMounts, facts);
     if (!alive(pidfd)) return fail(Errc::TargetGone, "process " + std::to_string(*pid) + " has ended");
+    // Its namespaces go before it is a zombie.
+    if (!read && read.error().code == Errc::NotFound)
+        return fail(Errc::TargetGone, "process " + std::to_string(*pid) + " is about to have ended: " + read.error().message);
     if (!read) return forward(std::move(read));
     return facts;
 }

@@ -165,6 +165,9 @@ Result<void> checkHost(const SandboxSpec& sandbox, const Target& target, const H
     const std::string who = "target " + target.id.text() + " ";
     if (auto allowed = checkAllowed(sandbox.namespaces, shared, who, bounds); !allowed) return allowed;
     const std::string where = "the host's " + join(namespaceWords(shared)) + " namespace";
+    if ((target.facts->hostNamespaces & kMnt) != 0)
+        return fail(Errc::Denied,
+                    who + "has the host's files, so it is no container, and " + where + " is joined by way of containers only");
     const bool elsewhere = (target.facts->hostNamespaces & kUser) == 0;
     const std::uint64_t counting = elsewhere && (sandbox.namespaces & kUser) != 0 ? 0 : sandbox.capabilities;
     if (const std::uint64_t beyond = counting & ~(elsewhere ? 0 : target.facts->capEffective); beyond != 0)
@@ -177,6 +180,16 @@ Result<void> checkHost(const SandboxSpec& sandbox, const Target& target, const H
     if (bounds.scoped) return {};
     return fail(Errc::NotSupported, "this kernel can't keep a capsule in " + where +
                                         " from the host's abstract sockets and processes: it lacks Landlock's scope (Linux 6.12)");
+}
+
+Result<void> checkHostUser(const RunPlan& plan) {
+    constexpr std::uint32_t kNobody = 65534;
+    const TargetFacts& facts = *plan.target.facts;
+    const std::uint32_t shared = hostNamespaces(plan.sandbox, plan.target);
+    const bool theirGroup = plan.gid == facts.gid || plan.gid == kNobody || std::ranges::find(facts.groups, plan.gid) != facts.groups.end();
+    if (shared == 0 || ((plan.uid == facts.uid || plan.uid == kNobody) && theirGroup)) return {};
+    return fail(Errc::Denied, "a capsule in the host's " + join(namespaceWords(shared)) + " namespace is target " + plan.target.id.text() +
+                                  "'s own user, or 65534: user = \"target\"");
 }
 
 }  // namespace recap::plan

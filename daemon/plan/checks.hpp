@@ -31,5 +31,7 @@ Result<void> checkMerged(const SandboxSpec& sandbox, const Target& target);
 
 // Nothing that is joined or shown may be the host's own, but what the ceiling allows. As the launcher does: see checkHost() there.
 Result<void> checkHost(const SandboxSpec& sandbox, const Target& target, const HostBounds& bounds);
+// Of a plan whose user is resolved: who is in the host's is the target's own user. As the launcher does, too.
+Result<void> checkHostUser(const RunPlan& plan);
 
 }  // namespace recap::plan

@@ -160,6 +160,7 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     plan.artifactsKeep = manifest->output.keep;
     plan.grace = settings_.grace;
     if (auto user = resolveUser(sandbox, *target.facts, plan); !user) return forward(std::move(user));
+    if (auto own = checkHostUser(plan); !own) return forward(std::move(own));
     limitTime(request, plan);
     if (auto command = planCommand(*manifest, **image, plan); !command) return forward(std::move(command));
     plan.planned = monotonicUsec();

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <sys/capability.h>
 
+#include <functional>
+
 #include "daemon/launcher/checks.hpp"
 
 namespace recap::launcher {
@@ -16,18 +18,24 @@ protected:
     CheckHost() {
         plan_.target = "docker:web";
         facts_.hostNamespaces = kNsNet | kNsUser;
+        facts_.rootInode = 9;
+        facts_.uid = plan_.uid = 101;
+        facts_.gid = plan_.gid = 101;
+        facts_.groups = {7};
+        host_.root.inode = 2;
         ceiling_.hostNamespaces = kHostNamespaces;
     }
     std::string refusal(Errc code = Errc::Denied) {
-        const auto checked = checkHost(plan_, facts_, ceiling_, kFeatureScope);
+        const auto checked = checkHost(plan_, facts_, host_, ceiling_, kFeatureScope);
         if (checked) return "was allowed";
         EXPECT_EQ(name(checked.error().code), name(code));
         return checked.error().message;
     }
-    bool allowed() { return checkHost(plan_, facts_, ceiling_, kFeatureScope).has_value(); }
+    bool allowed() { return checkHost(plan_, facts_, host_, ceiling_, kFeatureScope).has_value(); }
 
     Plan plan_;
     TargetFacts facts_;
+    HostIds host_;
     Ceiling ceiling_;
 };
 
@@ -89,8 +97,39 @@ TEST_F(CheckHost, ThereACapsuleHasNoMoreRightThanTheTarget) {
     EXPECT_TRUE(allowed()) << "and so does the capsule's there";
 }
 
+// Else any process of the host's would be a target, and its rights the capsule's.
+TEST_F(CheckHost, TheTargetHasFilesOfItsOwn) {
+    plan_.namespaces = kNsNet;
+    facts_.hostNamespaces |= kNsMnt;
+    EXPECT_THAT(refusal(), HasSubstr("target docker:web has the host's files, so it is no container"));
+    facts_.hostNamespaces = kNsNet | kNsUser;
+    facts_.rootInode = host_.root.inode;
+    EXPECT_THAT(refusal(), HasSubstr("by way of containers only")) << "a service with mounts of its own has the host's root";
+    plan_.namespaces = kNsIpc;
+    EXPECT_TRUE(allowed()) << "what has nothing of the host's";
+}
+
+TEST_F(CheckHost, TheCapsuleIsTheTargetsUserThere) {
+    plan_.namespaces = kNsNet;
+    plan_.groups = {7};
+    EXPECT_TRUE(allowed());
+    plan_.uid = plan_.gid = 65534;
+    EXPECT_TRUE(allowed());
+    for (const auto& spoil : std::vector<std::function<void()>>{[&] { plan_.uid = 26; }, [&] { plan_.uid = 0; }, [&] { plan_.gid = 26; },
+                                                                [&] {
+                                                                    plan_.groups = {7, 26};
+                                                                }}) {
+        const Plan good = plan_;
+        spoil();
+        EXPECT_THAT(refusal(), HasSubstr("a capsule in the host's net namespace is target docker:web's own user, or 65534"));
+        plan_ = good;
+    }
+    facts_.uid = facts_.gid = plan_.uid = plan_.gid = 0;
+    EXPECT_TRUE(allowed()) << "where that is root, another rule is asked";
+}
+
 TEST_F(CheckHost, AKernelWithoutTheScopeIsNoPlaceForIt) {
-    const auto checked = [this] { return checkHost(plan_, facts_, ceiling_, ~std::uint64_t{kFeatureScope}); };
+    const auto checked = [this] { return checkHost(plan_, facts_, host_, ceiling_, ~std::uint64_t{kFeatureScope}); };
     plan_.namespaces = kNsNet;
     ASSERT_FALSE(checked());
     EXPECT_EQ(checked().error().code, Errc::NotSupported);
@@ -107,8 +146,8 @@ TEST_F(CheckHost, AKernelWithoutTheScopeIsNoPlaceForIt) {
 TEST_F(CheckHost, TheChecksOfATargetHaveIt) {
     plan_.namespaces = kNsNet;
     plan_.expected = facts_.namespaces;
-    EXPECT_TRUE(checkTarget(plan_, facts_, HostIds{}, ceiling_, kFeatureScope));
-    EXPECT_FALSE(checkTarget(plan_, facts_, HostIds{}, Ceiling{}, kFeatureScope));
+    EXPECT_TRUE(checkTarget(plan_, facts_, host_, ceiling_, kFeatureScope));
+    EXPECT_FALSE(checkTarget(plan_, facts_, host_, Ceiling{}, kFeatureScope));
 }
 
 TEST_F(CheckHost, WhatIsExpectedToBeTheHostsIsKnownByItsIds) {

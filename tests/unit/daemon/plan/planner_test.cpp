@@ -264,6 +264,11 @@ TEST_F(PlannerTest, WhatTheCeilingAllowsOfTheHostIsPlanned) {
     EXPECT_THAT(refusal(captures).message, HasSubstr("has not CAP_NET_RAW, and a capsule in the host's net namespace has no more"));
     target_.facts->capEffective = 1ull << 13;
     EXPECT_TRUE(plan(captures));
+    target_.facts->hostNamespaces |= 128;
+    EXPECT_THAT(refusal(joins).message, HasSubstr("has the host's files, so it is no container"));
+    target_.facts->hostNamespaces = 2 | 16;
+    EXPECT_TRUE(plan(joins + "user = \"65534:65534\"\npolicy = \"trusted\"\n"));
+    EXPECT_THAT(refusal(joins + "user = \"26:26\"\npolicy = \"trusted\"\n").message, HasSubstr("target docker:3f2a's own user, or 65534"));
 
     target_.facts->hostNamespaces = 1 | 16;
     const std::string observes = "[sandbox]\nprocesses = \"observe\"\n";
