@@ -53,6 +53,7 @@ Right runRight(const Rooms& rooms, const std::string& capsule, const std::string
         if (const Image* image = imageOf(rooms, asked)) right.details["digest"] = image->digest;
     }
     right.message = "Authentication is required to run capsule $(capsule) on $(target)";
+    if (!right.details["host-namespaces"].empty()) right.message += ", in the host's own $(host-namespaces)";
     right.sentence = "you may not run capsule '" + capsule + "' on '" + target + "'";
     return right;
 }

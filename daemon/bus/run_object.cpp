@@ -48,8 +48,10 @@ const RunRecord& RunObject::record() const {
 
 Right RunObject::rightTo(const char* action, const char* verb) const {
     const RunRecord& run = record();
-    Right right = runRight(context_.rooms, run.request.capsule, run.target, verb);
-    right.action = action;
+    Right right = runRight(context_.rooms, run.request.capsule, run.target, verb, run.request.adjustments);
+    // Who types into a run does what its capsule may.
+    const bool types = std::string_view(verb) == "Attach" && std::string_view(action) == kControl;
+    if (!types || right.action != "org.recap1.run-privileged") right.action = action;
     right.owner = run.request.caller.uid;
     right.message = "Authentication is required to use run of capsule $(capsule) on $(target), which somebody else started";
     right.sentence = "run " + id_ + " was started by somebody else, and you may not " + verb + " it";

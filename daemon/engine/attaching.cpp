@@ -37,6 +37,7 @@ Result<void> Engine::detach(const RunId& id) {
     if (run == nullptr || run->concluded) return fail(Errc::NotFound, "no run '" + id + "' is under way");
     underWay_.unbind(run->record);
     run->record.request.lifetime = Lifetime::Detached;
+    parts_.ledger.intend(run->record);  // or the next recapd would end it
     return {};
 }
 

@@ -63,6 +63,22 @@ TEST_F(Rights, AUserWithARuleMayJustThat) {
     EXPECT_THAT(left(), IsEmpty());
 }
 
+// Typing into a run is doing what its capsule may: who may not run it does not come by it so.
+TEST_F(Rights, WhoMayNotRunWhatIsPrivilegedDoesNotTypeIntoIt) {
+    Stack::get().install(manifestOf(
+        "t-privileged", "test/payload:1", "[\"/payload\"]",
+        "[sandbox]\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\npolicy = \"network-debug\"\nreason = \"a test\"\n"));
+    const Rule rule{"\"org.recap1.run\", \"org.recap1.read-output\""};
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
+    const std::string run = Stack::get().startDetached("t-privileged", target(), {"rest"});
+    const CommandResult refused = asNobody({"attach", run});
+    EXPECT_EQ(refused.status, 125) << refused.all();
+    EXPECT_THAT(refused.err, HasSubstr("org.recap1.run-privileged"));
+    EXPECT_TRUE(asNobody({"stop", "--now", run}).ok()) << "ending it is less";
+    expectClean(Stack::get().waitForEnd(run));
+    EXPECT_THAT(left(), IsEmpty());
+}
+
 TEST_F(Rights, OutputOfAnothersRunIsNotForEverybody) {
     const json report = Stack::get().run("t-payload", target(), {"arguments", "secret"});
     EXPECT_NE(asNobody({"logs", report.at("id")}).status, 0);
