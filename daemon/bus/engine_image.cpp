@@ -53,15 +53,15 @@ Result<std::string> servedBy(const std::string& plugin, const std::string& schem
                                      "; the option 'backend' chooses one");
 }
 
-}  // namespace
+// What an archive of the image may call itself.
+std::vector<std::string> meanings(const std::string& plugin, const std::string& name) {
+    std::vector<std::string> all{name};
+    if (plugin == "docker") all.push_back("localhost/" + name);
+    if (const auto slash = name.find('/'); plugin == "containerd" && slash != std::string::npos) all.push_back(name.substr(slash + 1));
+    return all;
+}
 
-Result<EngineImage> engineImage(const std::string& reference, const std::string& chosen, const std::vector<BackendStatus>& backends) {
-    const auto colon = reference.find(':');
-    if (colon == std::string::npos || colon == 0 || colon + 1 == reference.size())
-        return fail(Errc::InvalidArgument,
-                    "reference '" + reference + "': docker-daemon:, containerd: or a backend's name and ':' goes before an image's name");
-    EngineImage image{reference.substr(0, colon), chosen, reference.substr(colon + 1)};
-    if (auto engines = refuseOthers(image.scheme, image.name); !engines) return forward(std::move(engines));
+Result<std::string> backendOf(const EngineImage& image, const std::string& chosen, const std::vector<BackendStatus>& backends) {
     const std::string plugin = pluginOf(image.scheme);
     if (!chosen.empty()) {
         const auto* backend = called(backends, chosen);
@@ -69,18 +69,28 @@ Result<EngineImage> engineImage(const std::string& reference, const std::string&
         if (plugin.empty() ? chosen != image.scheme : backend->plugin != plugin)
             return fail(Errc::InvalidArgument, "the backend '" + chosen + "', which the plugin '" + backend->plugin + "' serves, has no " +
                                                    image.scheme + ": images");
-        return image;
+        return chosen;
     }
-    if (!plugin.empty()) {
-        auto backend = servedBy(plugin, image.scheme, backends);
-        if (!backend) return forward(std::move(backend));
-        image.backend = std::move(*backend);
-        return image;
-    }
+    if (!plugin.empty()) return servedBy(plugin, image.scheme, backends);
     if (called(backends, image.scheme) == nullptr)
-        return fail(Errc::NotFound, "reference '" + reference + "': '" + image.scheme +
+        return fail(Errc::NotFound, "reference '" + image.scheme + ":" + image.name + "': '" + image.scheme +
                                         "' is neither docker-daemon, containerd nor a backend; there are: " + names(backends));
-    image.backend = image.scheme;
+    return image.scheme;
+}
+
+}  // namespace
+
+Result<EngineImage> engineImage(const std::string& reference, const std::string& chosen, const std::vector<BackendStatus>& backends) {
+    const auto colon = reference.find(':');
+    if (colon == std::string::npos || colon == 0 || colon + 1 == reference.size())
+        return fail(Errc::InvalidArgument,
+                    "reference '" + reference + "': docker-daemon:, containerd: or a backend's name and ':' goes before an image's name");
+    EngineImage image{reference.substr(0, colon), {}, reference.substr(colon + 1), {}};
+    if (auto engines = refuseOthers(image.scheme, image.name); !engines) return forward(std::move(engines));
+    auto backend = backendOf(image, chosen, backends);
+    if (!backend) return forward(std::move(backend));
+    image.backend = std::move(*backend);
+    image.names = meanings(called(backends, image.backend)->plugin, image.name);
     return image;
 }
 

@@ -11,9 +11,10 @@
 namespace recap::bus {
 
 struct EngineImage {
-    std::string scheme;   // as it was written, for messages
-    std::string backend;  // whose engine has it
-    std::string name;     // in that engine's words
+    std::string scheme;              // as it was written, for messages
+    std::string backend;             // whose engine has it
+    std::string name;                // in that engine's words
+    std::vector<std::string> names;  // that, and what else it may mean: without containerd's namespace, with podman's localhost/
 };
 
 // "docker-daemon:NAME" and "containerd:NAME" are images of a backend that the plugin docker or containerd serves: the one of the

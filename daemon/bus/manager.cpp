@@ -125,7 +125,7 @@ void Manager::ImportImageFrom(sdbus::Result<std::string>&& result, std::string f
         const std::string asker = Asker::current(getObject(), interactive).busName;
         manage(answer, manageRight("images", "ImportImageFrom", from), interactive, [this, answer, asker, image = *image, reference] {
             if (auto there = launcherIsThere(); !there) return answer.refuse(there.error());
-            transfers_.begin(asker, image, record(answer, {reference, image.name}));
+            transfers_.begin(asker, image, record(answer, {reference, image.names}));
         });
         return {};
     });

@@ -13,7 +13,8 @@ namespace recap {
 // What an import is to be called.
 struct ImportName {
     std::string given;  // by the importer, NAME[:TAG]; empty: as the archive calls itself
-    std::string asked;  // of an engine's image: the name that the engine was asked for, which is the only one that its archive may have
+    // Of an engine's image: what the engine was asked for, in each way of saying it. Its archive may be called by no other name.
+    std::vector<std::string> asked = {};
 };
 
 // The index with its writing side; implemented by daemon/images over state/images. On the loop.

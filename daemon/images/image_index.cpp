@@ -44,15 +44,11 @@ Result<void> writeAtomically(const fs::path& path, std::string_view bytes) {
     return {};
 }
 
-// Whether an engine that was asked for `asked` gives what is called so. Before a name there may be a namespace of containerd's, and
-// podman says localhost/ of what was built here.
-bool isWhatWasAsked(const Reference& own, const std::string& asked) {
-    const auto same = [&](const std::string& text) {
-        const auto reference = parseReference(text);
+bool isOneOf(const Reference& own, const std::vector<std::string>& names) {
+    return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+        const auto reference = parseReference(name);
         return reference && reference->text() == own.text();
-    };
-    const auto slash = asked.find('/');
-    return same(asked) || same("localhost/" + asked) || (slash != std::string::npos && same(asked.substr(slash + 1)));
+    });
 }
 
 // What the importer named the image, in the index's form; else what the archive does, where that says a name and a tag. Empty: nothing.
@@ -65,8 +61,8 @@ Result<std::string> referenceFor(const ImportName& name, const std::string& anno
     const auto own = parseReference(annotation);
     if (annotation.empty() || !own || own->tag.empty() || !own->digest.empty()) return std::string();
     // Another name may be that of an image which is admitted, and would be taken from it.
-    if (!name.asked.empty() && !isWhatWasAsked(*own, name.asked))
-        return fail(Errc::Denied, "it calls itself " + image::shown(own->text()) + ", and " + image::shown(name.asked) +
+    if (!name.asked.empty() && !isOneOf(*own, name.asked))
+        return fail(Errc::Denied, "it calls itself " + image::shown(own->text()) + ", and " + image::shown(name.asked.front()) +
                                       " was asked for; with a reference given (--reference NAME:TAG) it is called so");
     return own->text();
 }

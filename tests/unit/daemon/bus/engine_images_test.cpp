@@ -33,6 +33,16 @@ TEST(EngineImage, ItsSchemeNamesAPluginOrABackend) {
     EXPECT_EQ(meant("containerd:k8s.io/docker.io/library/web:1", all), "k3s k8s.io/docker.io/library/web:1");
 }
 
+TEST(EngineImage, ItsArchiveMayBeCalledAsWasAskedInThatEnginesWaysOnly) {
+    const auto all = backends({{"podman", "docker"}, {"k3s", "containerd"}, {"demo", "demo"}});
+    const auto names = [&](const std::string& reference) { return bus::engineImage(reference, "", all).value().names; };
+    EXPECT_EQ(names("docker-daemon:x/web:1"), (std::vector<std::string>{"x/web:1", "localhost/x/web:1"}));
+    EXPECT_EQ(names("podman:web:1"), (std::vector<std::string>{"web:1", "localhost/web:1"}));
+    EXPECT_EQ(names("containerd:moby/docker.io/library/web:1"),
+              (std::vector<std::string>{"moby/docker.io/library/web:1", "docker.io/library/web:1"}));
+    EXPECT_EQ(names("demo:x/web:1"), std::vector<std::string>{"x/web:1"});
+}
+
 TEST(EngineImage, WhatItDoesNotNameIsSaidWithWhatThereIs) {
     const auto none = backends({{"process", "process"}});
     EXPECT_EQ(meant("docker-daemon:web:1", none), "docker-daemon: no backend is served by the plugin 'docker'; there are: process");
@@ -95,7 +105,7 @@ TEST_F(EngineImagesTest, AnImageGoesFromTheHostToTheLauncherByAPipe) {
     EXPECT_EQ(outcome(reply), "ok");
     EXPECT_EQ(std::get<0>(reply->values), std::string(64, 'b'));
     EXPECT_EQ(images.recorded.back().second, "recap/web:1");
-    EXPECT_EQ(images.askedFor, "web:1") << "so that the archive may have no other name";
+    EXPECT_EQ(images.askedFor, (std::vector<std::string>{"web:1", "localhost/web:1"})) << "so that the archive may have no other name";
 }
 
 TEST_F(EngineImagesTest, AnExportThatFailsIsTheReasonWhetherItHasBegunOrNot) {

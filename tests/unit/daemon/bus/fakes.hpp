@@ -154,7 +154,7 @@ struct FakeImages : ImageStore {
         return imported.digest;
     }
     std::vector<std::pair<std::string, std::string>> recorded;
-    std::string askedFor;
+    std::vector<std::string> askedFor;
     Result<void> forget(const std::string&) override { return {}; }
     void admissions(const std::vector<AdmissionState>&) override {}
 };
