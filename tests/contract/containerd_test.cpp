@@ -156,7 +156,7 @@ TEST(ContainerdEngine, AnAbsentOneIsWaitedFor) {
     ASSERT_TRUE(host.untilNamed("app"));
 }
 
-// Through the plugin's own table, as its host would: there is no other caller yet.
+// Through the plugin's own table, as its host does.
 TEST_F(ContainerdBackend, AnImageIsExportedAsOthersReadIt) {
     const auto loaded = host::loadPlugin(world_.pluginsDir().string(), "containerd");
     ASSERT_TRUE(loaded) << loaded.error().message;

@@ -28,7 +28,7 @@ constexpr const char* kTools = "test/case-tools:1";
 constexpr const char* kMetrics = R"sh(busybox wget -q -O - http://127.0.0.1:8080/status
 busybox ps -o args
 cd /target/sys/fs/cgroup
-for file in memory/memory.limit_in_bytes memory/memory.max_usage_in_bytes cpuacct/cpuacct.usage memory.max memory.current; do
+for file in memory/memory.limit_in_bytes memory/memory.max_usage_in_bytes cpuacct/cpuacct.usage memory.max memory.current cpu.stat; do
     [ ! -e $file ] || busybox echo "$file: $(busybox cat $file)"
 done
 )sh";
@@ -217,6 +217,7 @@ TEST_P(Cases, A14_TheTargetsLoadIsReadFromNginxAndItsCgroup) {
     const bool unified = least.at("cpuacct/cpuacct.usage").empty();
     EXPECT_EQ(numbers.at(unified ? "memory.max" : "memory/memory.limit_in_bytes"), std::to_string(kMemory));
     EXPECT_TRUE(!unified || std::stoull(numbers.at("memory.current")) > 0);
+    EXPECT_TRUE(!unified || seen.find("cpu.stat: usage_usec ") != std::string::npos) << seen;
     for (const auto& [file, number] : least) {
         if (unified) continue;
         const auto inCapsule = std::stoull(numbers.at(file));

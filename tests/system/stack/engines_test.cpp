@@ -156,6 +156,10 @@ TEST_F(Engines, AContainerThatRestartsMeanwhileIsNeverTheWrongProcess) {
         const json report = Stack::get().run("e-who", "docker:e-again");
         const std::string outcome = report.at("outcome");
         EXPECT_THAT(outcome, ::testing::AnyOf("succeeded", "target-gone", "not-started")) << report.dump(2);
+        if (outcome == "not-started") {
+            EXPECT_THAT(report.at("error").at("message").get<std::string>(),
+                        ::testing::AnyOf(HasSubstr("is not running"), HasSubstr("ended")));
+        }
         if (outcome == "succeeded") {
             ++attached;
             EXPECT_EQ(report.at("stdout").get<std::string>(), "e-again\n");
