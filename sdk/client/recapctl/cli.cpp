@@ -57,7 +57,7 @@ void addGlobals(Cli& cli) {
         .flag("--no-legend", cli.noLegend, "Print no column heads")
         .footer(
             "A target is BACKEND:NAME-OR-ID (docker:web, process:4242), or a bare name where one backend has it.\n"
-            "Exit status: the capsule's own for run and shell; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
+            "Exit status: the capsule's own for run, shell and attach; 124 timed out; 125 RECap's own failure; 126, 127 as a shell.");
 }
 
 }  // namespace
