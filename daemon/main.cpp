@@ -160,7 +160,7 @@ Result<void> Recapd::makeRooms() {
     engine_ = std::move(*engine);
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
     auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
-                                     [this] { return reload(); }, refresh, state});
+                                     [this] { return reload(); }, refresh, state, settings_.tenants});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     targets_->findWith(*hosts_);
@@ -182,6 +182,7 @@ Result<void> Recapd::reload() {
     if (settings) {
         settings_ = std::move(*settings);
         planner_->configure(settings_);
+        targets_->keep(settings_.tenants);
         hosts_->configure(settings_.plugins);
     } else {
         problems += (problems.empty() ? "" : "\n") + settings.error().message;

@@ -58,10 +58,21 @@ Right RunObject::rightTo(const char* action, const char* verb) const {
     return right;
 }
 
+// What was refused before it was anybody's is its caller's own.
+Result<void> RunObject::checkTenant(const Context& context, const RunId& id, std::uint32_t uid) {
+    const RunRecord* run = context.rooms.runs.find(id);
+    if (run == nullptr) return fail(Errc::NotFound, "run " + id + " is not an object any more");
+    if (run->tenant.empty() && run->request.caller.uid == uid) return {};
+    return context.rooms.tenants.check(uid, run->tenant, "run " + id);
+}
+
 template <class... Replies>
 void RunObject::ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then) {
     context_.authority.ask(Asker::current(getObject(), interactive), rightTo(action, verb),
-                           answer.later([then = std::move(then)](std::uint32_t) { then(); }),
+                           answer.later([&context = context_, id = id_, answer, then = std::move(then)](std::uint32_t uid) {
+                               if (auto own = checkTenant(context, id, uid); !own) return answer.refuse(own.error());
+                               then();
+                           }),
                            [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 

@@ -238,17 +238,27 @@ TEST_F(Stores, ABackendsCgroupsComeFromItsTable) {
     }
 }
 
-// Read and not kept would be worse than not known.
-TEST_F(Stores, TenantsAreRefusedByNameUntilTheyAreKept) {
-    for (const std::string table :
-         {"[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\n", "[[tenants.caller]]\nuser = \"a\"\ntenants = [\"shop\"]\n"}) {
-        scratch_.write("etc/recapd.toml.d/tenants.toml", "policies = []\n" + table);
-        const auto settings = loadSettings(scratch_.folders());
-        ASSERT_FALSE(settings);
-        EXPECT_EQ(settings.error().code, Errc::NotSupported);
-        EXPECT_THAT(settings.error().message, HasSubstr("tenants.toml:2:"));
-        EXPECT_THAT(settings.error().message, HasSubstr("tenants"));
+TEST_F(Stores, TenantsAreOfUsersAndGroupsThatThisHostHas) {
+    scratch_.write(
+        "etc/recapd.toml.d/10-targets.toml",
+        "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\n[[tenants.caller]]\nuser = \"nobody\"\ntenants = [\"a\"]\n");
+    scratch_.write("etc/recapd.toml.d/20-callers.toml",
+                   "[[tenants.caller]]\ngroup = \"daemon\"\ntenants = [\"b\"]\n"
+                   "[[tenants.caller]]\nuser = \"4711\"\ntenants = [\"c\", \"d\"]\n");
+    const auto settings = loadSettings(scratch_.folders());
+    ASSERT_TRUE(settings) << settings.error().message;
+    EXPECT_TRUE(settings->tenants.kept());
+    EXPECT_EQ(settings->tenants.ofCaller(65534), std::set<std::string>{"a"});
+    EXPECT_EQ(settings->tenants.ofCaller(1), std::set<std::string>{"b"});
+    EXPECT_EQ(settings->tenants.ofCaller(4711), (std::set<std::string>{"c", "d"}));
+    for (const auto& [who, named] : std::map<std::string, std::string>{{"user", "no-such-user"}, {"group", "no-such-group"}}) {
+        scratch_.write("etc/recapd.toml.d/20-callers.toml", "[[tenants.caller]]\n" + who + " = \"" + named + "\"\ntenants = [\"b\"]\n");
+        const auto refused = loadSettings(scratch_.folders());
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().code, Errc::InvalidArgument);
+        EXPECT_THAT(refused.error().message, HasSubstr("this host has no " + who + " '" + named + "'"));
     }
-    scratch_.write("etc/recapd.toml.d/tenants.toml", "[tenants]\n");
-    EXPECT_TRUE(loadSettings(scratch_.folders())) << "an empty table promises nothing";
+    scratch_.write("etc/recapd.toml.d/20-callers.toml", "");
+    scratch_.write("etc/recapd.toml.d/10-targets.toml", "[tenants]\n");
+    EXPECT_FALSE(loadSettings(scratch_.folders())->tenants.kept());
 }
