@@ -34,12 +34,12 @@ protected:
         reload();
     }
     static CommandResult asNobody(std::vector<std::string> words) { return Stack::get().ctl(std::move(words), kNobody); }
-    static bool nobodyRuns() { return asNobody({"run", "t-payload", target(), "--", "exit", "5"}).status == 5; }
+    bool nobodyRuns() const { return asNobody({"run", "t-payload", target(), "--", "exit", "5"}).status == 5; }
 };
 
 TEST_F(TenantsTest, ATargetIsForItsTenantsUsersOnly) {
     const PolkitRule rule{"\"org.recap1.run\", \"org.recap1.read-output\""};
-    ASSERT_TRUE(waitUntil([] { return nobodyRuns(); }, Deadline{kPatience}));
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
     keep("[[tenants.caller]]\nuser = \"nobody\"\ntenants = [\"other\"]\n");
     for (const char* verb : {"run", "plan"}) {
         const CommandResult refused = asNobody({verb, "t-payload", target()});
@@ -59,7 +59,7 @@ TEST_F(TenantsTest, ATargetIsForItsTenantsUsersOnly) {
 
 TEST_F(TenantsTest, WhatIsNobodysIsRootsWhereTenantsAreKept) {
     const PolkitRule rule{"\"org.recap1.run\", \"org.recap1.read-output\""};
-    ASSERT_TRUE(waitUntil([] { return nobodyRuns(); }, Deadline{kPatience}));
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
     std::filesystem::create_directories(dropIn().parent_path());
     writeFile(dropIn(), "[[tenants.target]]\ntenant = \"shop\"\ncgroup = \"/nowhere\"\n");
     ASSERT_EQ(::chmod(dropIn().c_str(), 0644), 0);
@@ -78,7 +78,7 @@ TEST_F(TenantsTest, AUserWhoIsNotThereIsAnError) {
     EXPECT_THAT(refused.err, HasSubstr("this host has no user 'no-such-user'"));
     const PolkitRule rule{"\"org.recap1.run\""};
     ASSERT_TRUE(waitUntil(
-        [] {
+        [&] {
             return asNobody({"run", "t-payload", target()}).err.find("tenant shop's") != std::string::npos;
         },
         Deadline{kPatience}));
