@@ -74,7 +74,9 @@ private:
 class Recapd final : public LaunchEvents, public TargetListener {
 public:
     explicit Recapd(const Arguments& arguments)
-        : arguments_(arguments), policies_(arguments.folders, syscalls_), capsules_(arguments.folders, policies_, syscalls_) {}
+        : arguments_(arguments), policies_(arguments.folders, syscalls_), capsules_(arguments.folders, policies_, syscalls_) {
+        settings_.tenants = Tenants::unknown();
+    }
 
     Result<int> run();
 
@@ -184,8 +186,9 @@ Result<void> Recapd::reload() {
         planner_->configure(settings_);
         targets_->keep(settings_.tenants);
         hosts_->configure(settings_.plugins);
+        for (const auto& problem : settings_.problems) note(fail(Errc::InvalidArgument, problem));
     } else {
-        problems += (problems.empty() ? "" : "\n") + settings.error().message;
+        note(tl::unexpected(settings.error()));
     }
     if (!problems.empty()) return fail(Errc::InvalidArgument, problems);
     return {};

@@ -10,6 +10,8 @@
 namespace recap {
 namespace {
 
+constexpr std::chrono::seconds kKnown{60};
+
 bool isBelow(const std::string& path, const std::string& folder) {
     return path.starts_with(folder) && (path.size() == folder.size() || folder.ends_with('/') || path[folder.size()] == '/');
 }
@@ -27,7 +29,7 @@ bool matches(const TenantTarget& rule, const Target& target) {
 }
 
 // As the user database has it: the groups of a process are its own affair. Empty: no such user.
-std::vector<gid_t> groupsOf(std::uint32_t uid) {
+std::vector<gid_t> askGroups(std::uint32_t uid) {
     std::array<char, 16384> buffer{};
     passwd entry{}, *found = nullptr;
     if (::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) return {};
@@ -42,6 +44,12 @@ std::vector<gid_t> groupsOf(std::uint32_t uid) {
     return groups;
 }
 
+// In a user namespace of its own whose map is not written yet.
+bool isUnmapped(const TargetFacts& facts) {
+    constexpr std::uint32_t kUser = 16;
+    return (facts.hostNamespaces & kUser) == 0 && facts.uidMap.empty();
+}
+
 std::string list(const std::set<std::string>& tenants) {
     std::string all;
     for (const auto& tenant : tenants) all += (all.empty() ? "" : ", ") + tenant;
@@ -54,18 +62,29 @@ std::string Tenants::of(const Target& target) const {
     for (const auto& rule : targets_) {
         if (matches(rule, target)) return rule.tenant;
         // Whether an earlier one is right is not known yet, so that a later one does not count.
-        const bool open = !target.facts && (rule.backend.empty() || rule.backend == target.id.backend);
-        if (open) return "";
+        const bool open = !target.facts || (rule.rootUid && isUnmapped(*target.facts));
+        if (open && (rule.backend.empty() || rule.backend == target.id.backend)) return "";
     }
     return "";
+}
+
+const std::vector<std::uint32_t>& Tenants::groupsOf(std::uint32_t uid) const {
+    constexpr std::size_t kMostKnown = 256;
+    const auto now = std::chrono::steady_clock::now();
+    const auto found = known_.find(uid);
+    if (found != known_.end() && now < found->second.until) return found->second.groups;
+    if (known_.size() >= kMostKnown) known_.clear();
+    auto groups = askGroups(uid);
+    return (known_[uid] = {std::move(groups), std::chrono::steady_clock::now() + kKnown}).groups;
 }
 
 std::set<std::string> Tenants::ofCaller(std::uint32_t uid) const {
     std::set<std::string> all;
     const bool byGroup = std::ranges::any_of(callers_, [](const auto& caller) { return caller.gid.has_value(); });
-    const auto groups = byGroup ? groupsOf(uid) : std::vector<gid_t>();
+    static const std::vector<std::uint32_t> none;
+    const auto& groups = byGroup ? groupsOf(uid) : none;
     for (const auto& caller : callers_) {
-        if (caller.uid == uid || (caller.gid && std::ranges::find(groups, *caller.gid) != groups.end()))
+        if (caller.uid == uid || (caller.gid && std::find(groups.begin(), groups.end(), *caller.gid) != groups.end()))
             all.insert(caller.tenants.begin(), caller.tenants.end());
     }
     return all;

@@ -4,7 +4,9 @@
 // containers "belonging to the same tenant".
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -21,15 +23,13 @@ struct TenantTarget {
     std::string backend;                   // by which it is listed
     std::string cgroup;                    // this one and what is below it, of the target's first process
     std::optional<std::uint32_t> rootUid;  // the host's uid that is root in its user namespace
-    bool operator==(const TenantTarget&) const = default;
 };
 
-// Whose a caller is, by one of the two.
+// Whose a caller is, by one of the two; neither: somebody whom this host does not have.
 struct TenantCaller {
     std::optional<std::uint32_t> uid;
     std::optional<std::uint32_t> gid;
     std::vector<std::string> tenants;
-    bool operator==(const TenantCaller&) const = default;
 };
 
 class Tenants {
@@ -39,17 +39,31 @@ public:
         : targets_(std::move(targets)), callers_(std::move(callers)) {}
 
     // Whether tenants are kept apart at all. Where they are, what is nobody's is root's alone.
-    bool kept() const { return !targets_.empty() || !callers_.empty(); }
+    bool kept() const { return unknown_ || !targets_.empty() || !callers_.empty(); }
+    // Before recapd.toml could be read: everything is root's alone.
+    static Tenants unknown() {
+        Tenants none;
+        none.unknown_ = true;
+        return none;
+    }
     // Of the first that matches; empty: nobody's, or not known before the target is inspected.
     std::string of(const Target& target) const;
+    // By a group only as the user database has it, asked at most once a minute for each: the loop waits for that answer.
     std::set<std::string> ofCaller(std::uint32_t uid) const;
     // Root reaches everything, and everybody what is nobody's where none are kept. `what`: "target docker:web", for the refusal.
     Result<void> check(std::uint32_t uid, const std::string& tenant, const std::string& what) const;
-    bool operator==(const Tenants&) const = default;
 
 private:
+    struct Known {
+        std::vector<std::uint32_t> groups;
+        std::chrono::steady_clock::time_point until;
+    };
+    const std::vector<std::uint32_t>& groupsOf(std::uint32_t uid) const;
+
+    bool unknown_ = false;
     std::vector<TenantTarget> targets_;
     std::vector<TenantCaller> callers_;
+    mutable std::map<std::uint32_t, Known> known_;
 };
 
 }  // namespace recap

@@ -32,17 +32,16 @@ std::optional<std::uint32_t> gidOf(const std::string& name) {
     return numberIn(name);
 }
 
-Result<Tenants> tenantsOf(const manifest::SettingsFile& file) {
+Tenants tenantsOf(const manifest::SettingsFile& file, std::vector<std::string>& problems) {
     std::vector<TenantTarget> targets;
     for (const auto& [tenant, backend, cgroup, rootUid] : file.tenantTargets) targets.push_back({tenant, backend, cgroup, rootUid});
     std::vector<TenantCaller> callers;
     for (const auto& caller : file.tenantCallers) {
         const bool byGroup = !caller.group.empty();
         const auto id = byGroup ? gidOf(caller.group) : uidOf(caller.user);
-        if (!id)
-            return fail(Errc::InvalidArgument, "tenants.caller: this host has no " +
-                                                   (byGroup ? "group '" + caller.group : "user '" + caller.user) +
-                                                   "', who would be of a tenant");
+        if (!id)  // nobody is this one; that tenants are kept apart holds all the same
+            problems.push_back("tenants.caller: this host has no " + (byGroup ? "group '" + caller.group : "user '" + caller.user) +
+                               "', who would be of a tenant");
         if (byGroup)
             callers.push_back({{}, id, caller.tenants});
         else
@@ -56,14 +55,12 @@ Result<Tenants> tenantsOf(const manifest::SettingsFile& file) {
 Result<Settings> loadSettings(const Folders& folders) {
     auto read = manifest::loadSettings({folders.vendor, folders.runtime, folders.config});
     if (!read) return fail(Errc::InvalidArgument, manifest::join(read.diagnostics));
-    auto tenants = tenantsOf(*read.value);
-    if (!tenants) return forward(std::move(tenants));
     Settings settings;
     if (!read.value->plugins.empty()) settings.plugins.clear();
     for (const auto& [name, table] : read.value->plugins)
         if (table.enabled) settings.plugins.push_back({name, table.plugin, table.cgroups, table.values, table.runtimes});
     settings.policies = read.value->policies;
-    settings.tenants = std::move(*tenants);
+    settings.tenants = tenantsOf(*read.value, settings.problems);
     settings.grace = read.value->grace.value_or(settings.grace);
     return settings;
 }

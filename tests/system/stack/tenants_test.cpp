@@ -69,19 +69,32 @@ TEST_F(TenantsTest, WhatIsNobodysIsRootsWhereTenantsAreKept) {
     EXPECT_EQ(Stack::get().run("t-payload", target(), {"exit"}).at("outcome"), "succeeded");
 }
 
-// The settings that were there go on: a name that nobody has is not taken for nobody's.
-TEST_F(TenantsTest, AUserWhoIsNotThereIsAnError) {
+TEST_F(TenantsTest, WhoIsNotThereIsToldAndIsNobody) {
+    const PolkitRule rule{"\"org.recap1.run\", \"org.recap1.manage-images\""};
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
+    std::filesystem::create_directories(dropIn().parent_path());
+    writeFile(dropIn(), "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"process\"\n"
+                        "[[tenants.caller]]\nuser = \"no-such-user\"\ntenants = [\"shop\"]\n");
+    ASSERT_EQ(::chmod(dropIn().c_str(), 0644), 0);
+    const auto told = test::run({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1",
+                                 "/org/recap1", "org.recap1.Manager", "Reload", "a{sv}", "0"});
+    EXPECT_THAT(told.err, HasSubstr("this host has no user 'no-such-user'"));
+    EXPECT_THAT(asNobody({"run", "t-payload", target()}).err, HasSubstr("is tenant shop's, and uid 65534 is of no tenant"));
+    EXPECT_THAT(asNobody({"image", "remove", "test/payload:1"}).err, HasSubstr("shared by all tenants, which leaves them to root"));
+}
+
+// A run is judged by whose its target is by now, too: its own caller is no exception.
+TEST_F(TenantsTest, ARunOfBeforeIsOutOfItsCallersReach) {
+    const PolkitRule rule{"\"org.recap1.run\", \"org.recap1.read-output\""};
+    ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
+    const CommandResult started = asNobody({"run", "--detach", "t-payload", target(), "--", "rest"});
+    ASSERT_TRUE(started.ok()) << started.all();
+    const std::string run = trimmed(started.out);
     keep("[[tenants.caller]]\nuser = \"nobody\"\ntenants = [\"other\"]\n");
-    writeFile(dropIn(), "[[tenants.caller]]\nuser = \"no-such-user\"\ntenants = [\"shop\"]\n");
-    const auto refused = test::run({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1",
-                                    "/org/recap1", "org.recap1.Manager", "Reload", "a{sv}", "0"});
-    EXPECT_THAT(refused.err, HasSubstr("this host has no user 'no-such-user'"));
-    const PolkitRule rule{"\"org.recap1.run\""};
-    ASSERT_TRUE(waitUntil(
-        [&] {
-            return asNobody({"run", "t-payload", target()}).err.find("tenant shop's") != std::string::npos;
-        },
-        Deadline{kPatience}));
+    EXPECT_THAT(asNobody({"logs", run}).err, HasSubstr("uid 65534 is of other"));
+    EXPECT_THAT(asNobody({"stop", run}).err, HasSubstr("uid 65534 is of other"));
+    EXPECT_TRUE(Stack::get().ctl({"stop", "--now", run}).ok());
+    expectClean(Stack::get().waitForEnd(run));
 }
 
 }  // namespace

@@ -15,6 +15,7 @@ Target target(const std::string& backend, const std::string& cgroup, std::uint32
     made.facts.emplace();
     made.facts->cgroup = cgroup;
     if (rootUid != 0) made.facts->uidMap = {{0, rootUid, 1000}, {1000, 5, 1}};
+    if (rootUid == 0) made.facts->hostNamespaces = 16;
     return made;
 }
 
@@ -45,6 +46,25 @@ TEST(Tenants, OfWhatIsNotInspectedALaterRuleSaysNothing) {
     const Tenants byBackend({{"never", "podman", "/shop.slice", {}}, {"engine", "docker", "", {}}}, {});
     blind.id.backend = "docker";
     EXPECT_EQ(byBackend.of(blind), "engine") << "another backend's rule is none for it";
+}
+
+TEST(Tenants, WhereTheMapIsNotWrittenYetALaterRuleSaysNothing) {
+    const Tenants tenants({{"mapped", "", "", 100000}, {"engine", "docker", "", {}}}, {});
+    Target fresh = target("docker", "/");
+    EXPECT_EQ(tenants.of(fresh), "engine") << "in the host's user namespace";
+    fresh.facts->hostNamespaces = 0;
+    EXPECT_EQ(tenants.of(fresh), "");
+    fresh.facts->uidMap = {{0, 7, 1}};
+    EXPECT_EQ(tenants.of(fresh), "engine");
+}
+
+TEST(Tenants, BeforeTheyAreKnownEverythingIsRoots) {
+    EXPECT_TRUE(Tenants::unknown().kept());
+    EXPECT_TRUE(Tenants::unknown().check(0, "", "run 1"));
+    EXPECT_FALSE(Tenants::unknown().check(1000, "", "run 1"));
+    const Tenants missing({}, {{{}, {}, {"shop"}}});
+    EXPECT_TRUE(missing.kept()) << "though this host does not have who it is about";
+    EXPECT_EQ(missing.ofCaller(0), std::set<std::string>{});
 }
 
 TEST(Tenants, AcrossThemNobodyReachesButRoot) {
