@@ -74,7 +74,9 @@ private:
 class Recapd final : public LaunchEvents, public TargetListener {
 public:
     explicit Recapd(const Arguments& arguments)
-        : arguments_(arguments), policies_(arguments.folders, syscalls_), capsules_(arguments.folders, policies_, syscalls_) {}
+        : arguments_(arguments), policies_(arguments.folders, syscalls_), capsules_(arguments.folders, policies_, syscalls_) {
+        settings_.tenants = Tenants::unknown();
+    }
 
     Result<int> run();
 
@@ -160,7 +162,7 @@ Result<void> Recapd::makeRooms() {
     engine_ = std::move(*engine);
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
     auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
-                                     [this] { return reload(); }, refresh, state});
+                                     [this] { return reload(); }, refresh, state, settings_.tenants});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     targets_->findWith(*hosts_);
@@ -182,9 +184,11 @@ Result<void> Recapd::reload() {
     if (settings) {
         settings_ = std::move(*settings);
         planner_->configure(settings_);
+        targets_->keep(settings_.tenants);
         hosts_->configure(settings_.plugins);
+        for (const auto& problem : settings_.problems) note(fail(Errc::InvalidArgument, problem));
     } else {
-        problems += (problems.empty() ? "" : "\n") + settings.error().message;
+        note(tl::unexpected(settings.error()));
     }
     if (!problems.empty()) return fail(Errc::InvalidArgument, problems);
     return {};
