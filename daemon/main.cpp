@@ -147,6 +147,7 @@ Result<void> Recapd::makeRooms() {
     for (const auto& problem : (*index)->problems()) std::fprintf(stderr, SD_WARNING "image index: %s\n", problem.c_str());
     images_ = std::make_unique<Images>(std::move(*index));
     planner_ = std::make_unique<plan::CapsulePlanner>(capsules_, policies_, syscalls_, *images_);
+    planner_->configure(settings_);  // until recapd.toml is read, it knows no tenants either
     launcher_ = std::make_unique<LauncherClient>(loop_.get(), arguments_.launcherSocket, *this);
     planner_->boundBy([this] { return HostBounds{launcher_->hostNamespaces(), (launcher_->features() & kCanScopeSockets) != 0}; });
     targets_ = std::make_unique<TargetTable>(loop_.get(), *launcher_);
