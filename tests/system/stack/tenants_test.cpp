@@ -2,7 +2,6 @@
 // A27: whoever is of another tenant, or of none, runs nothing on a tenant's target and reads nothing of its runs, whatever polkit says.
 #include <sys/stat.h>
 
-#include "tests/support/environment.hpp"
 #include "tests/system/stack/polkit_rule.hpp"
 #include "tests/system/stack/stack_fixture.hpp"
 
@@ -23,8 +22,8 @@ protected:
     }
     static std::filesystem::path dropIn() { return Stack::get().folder("RECAP_CONFIG_DIR") / "recapd.toml.d/50-tenants.toml"; }
     static void reload() {
-        mustRun({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1", "/org/recap1",
-                 "org.recap1.Manager", "Reload", "a{sv}", "0"});
+        const CommandResult reloaded = Stack::get().reload();
+        EXPECT_TRUE(reloaded.ok()) << reloaded.all();
     }
     // The targets' tenant is "shop", and who is of which.
     static void keep(const std::string& callers) {
@@ -73,11 +72,11 @@ TEST_F(TenantsTest, WhoIsNotThereIsToldAndIsNobody) {
     const PolkitRule rule{"\"org.recap1.run\", \"org.recap1.manage-images\""};
     ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
     std::filesystem::create_directories(dropIn().parent_path());
-    writeFile(dropIn(), "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"process\"\n"
-                        "[[tenants.caller]]\nuser = \"no-such-user\"\ntenants = [\"shop\"]\n");
+    writeFile(dropIn(),
+              "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"process\"\n"
+              "[[tenants.caller]]\nuser = \"no-such-user\"\ntenants = [\"shop\"]\n");
     ASSERT_EQ(::chmod(dropIn().c_str(), 0644), 0);
-    const auto told = test::run({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1",
-                                 "/org/recap1", "org.recap1.Manager", "Reload", "a{sv}", "0"});
+    const CommandResult told = Stack::get().reload();
     EXPECT_THAT(told.err, HasSubstr("this host has no user 'no-such-user'"));
     EXPECT_THAT(asNobody({"run", "t-payload", target()}).err, HasSubstr("is tenant shop's, and uid 65534 is of no tenant"));
     EXPECT_THAT(asNobody({"image", "remove", "test/payload:1"}).err, HasSubstr("shared by all tenants, which leaves them to root"));
