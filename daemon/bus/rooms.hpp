@@ -15,7 +15,6 @@
 #include "daemon/core/planner.hpp"
 #include "daemon/core/runs.hpp"
 #include "daemon/core/target_table.hpp"
-#include "daemon/core/tenants.hpp"
 
 namespace recap::bus {
 
@@ -33,7 +32,6 @@ struct Rooms {
     // Asks the launcher which images root has admitted; `then` is called in any case.
     std::function<void(std::function<void()> then)> refreshAdmissions;
     std::string state;  // the folder that no message names
-    const Tenants& tenants;
 };
 
 struct Context {
