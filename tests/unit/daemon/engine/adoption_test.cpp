@@ -22,6 +22,25 @@ TEST(Adoption, ARunningRunGoesOnUnderANewRecapd) {
     EXPECT_EQ(spine.notes.reports[0].outcome, Outcome::Succeeded);
 }
 
+TEST(Adoption, ARunThatWasDetachedOutlivesItsCallerUnderTheNextDaemonToo) {
+    Spine spine;
+    spine.haveTarget();
+    auto request = spine.request();
+    request.caller = {1000, ":1.7"};
+    request.lifetime = Lifetime::Caller;
+    const RunId id = *spine.engine->submit(std::move(request));
+    turnUntil(spine.loop.get(), [&] { return !spine.launcher.starts.empty(); });
+    ASSERT_TRUE(spine.engine->detach(id));
+    spine.restart();
+    spine.engine->connected();
+    auto running = launched(id, false);
+    running.boundTo = ":1.7";  // which the launcher is not told anew
+    spine.launcher.lists.back()({{running}});
+    EXPECT_EQ(spine.engine->find(id)->request.lifetime, Lifetime::Detached);
+    spine.engine->callerGone(":1.7");
+    EXPECT_TRUE(spine.launcher.stops.empty());
+}
+
 TEST(Adoption, ThatTheTargetMayTraceARunIsKept) {
     Spine spine;
     const RunId apart = spine.startedRun();
