@@ -74,7 +74,9 @@ private:
 class Recapd final : public LaunchEvents, public TargetListener {
 public:
     explicit Recapd(const Arguments& arguments)
-        : arguments_(arguments), policies_(arguments.folders, syscalls_), capsules_(arguments.folders, policies_, syscalls_) {}
+        : arguments_(arguments), policies_(arguments.folders, syscalls_), capsules_(arguments.folders, policies_, syscalls_) {
+        settings_.tenants = Tenants::unknown();
+    }
 
     Result<int> run();
 
@@ -145,6 +147,7 @@ Result<void> Recapd::makeRooms() {
     for (const auto& problem : (*index)->problems()) std::fprintf(stderr, SD_WARNING "image index: %s\n", problem.c_str());
     images_ = std::make_unique<Images>(std::move(*index));
     planner_ = std::make_unique<plan::CapsulePlanner>(capsules_, policies_, syscalls_, *images_);
+    planner_->configure(settings_);  // until recapd.toml is read, it knows no tenants either
     launcher_ = std::make_unique<LauncherClient>(loop_.get(), arguments_.launcherSocket, *this);
     planner_->boundBy([this] { return HostBounds{launcher_->hostNamespaces(), (launcher_->features() & kCanScopeSockets) != 0}; });
     targets_ = std::make_unique<TargetTable>(loop_.get(), *launcher_);
@@ -160,7 +163,7 @@ Result<void> Recapd::makeRooms() {
     engine_ = std::move(*engine);
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
     auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
-                                     [this] { return reload(); }, refresh, state});
+                                     [this] { return reload(); }, refresh, state, settings_.tenants});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     targets_->findWith(*hosts_);
@@ -182,9 +185,11 @@ Result<void> Recapd::reload() {
     if (settings) {
         settings_ = std::move(*settings);
         planner_->configure(settings_);
+        targets_->keep(settings_.tenants);
         hosts_->configure(settings_.plugins);
+        for (const auto& problem : settings_.problems) note(fail(Errc::InvalidArgument, problem));
     } else {
-        problems += (problems.empty() ? "" : "\n") + settings.error().message;
+        note(tl::unexpected(settings.error()));
     }
     if (!problems.empty()) return fail(Errc::InvalidArgument, problems);
     return {};

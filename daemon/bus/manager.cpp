@@ -47,8 +47,12 @@ Manager::~Manager() { unregisterAdaptor(); }
 
 template <class... Replies>
 void Manager::manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then) {
-    context_.authority.ask(Asker::current(getObject(), interactive), std::move(right),
-                           answer.later([then = std::move(then)](std::uint32_t) { then(); }),
+    const auto allowed = [&tenants = context_.rooms.tenants, answer, then = std::move(then)](std::uint32_t uid) {
+        if (uid != 0 && tenants.kept())
+            return answer.refuse(Error{Errc::AccessDenied, "capsules and images are shared by all tenants, which leaves them to root"});
+        then();
+    };
+    context_.authority.ask(Asker::current(getObject(), interactive), std::move(right), answer.later(allowed),
                            [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 

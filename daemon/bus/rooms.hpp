@@ -15,6 +15,7 @@
 #include "daemon/core/planner.hpp"
 #include "daemon/core/runs.hpp"
 #include "daemon/core/target_table.hpp"
+#include "daemon/core/tenants.hpp"
 
 namespace recap::bus {
 
@@ -32,6 +33,7 @@ struct Rooms {
     // Asks the launcher which images root has admitted; `then` is called in any case.
     std::function<void(std::function<void()> then)> refreshAdmissions;
     std::string state;  // the folder that no message names
+    const Tenants& tenants;
 };
 
 struct Context {

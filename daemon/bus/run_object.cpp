@@ -58,10 +58,26 @@ Right RunObject::rightTo(const char* action, const char* verb) const {
     return right;
 }
 
+// Whose it was, and while it is under way, whose its target is by now. What was refused before it was anybody's is its caller's own.
+Result<void> RunObject::checkTenant(const Context& context, const RunId& id, std::uint32_t uid) {
+    const RunRecord* run = context.rooms.runs.find(id);
+    if (run == nullptr) return fail(Errc::NotFound, "run " + id + " is not an object any more");
+    const auto& at = run->phases;
+    const bool begun = at.planned != 0 || at.attached != 0 || at.executing != 0;  // of adopted ones the plan may not be known
+    if (run->tenant.empty() && !begun && run->request.caller.uid == uid) return {};
+    const auto own = context.rooms.tenants.check(uid, run->tenant, "run " + id);
+    if (!own || !begun || run->state == RunState::Finished) return own;
+    const auto target = context.rooms.targets.resolve(run->target);
+    return target ? context.rooms.tenants.check(uid, (*target)->tenant, "target " + run->target) : own;
+}
+
 template <class... Replies>
 void RunObject::ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then) {
     context_.authority.ask(Asker::current(getObject(), interactive), rightTo(action, verb),
-                           answer.later([then = std::move(then)](std::uint32_t) { then(); }),
+                           answer.later([&context = context_, id = id_, answer, then = std::move(then)](std::uint32_t uid) {
+                               if (auto own = checkTenant(context, id, uid); !own) return answer.refuse(own.error());
+                               then();
+                           }),
                            [answer](const sdbus::Error& error) { answer.refuse(error); });
 }
 
@@ -102,9 +118,13 @@ void RunObject::Attach(sdbus::Result<sdbus::UnixFd, sdbus::UnixFd, sdbus::UnixFd
             }));
         };
         ask(answer, kControl, "Attach", interactive,
-            [&context = context_, asker = Asker::current(getObject(), interactive), right = rightTo(kRead, "Attach"), go,
+            [&context = context_, id = id_, asker = Asker::current(getObject(), interactive), right = rightTo(kRead, "Attach"), go,
              answer]() mutable {
-                context.authority.ask(asker, std::move(right), answer.later([go](std::uint32_t) { go(); }),
+                const auto then = [&context, id, go, answer](std::uint32_t uid) {
+                    if (auto own = checkTenant(context, id, uid); !own) return answer.refuse(own.error());
+                    go();
+                };
+                context.authority.ask(asker, std::move(right), answer.later(then),
                                       [answer](const sdbus::Error& error) { answer.refuse(error); });
             });
         return {};

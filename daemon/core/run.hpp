@@ -58,6 +58,7 @@ struct RunPlan {
     RunId id;
     RunRequest request;
     Target target;
+    std::string tenant;  // whose the target is; empty: nobody's
     SandboxSpec sandbox;
     std::vector<Narrowing> narrowed;
     std::string imageDigest;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/core/tenants.hpp"
 #include "sdk/base/result.hpp"
 
 namespace recap {
@@ -28,6 +29,8 @@ struct Settings {
     std::vector<PluginSetting> plugins{{"process", "process"}};
     std::vector<std::string> policies;           // profiles that narrow every run, after the manifest's own
     std::chrono::microseconds grace{5'000'000};  // from the first TERM to KILL
+    Tenants tenants;
+    std::vector<std::string> problems;  // what does not count, with the rest in force
 };
 
 // Where settings, policies and capsules are searched, weakest first.

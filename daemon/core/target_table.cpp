@@ -86,6 +86,7 @@ void TargetTable::place(Entry entry) {
         return;
     }
     index_.add(placed.target);
+    placed.target.tenant = tenants_.of(placed.target);
     settle(sameProcess(placed.target));
 }
 
@@ -97,8 +98,10 @@ void TargetTable::update(Entry& entry, Target target) {
     entry.target.pidfd = std::move(old.pidfd);
     if (entry.target.pidfd && entry.target.cgroup == old.cgroup) {
         entry.target.facts = std::move(old.facts);
+        entry.target.tenant = tenants_.of(entry.target);
         return index_.add(entry.target);
     }
+    entry.target.tenant = tenants_.of(entry.target);
     // What is not pinned any more is no further word for that process, nor in the way of those that are.
     const std::shared_ptr<UniqueFd> before = std::exchange(entry.target.pidfd, nullptr);
     const auto pinned = pin(entry);
@@ -270,8 +273,14 @@ void TargetTable::inspected(const TargetId& id, const std::shared_ptr<UniqueFd>&
         facts = fail(Errc::TargetGone, "target " + id.text() + " is another process than it was");
     auto waiting = std::exchange(entry.waiting, {});
     if (facts) entry.target.facts = std::move(*facts);
+    entry.target.tenant = tenants_.of(entry.target);
     const Result<Target> answer = entry.target.facts ? Result<Target>(entry.target) : Result<Target>(tl::unexpected(facts.error()));
     for (auto& ready : waiting) ready(answer);
+}
+
+void TargetTable::keep(Tenants tenants) {
+    tenants_ = std::move(tenants);
+    for (auto& [id, entry] : entries_) entry.target.tenant = tenants_.of(entry.target);
 }
 
 void TargetTable::launcherConnected() {

@@ -18,6 +18,7 @@
 #include "daemon/core/launcher.hpp"
 #include "daemon/core/target.hpp"
 #include "daemon/core/target_index.hpp"
+#include "daemon/core/tenants.hpp"
 #include "sdk/base/result.hpp"
 
 namespace recap {
@@ -60,6 +61,9 @@ public:
     // The launcher has (re)connected: what could not be inspected is asked about.
     void launcherConnected();
 
+    // Whose each target is, from now on.
+    void keep(Tenants tenants);
+
     std::vector<const Target*> list() const;
     // How other backends call this target.
     std::vector<TargetId> others(const Target& target) const;
@@ -99,6 +103,7 @@ private:
     sd_event* loop_;
     Launcher& launcher_;
     TargetFinder* finder_ = nullptr;
+    Tenants tenants_;
     std::vector<TargetListener*> listeners_;
     std::map<TargetId, Entry> entries_;
     TargetIndex index_;

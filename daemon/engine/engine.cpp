@@ -159,7 +159,8 @@ void Engine::launch(Run& run, RunPlan plan) {
     const RunId id = run.record.id;
     run.record.tty = run.plan->tty;
     run.record.untrusted = targetMayTrace(*run.plan);
-    if (run.record.untrusted) parts_.ledger.intend(run.record);  // a later recapd that adopts the run does not have the plan
+    const bool isAnothers = std::exchange(run.record.tenant, run.plan->tenant) != run.plan->tenant;
+    if (run.record.untrusted || isAnothers) parts_.ledger.intend(run.record);  // a later recapd that adopts the run does not have the plan
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
     for (auto& then : std::exchange(run.onceHandedOver, {})) then();
 }

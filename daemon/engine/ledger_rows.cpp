@@ -8,7 +8,7 @@ namespace recap {
 #define RECAP_LEDGER_COLUMNS                                                                                                        \
     "id, capsule, target, caller, lifetime_of, args, started, ended, state, outcome, exit_code, error, detail, received, planned, " \
     "attached, executing, finished, escaped, left_behind, cpu_usec, memory_peak, pids_peak, out_of_memory, log_bytes, "             \
-    "log_truncated, artifacts, unenforced, omitted, written, files_until, cpu_system_usec, untrusted"
+    "log_truncated, artifacts, unenforced, omitted, written, files_until, cpu_system_usec, untrusted, tenant"
 
 const char* const kLedgerSchema =
     "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, capsule TEXT NOT NULL, target TEXT NOT NULL, caller INTEGER NOT NULL, "
@@ -46,10 +46,15 @@ const char* const kLedgerUpgrades[] = {
     "BEGIN IMMEDIATE;"
     "ALTER TABLE runs ADD COLUMN untrusted INTEGER NOT NULL DEFAULT 0;"
     "PRAGMA user_version = 5;"
+    "COMMIT;",
+    // Older runs are nobody's: no tenants were kept.
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE runs ADD COLUMN tenant TEXT NOT NULL DEFAULT '';"
+    "PRAGMA user_version = 6;"
     "COMMIT;"};
 const char* const kUpsertRun = "INSERT OR REPLACE INTO runs (" RECAP_LEDGER_COLUMNS
                                ") VALUES (?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,?,?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,CAST(? AS "
-                               "BLOB),CAST(? AS BLOB),CAST(? AS BLOB),?,?,?)";
+                               "BLOB),CAST(? AS BLOB),CAST(? AS BLOB),?,?,?,?)";
 const char* const kSelectRun = "SELECT " RECAP_LEDGER_COLUMNS " FROM runs ";
 
 namespace {
@@ -101,7 +106,8 @@ void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
         .bind(pack(report.written))
         .bind(run.filesUntil)
         .bind(report.cpuSystemUsec)
-        .bind(std::int64_t{run.untrusted});
+        .bind(std::int64_t{run.untrusted})
+        .bind(run.tenant);
 }
 
 RunRecord readRun(Statement& statement) {
@@ -137,6 +143,7 @@ RunRecord readRun(Statement& statement) {
     run.filesUntil = statement.number();
     report.cpuSystemUsec = statement.number();
     run.untrusted = statement.number() != 0;
+    run.tenant = statement.text();
     return run;
 }
 

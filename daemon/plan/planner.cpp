@@ -135,6 +135,8 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
         manifest = std::make_shared<const manifest::Manifest>(std::move(*adjusted));
     }
     if (auto right = checkRequest(*manifest, request, target); !right) return forward(std::move(right));
+    const std::string tenant = settings_.tenants.of(target);
+    if (auto own = settings_.tenants.check(request.caller.uid, tenant, "target " + target.id.text()); !own) return forward(std::move(own));
     if (auto runtime = checkRuntime(target, runtimesOf(target.id.backend)); !runtime) return forward(std::move(runtime));
     auto image = findImage(images_, *manifest);
     if (!image) return forward(std::move(image));
@@ -149,6 +151,7 @@ Result<RunPlan> CapsulePlanner::plan(const RunId& id, const RunRequest& request,
     plan.id = id;
     plan.request = request;
     plan.target = target;
+    plan.tenant = tenant;
     plan.sandbox = sandbox;
     plan.narrowed = taken;
     plan.imageDigest = (*image)->digest;

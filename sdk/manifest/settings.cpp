@@ -121,9 +121,6 @@ void readText(const NamedText& text, SettingsFile& into, Diagnostics& diagnostic
             table->finish();
         }
         if (auto table = root.table("tenants")) {
-            const Position at = table->node().position;
-            if (into.tenantsAt.empty() && (table->has("target") || table->has("caller")))
-                into.tenantsAt = text.file + ":" + std::to_string(at.line) + ":" + std::to_string(at.column) + ": tenants";
             for (auto& target : table->tables("target")) readTenantTarget(target, into);
             for (auto& caller : table->tables("caller")) readTenantCaller(caller, into);
             table->finish();

@@ -49,7 +49,6 @@ struct SettingsFile {
     std::optional<std::chrono::microseconds> grace;  // from the first TERM to KILL
     std::vector<TenantTarget> tenantTargets;
     std::vector<TenantCaller> tenantCallers;
-    std::string tenantsAt;  // "FILE:LINE:COLUMN: tenants" of the first one; empty: there is none
 };
 
 struct NamedText {

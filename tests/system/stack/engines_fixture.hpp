@@ -19,8 +19,8 @@ public:
         std::filesystem::create_directories(path().parent_path());
         writeFile(path(), text);
         ASSERT_EQ(::chmod(path().c_str(), 0644), 0);
-        mustRun({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1", "/org/recap1",
-                 "org.recap1.Manager", "Reload", "a{sv}", "0"});
+        const CommandResult reloaded = Stack::get().reload();
+        ASSERT_TRUE(reloaded.ok()) << reloaded.all();
     }
     static void remove() { std::filesystem::remove(path()); }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who may: root by its bus credentials, everybody else through polkit. And what the daemons themselves are.
+#include "tests/system/stack/polkit_rule.hpp"
 #include "tests/system/stack/stack_fixture.hpp"
 
 namespace recap::test {
@@ -13,18 +14,6 @@ constexpr std::uint32_t kNobody = 65534;
 
 class Rights : public StackTest {
 protected:
-    // A rules file that polkitd takes up while it runs; gone with the object.
-    class Rule {
-    public:
-        explicit Rule(const std::string& actions) : path_(Stack::get().folder("RECAP_POLKIT_RULES") / "10-test.rules") {
-            writeFile(path_, "polkit.addRule(function(action, subject) { if ([" + actions +
-                                 "].indexOf(action.id) >= 0 && subject.user == \"nobody\") return polkit.Result.YES; });\n");
-        }
-        ~Rule() { std::filesystem::remove(path_); }
-
-    private:
-        std::filesystem::path path_;
-    };
     CommandResult asNobody(std::vector<std::string> arguments) { return Stack::get().ctl(std::move(arguments), kNobody); }
     bool nobodyRuns() { return asNobody({"run", "t-payload", target(), "--", "exit", "5"}).status == 5; }
 };
@@ -46,7 +35,7 @@ TEST_F(Rights, AUserWithoutARuleIsDeniedByTheActionsName) {
 }
 
 TEST_F(Rights, AUserWithARuleMayJustThat) {
-    const Rule rule{"\"org.recap1.run\""};
+    const PolkitRule rule{"\"org.recap1.run\""};
     ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}))
         << asNobody({"run", "t-payload", target(), "--", "exit"}).all();
     const TempDir folder;
@@ -68,7 +57,7 @@ TEST_F(Rights, WhoMayNotRunWhatIsPrivilegedDoesNotTypeIntoIt) {
     Stack::get().install(manifestOf(
         "t-privileged", "test/payload:1", "[\"/payload\"]",
         "[sandbox]\nnamespaces = [\"net\"]\ncapabilities = [\"CAP_NET_RAW\"]\npolicy = \"network-debug\"\nreason = \"a test\"\n"));
-    const Rule rule{"\"org.recap1.run\", \"org.recap1.read-output\""};
+    const PolkitRule rule{"\"org.recap1.run\", \"org.recap1.read-output\""};
     ASSERT_TRUE(waitUntil([&] { return nobodyRuns(); }, Deadline{kPatience}));
     const std::string run = Stack::get().startDetached("t-privileged", target(), {"rest"});
     const CommandResult refused = asNobody({"attach", run});

@@ -40,6 +40,11 @@ CommandResult Stack::ctl(std::vector<std::string> arguments, std::optional<std::
     return test::run(Command{.argv = std::move(arguments), .uid = uid});
 }
 
+CommandResult Stack::reload() const {
+    return test::run({"busctl", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"), "call", "org.recap1", "/org/recap1",
+                      "org.recap1.Manager", "Reload", "a{sv}", "0"});
+}
+
 json Stack::ctlJson(std::vector<std::string> arguments, std::optional<std::uint32_t> uid) const {
     arguments.insert(arguments.begin(), "--json");
     const CommandResult result = ctl(arguments, uid);

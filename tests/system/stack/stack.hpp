@@ -34,6 +34,7 @@ public:
 
     CommandResult ctl(std::vector<std::string> arguments, std::optional<std::uint32_t> uid = {}) const;
     nlohmann::json ctlJson(std::vector<std::string> arguments, std::optional<std::uint32_t> uid = {}) const;  // with --json
+    CommandResult reload() const;                                                                             // Manager.Reload
     // recapctl run --json CAPSULE TARGET -- WORDS
     nlohmann::json run(const std::string& capsule, const std::string& target, const std::vector<std::string>& words = {}) const;
     std::string startDetached(const std::string& capsule, const std::string& target, const std::vector<std::string>& words) const;

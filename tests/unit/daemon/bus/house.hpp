@@ -103,6 +103,7 @@ struct House : testing::Test {
     FakeExporter exporter;
     TargetTable targets{loop.get(), launcher};
     FakePolkit polkit;
+    Tenants tenants;
     std::unique_ptr<bus::Service> service;
     std::unique_ptr<sdbus::IConnection> client = sdbus::createSystemBusConnection();
 
@@ -111,7 +112,7 @@ struct House : testing::Test {
             launcher.images([then = std::move(then)](const Result<std::vector<AdmissionState>>&) { then(); });
         };
         service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images, exporter,
-                                        [] { return Result<void>(); }, refresh, "/state/folder"})
+                                        [] { return Result<void>(); }, refresh, "/state/folder", tenants})
                       .value();
         targets.listen(*service);
         EXPECT_TRUE(service->publish());

@@ -41,6 +41,17 @@ TEST(Adoption, ARunThatWasDetachedOutlivesItsCallerUnderTheNextDaemonToo) {
     EXPECT_TRUE(spine.launcher.stops.empty());
 }
 
+TEST(Adoption, WhoseARunIsIsKept) {
+    Spine spine;
+    spine.planner.tenant = "shop";
+    const RunId id = spine.startedRun();
+    EXPECT_EQ(spine.engine->find(id)->tenant, "shop");
+    spine.restart();
+    spine.engine->connected();
+    spine.launcher.lists.back()({{launched(id, false)}});
+    EXPECT_EQ(spine.engine->find(id)->tenant, "shop");
+}
+
 TEST(Adoption, ThatTheTargetMayTraceARunIsKept) {
     Spine spine;
     const RunId apart = spine.startedRun();

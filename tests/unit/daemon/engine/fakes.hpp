@@ -67,6 +67,7 @@ struct NowPlanner : Planner {
     std::chrono::seconds keep{3600};
     Processes processes = Processes::None;
     std::uint32_t namespaces = 0;
+    std::string tenant;
     int asked = 0;
     Result<RunPlan> plan(const RunId& id, const RunRequest& request, const Target& target) override {
         ++asked;
@@ -75,6 +76,7 @@ struct NowPlanner : Planner {
         plan.id = id;
         plan.request = request;
         plan.target = target;
+        plan.tenant = tenant;
         plan.imageDigest = digest;
         plan.argv = {"/bin/true"};
         plan.artifactsKeep = keep;

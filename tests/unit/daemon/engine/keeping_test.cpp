@@ -87,7 +87,8 @@ TEST(Keeping, ALedgerOfTheFirstVersionIsTakenOver) {
     execute(spine,
             "DROP INDEX with_files; DROP INDEX by_capsule; DROP INDEX by_target; DROP INDEX by_outcome; "
             "ALTER TABLE runs DROP COLUMN files_until; ALTER TABLE runs DROP COLUMN written; "
-            "ALTER TABLE runs DROP COLUMN cpu_system_usec; ALTER TABLE runs DROP COLUMN untrusted; PRAGMA user_version = 1;");
+            "ALTER TABLE runs DROP COLUMN cpu_system_usec; ALTER TABLE runs DROP COLUMN untrusted; ALTER TABLE runs DROP COLUMN tenant; "
+            "PRAGMA user_version = 1;");
     spine.within({.keptUsec = 0});
     EXPECT_GT(spine.ledger->find(id).value()->filesUntil, microseconds(CLOCK_REALTIME));
 }

@@ -236,6 +236,22 @@ TEST_F(PlannerTest, RefusesAProgramThatTheImageLacks) {
     EXPECT_THAT(refusal().message, HasSubstr("no program 'tool'"));
 }
 
+TEST_F(PlannerTest, WhoIsOfAnotherTenantIsRefused) {
+    Settings settings;
+    settings.tenants = Tenants({{"shop", "docker", "", {}}}, {{1000, {}, {"shop"}}, {1001, {}, {"lab"}}});
+    planner_.configure(settings);
+    request_.caller.uid = 1000;
+    ASSERT_TRUE(plan());
+    EXPECT_EQ(plan()->tenant, "shop") << "which its run goes on being";
+    request_.caller.uid = 0;
+    EXPECT_TRUE(plan());
+    request_.caller.uid = 1001;
+    EXPECT_EQ(refusal().code, Errc::AccessDenied);
+    EXPECT_THAT(refusal().message, HasSubstr("target docker:3f2a is tenant shop's, and uid 1001 is of lab"));
+    target_.id.backend = "process";
+    EXPECT_THAT(refusal().message, HasSubstr("is no tenant's, which leaves it to root"));
+}
+
 TEST_F(PlannerTest, NeverJoinsOrShowsTheHost) {
     target_.facts->hostNamespaces = 2;
     EXPECT_TRUE(plan());

@@ -238,17 +238,28 @@ TEST_F(Stores, ABackendsCgroupsComeFromItsTable) {
     }
 }
 
-// Read and not kept would be worse than not known.
-TEST_F(Stores, TenantsAreRefusedByNameUntilTheyAreKept) {
-    for (const std::string table :
-         {"[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\n", "[[tenants.caller]]\nuser = \"a\"\ntenants = [\"shop\"]\n"}) {
-        scratch_.write("etc/recapd.toml.d/tenants.toml", "policies = []\n" + table);
-        const auto settings = loadSettings(scratch_.folders());
-        ASSERT_FALSE(settings);
-        EXPECT_EQ(settings.error().code, Errc::NotSupported);
-        EXPECT_THAT(settings.error().message, HasSubstr("tenants.toml:2:"));
-        EXPECT_THAT(settings.error().message, HasSubstr("tenants"));
+TEST_F(Stores, TenantsAreOfUsersAndGroupsThatThisHostHas) {
+    scratch_.write(
+        "etc/recapd.toml.d/10-targets.toml",
+        "[[tenants.target]]\ntenant = \"shop\"\nbackend = \"docker\"\n[[tenants.caller]]\nuser = \"nobody\"\ntenants = [\"a\"]\n");
+    scratch_.write("etc/recapd.toml.d/20-callers.toml",
+                   "[[tenants.caller]]\ngroup = \"daemon\"\ntenants = [\"b\"]\n"
+                   "[[tenants.caller]]\nuser = \"4711\"\ntenants = [\"c\", \"d\"]\n");
+    const auto settings = loadSettings(scratch_.folders());
+    ASSERT_TRUE(settings) << settings.error().message;
+    EXPECT_TRUE(settings->tenants.kept());
+    EXPECT_EQ(settings->tenants.ofCaller(65534), std::set<std::string>{"a"});
+    EXPECT_EQ(settings->tenants.ofCaller(1), std::set<std::string>{"b"});
+    EXPECT_EQ(settings->tenants.ofCaller(4711), (std::set<std::string>{"c", "d"}));
+    for (const auto& [who, named] : std::map<std::string, std::string>{{"user", "no-such-user"}, {"group", "no-such-group"}}) {
+        scratch_.write("etc/recapd.toml.d/20-callers.toml", "[[tenants.caller]]\n" + who + " = \"" + named + "\"\ntenants = [\"b\"]\n");
+        const auto partly = loadSettings(scratch_.folders());
+        ASSERT_TRUE(partly) << partly.error().message;
+        EXPECT_THAT(partly->problems, testing::ElementsAre(HasSubstr("this host has no " + who + " '" + named + "'")));
+        EXPECT_TRUE(partly->tenants.kept()) << "the rest is in force";
+        EXPECT_EQ(partly->tenants.ofCaller(65534), std::set<std::string>{"a"});
     }
-    scratch_.write("etc/recapd.toml.d/tenants.toml", "[tenants]\n");
-    EXPECT_TRUE(loadSettings(scratch_.folders())) << "an empty table promises nothing";
+    scratch_.write("etc/recapd.toml.d/20-callers.toml", "");
+    scratch_.write("etc/recapd.toml.d/10-targets.toml", "[tenants]\n");
+    EXPECT_FALSE(loadSettings(scratch_.folders())->tenants.kept());
 }
