@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 
 #include "tests/support/files.hpp"
@@ -26,10 +27,18 @@ std::string commandLine(pid_t pid) {
     }
 }
 
+// This process and those that it is of: whoever started the tests may have named the folder too.
+std::set<pid_t> ownLine() {
+    std::set<pid_t> line;
+    for (auto one = processOf(::getpid()); one; one = processOf(one->parent)) line.insert(one->pid);
+    return line;
+}
+
 std::vector<Process> processesOf(const fs::path& folder) {
     auto all = allProcesses();
+    const auto spared = ownLine();
     std::erase_if(all, [&](const Process& one) {
-        return one.pid == ::getpid() || one.state == 'Z' || commandLine(one.pid).find(folder.string()) == std::string::npos;
+        return spared.contains(one.pid) || one.state == 'Z' || commandLine(one.pid).find(folder.string()) == std::string::npos;
     });
     return all;
 }
@@ -72,6 +81,12 @@ std::vector<std::string> clearRemains(const fs::path& folder, const std::string&
         left.push_back("mount " + place.string());
         ::umount2(place.c_str(), MNT_DETACH);
     }
+    for (auto& one : clearCgroups(cgroup)) left.push_back(std::move(one));
+    return left;
+}
+
+std::vector<std::string> clearCgroups(const std::string& cgroup) {
+    std::vector<std::string> left;
     for (const auto& hierarchy : mounts([](const std::string&, const std::string& type) { return type.starts_with("cgroup"); })) {
         const fs::path own = hierarchy / cgroup;
         const auto gone = [&] {

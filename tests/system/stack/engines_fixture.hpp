@@ -44,7 +44,7 @@ protected:
         EXPECT_THAT(remains, ::testing::IsEmpty());
         docker_.reset();
         // containerd's own containers are in a cgroup of their namespace's name, which nobody removes.
-        EXPECT_THAT(clearRemains("/nowhere", kNamespace), ::testing::IsEmpty());
+        EXPECT_THAT(clearCgroups(kNamespace), ::testing::IsEmpty());
         DropIn::remove();
         StackTest::TearDownTestSuite();
     }
