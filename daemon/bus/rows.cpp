@@ -186,6 +186,9 @@ Row row(const RunRecord& run) {
             {"escape", escape(run)},
             {"detail", busSentence(run.report.detail)},
             {"untrusted", run.untrusted},
+            {"trigger", std::string(name(run.request.trigger))},
+            {"event", run.request.occurrence ? run.request.occurrence->on : std::string()},
+            {"batch", run.request.batch},
             {"started", run.started},
             {"phases", phases(run.phases)}};
 }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/core/schedule.hpp"
+#include "daemon/core/selection.hpp"
 #include "sdk/base/result.hpp"
 
 namespace recap {
@@ -28,6 +30,8 @@ struct CapsuleInfo {
     std::vector<std::string> adjustable;  // what a caller may choose: "view"
     bool freeze = false;
     bool tty = false;
+    Selection selection;       // [target]
+    CapsuleSchedule schedule;  // [schedule]
     bool enabled = false;
     std::string path;            // the file it comes from
     std::string problem;         // why that file could not be read; then only name and path are set

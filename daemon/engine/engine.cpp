@@ -67,9 +67,33 @@ Engine::~Engine() = default;
 Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
     if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
-    if (unwritten_.size() >= parts_.limits.ended)
-        return fail(Errc::LimitExceeded,
-                    "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    const Run& run = insert(recordOf(std::move(request)));
+    parts_.ledger.intend(run.record);
+    accepted_.push_back(run.record.id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+    return run.record.id;
+}
+
+Result<RunId> Engine::skip(RunRequest request, std::string why) {
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    Run& run = insert(recordOf(std::move(request)));
+    const RunId id = run.record.id;
+    RunReport report;
+    report.outcome = Outcome::Skipped;
+    report.detail = std::move(why);
+    report.phases.finished = report.phases.escaped = monotonicMicroseconds();
+    conclude(run, std::move(report));
+    return id;
+}
+
+Result<void> Engine::checkLedger() const {
+    if (unwritten_.size() < parts_.limits.ended) return {};
+    return fail(Errc::LimitExceeded,
+                "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+}
+
+RunRecord Engine::recordOf(RunRequest request) {
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
     record.id = ids_.next(record.started / 1000);
@@ -77,12 +101,7 @@ Result<RunId> Engine::submit(RunRequest request) {
     record.request = std::move(request);
     if (record.request.received == 0) record.request.received = monotonicMicroseconds();
     record.phases.received = record.request.received;
-    const RunId id = record.id;
-    const Run& run = insert(std::move(record));
-    parts_.ledger.intend(run.record);
-    accepted_.push_back(id);
-    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
-    return id;
+    return record;
 }
 
 Engine::Run& Engine::insert(RunRecord record) {

@@ -66,6 +66,7 @@ public:
     Result<void> restore();
 
     Result<RunId> submit(RunRequest request) override;
+    Result<RunId> skip(RunRequest request, std::string why) override;
     const RunRecord* find(const RunId& id) const override;
     std::vector<const RunRecord*> current() const override;
     Result<RunPage> list(const RunFilter& filter) const override;
@@ -139,6 +140,8 @@ private:
     void declareLost(Run& run);
     void loseUnknown(const std::set<RunId>& present);
     Run& insert(RunRecord record);
+    RunRecord recordOf(RunRequest request);
+    Result<void> checkLedger() const;
 
     Run* known(const RunId& id);
     void whenHandedOver(const RunId& id, std::function<void(Result<void>)> then);

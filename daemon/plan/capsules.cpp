@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/plan/info.hpp"
 #include "daemon/plan/narrow.hpp"
 #include "daemon/plan/words.hpp"
 #include "sdk/base/unique_fd.hpp"
@@ -15,27 +16,6 @@
 
 namespace recap::plan {
 namespace {
-
-CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
-    CapsuleInfo info;
-    info.name = manifest.name;
-    info.version = manifest.version;
-    info.description = manifest.description;
-    info.image = manifest.image;
-    info.command = manifest.command;
-    info.namespaces = namespaceWords(manifest.sandbox.namespaces);
-    info.capabilities = manifest.sandbox.capabilities;
-    info.processes = word(static_cast<Processes>(manifest.sandbox.processes));
-    info.view = word(static_cast<View>(manifest.sandbox.view));
-    info.user = manifest::formatUser(manifest.sandbox.user);
-    info.policy = manifest.sandbox.policy;
-    info.reason = manifest.sandbox.reason;
-    for (std::size_t bit = 0; bit < manifest::kAdjustableWords.size(); ++bit)
-        if (manifest.sandbox.adjustable >> bit & 1) info.adjustable.emplace_back(manifest::kAdjustableWords[bit]);
-    info.freeze = manifest.sandbox.freeze;
-    info.tty = manifest.tty;
-    return info;
-}
 
 bool isThere(const std::filesystem::path& path) { return ::access(path.c_str(), F_OK) == 0; }
 

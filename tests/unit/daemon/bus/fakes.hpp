@@ -74,6 +74,7 @@ struct FakeRuns : RunTable {
         submitted.push_back(std::move(request));
         return RunId("01ARZ3NDEKTSV4RRFFQ69G5FAV");
     }
+    Result<RunId> skip(RunRequest, std::string) override { return fail(Errc::NotSupported, "not here"); }
     const RunRecord* find(const RunId& id) const override {
         const auto found = runs.find(id);
         return found == runs.end() ? nullptr : &found->second;
