@@ -129,9 +129,9 @@ TEST_F(PlannerTest, DecidesEverything) {
     EXPECT_EQ(planned->id, "01J00000000000000000000000");
     EXPECT_EQ(planned->executable, "/bin/tool");
     EXPECT_THAT(planned->argv, ElementsAre("tool", "-v", "-x", "a\nb"));
-    EXPECT_THAT(planned->env,
-                ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a", "RECAP_RUN_ID=01J00000000000000000000000",
-                            "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web", "RECAP_TARGET_ROOT=/target", "X=1"));
+    EXPECT_THAT(planned->env, ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a",
+                                          "RECAP_RUN_ID=01J00000000000000000000000", "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web",
+                                          "RECAP_TARGET_ROOT=/target", "RECAP_TRIGGER=on-demand", "X=1"));
     EXPECT_EQ(planned->workdir, "/work");
     EXPECT_EQ(planned->uid, 101u);
     EXPECT_EQ(planned->gid, 102u);
