@@ -22,7 +22,7 @@ using BatchId = std::string;  // ULID, 26 characters
 
 struct BatchRequest {
     RunRequest run;       // of each; its target is not looked at
-    Selection selection;  // who asks for one; narrowed by the capsule's own
+    Selection selection;  // in addition to the capsule's own: both have to be met, the lesser number counts
     // May this run be submitted? Asked for each target once it is its turn, and may be answered later; the answer is what the run is
     // submitted with. Empty: nobody has to be asked.
     using Allow = std::function<void(const Target& target, std::function<void(Result<std::optional<Authorisation>>)>)>;
@@ -69,6 +69,8 @@ public:
     virtual std::vector<const BatchRecord*> currentBatches() const = 0;
     // Starts no further run, and stops those under way; answers once each has been told.
     virtual void stopBatch(const BatchId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;
+    // The bus name is gone: its batches with lifetime "caller" are stopped; the runs under way are RunTable's to stop.
+    virtual void batchCallerGone(const std::string& busName) = 0;
 };
 
 // On the loop; each batch exactly one finished(), ten minutes later one expired().

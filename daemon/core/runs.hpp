@@ -82,7 +82,8 @@ public:
     virtual const RunRecord* find(const RunId& id) const = 0;  // those that are objects; null: only the ledger may know it
     virtual std::vector<const RunRecord*> current() const = 0;
     virtual Result<RunPage> list(const RunFilter& filter) const = 0;
-    // A run that does not happen is a fact too: a row with outcome "skipped" and this sentence. Nothing is checked or started.
+    // A run that does not happen is a fact too: a row with outcome "skipped" and this sentence. Nothing is checked or started;
+    // its record has that outcome from submitted() on.
     virtual Result<RunId> skip(RunRequest request, std::string why) = 0;
     // What submit() would do, without doing it.
     virtual void plan(RunRequest request, Reply<RunPlan> reply) = 0;

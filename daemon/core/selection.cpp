@@ -80,16 +80,6 @@ std::uint64_t hashOf(const std::string& text) {
     return hash;
 }
 
-std::size_t countOf(const Selection& selection, std::size_t matching) {
-    switch (selection.mode) {
-        case SelectionMode::All: return matching;
-        case SelectionMode::One: return std::min<std::size_t>(1, matching);
-        case SelectionMode::Fixed: return std::min<std::size_t>(selection.modeValue, matching);
-        case SelectionMode::Percent: return std::min(matching, (matching * selection.modeValue + 99) / 100);
-    }
-    return 0;
-}
-
 }  // namespace
 
 bool matches(const LabelTerm& term, const Target& target) {
@@ -151,6 +141,16 @@ Result<void> parseMode(std::string_view text, Selection& into) {
     return {};
 }
 
+std::size_t chosenOf(const Selection& selection, std::size_t matching) {
+    switch (selection.mode) {
+        case SelectionMode::All: return matching;
+        case SelectionMode::One: return std::min<std::size_t>(1, matching);
+        case SelectionMode::Fixed: return std::min<std::size_t>(selection.modeValue, matching);
+        case SelectionMode::Percent: return std::min(matching, (matching * selection.modeValue + 99) / 100);
+    }
+    return 0;
+}
+
 std::vector<const Target*> select(const Selection& selection, const std::vector<const Target*>& targets) {
     struct Ranked {
         std::uint64_t rank;
@@ -165,7 +165,7 @@ std::vector<const Target*> select(const Selection& selection, const std::vector<
         ranked.push_back({rank, std::move(id), target});
     }
     std::ranges::sort(ranked, [](const Ranked& a, const Ranked& b) { return std::tie(a.rank, a.id) < std::tie(b.rank, b.id); });
-    ranked.resize(countOf(selection, ranked.size()));
+    ranked.resize(chosenOf(selection, ranked.size()));
     std::vector<const Target*> chosen;
     for (const auto& one : ranked) chosen.push_back(one.target);
     return chosen;

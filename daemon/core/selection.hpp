@@ -44,8 +44,11 @@ Result<std::vector<LabelTerm>> parseLabels(std::string_view text);
 // "all", "one", "fixed:3", "percent:10" into mode and modeValue.
 Result<void> parseMode(std::string_view text, Selection& into);
 
+// Of so many that match, how many the mode says; percent rounds up, so that a tenth of three is one.
+std::size_t chosenOf(const Selection& selection, std::size_t matching);
+
 // Those of `targets` that are running and match, in an order that stays (by a hash of their ids, so that "one" is not always the same
-// backend's), and of these as many as the mode says: percent rounds up, so that a tenth of three is one.
+// backend's), and of these as many as the mode says.
 std::vector<const Target*> select(const Selection& selection, const std::vector<const Target*>& targets);
 
 }  // namespace recap

@@ -77,7 +77,9 @@ Result<RunId> Engine::submit(RunRequest request) {
 
 Result<RunId> Engine::skip(RunRequest request, std::string why) {
     if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
-    Run& run = insert(recordOf(std::move(request)));
+    RunRecord record = recordOf(std::move(request));
+    record.report.outcome = Outcome::Skipped;  // from the start: nobody takes it for one that is under way
+    Run& run = insert(std::move(record));
     const RunId id = run.record.id;
     RunReport report;
     report.outcome = Outcome::Skipped;

@@ -19,11 +19,11 @@
 #include "daemon/core/planner.hpp"
 #include "daemon/core/runs.hpp"
 #include "daemon/core/target_table.hpp"
+#include "daemon/core/ulid.hpp"
 #include "daemon/engine/estate.hpp"
 #include "daemon/engine/ledger.hpp"
 #include "daemon/engine/log_reader.hpp"
 #include "daemon/engine/pump.hpp"
-#include "daemon/engine/ulid.hpp"
 #include "daemon/engine/under_way.hpp"
 
 namespace recap {

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/batches.hpp"
+
+#include <algorithm>
+
+namespace recap {
+namespace {
+
+constexpr std::chrono::seconds kGrace{5};  // of a run that another one replaces, or whose caller is gone
+
+Result<std::vector<std::string>> common(const CapsuleInfo& capsule, const Selection& asked) {
+    const auto& own = capsule.selection.backends;
+    if (own.empty() || asked.backends.empty()) return own.empty() ? asked.backends : own;
+    std::vector<std::string> both;
+    for (const auto& backend : asked.backends)
+        if (std::ranges::find(own, backend) != own.end()) both.push_back(backend);
+    if (!both.empty()) return both;
+    return fail(Errc::InvalidArgument,
+                "capsule '" + capsule.name + "' is for other backends (target.backends) than '" + asked.backends.front() + "'");
+}
+
+}  // namespace
+
+std::map<std::string, std::uint32_t> counts(const BatchRecord& batch) {
+    std::map<std::string, std::uint32_t> counted;
+    for (const auto& row : batch.rows) {
+        ++counted[std::string(name(row.state))];
+        if (row.state == RunState::Finished) ++counted[std::string(name(row.outcome))];
+    }
+    return counted;
+}
+
+Result<std::unique_ptr<Batches>> Batches::create(const BatchParts& parts) {
+    std::unique_ptr<Batches> batches(new Batches(parts));
+    sd_event_source* source = nullptr;
+    int error = sd_event_add_defer(parts.loop, &source, onTurn, batches.get());
+    if (error < 0) return failErrno("the batches' turn", -error);
+    batches->turn_.reset(source);
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    for (const auto& [owner, handler] : {std::pair{&batches->retry_, &onRetry}, {&batches->expiry_, &onExpiry}}) {
+        error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, 250'000, handler, batches.get());
+        if (error < 0) return failErrno("the batches' timer", -error);
+        owner->reset(source);
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    }
+    return batches;
+}
+
+Result<std::vector<const Target*>> Batches::choose(const CapsuleInfo& capsule, const Selection& asked) const {
+    auto backends = common(capsule, asked);
+    if (!backends) return forward(std::move(backends));
+    Selection both = asked;
+    both.backends = std::move(*backends);
+    both.labels.insert(both.labels.end(), capsule.selection.labels.begin(), capsule.selection.labels.end());
+    both.mode = SelectionMode::All;
+    auto chosen = select(both, parts_.targets.list());
+    chosen.resize(std::min(chosenOf(capsule.selection, chosen.size()), chosenOf(asked, chosen.size())));
+    return chosen;
+}
+
+Result<void> Batches::checkRoom(std::size_t rows) const {
+    if (running_ >= parts_.limits.running)
+        return fail(Errc::LimitExceeded,
+                    std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
+    if (rows_ + rows > parts_.limits.rows)
+        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(rows_) +
+                                             " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
+    return {};
+}
+
+Result<BatchId> Batches::start(BatchRequest request) {
+    const auto capsule = parts_.capsules.find(request.run.capsule);
+    if (!capsule) return tl::unexpected(capsule.error());
+    const auto chosen = choose(**capsule, request.selection);
+    if (!chosen) return tl::unexpected(chosen.error());
+    if (auto room = checkRoom(chosen->size()); !room) return forward(std::move(room));
+    Batch batch;
+    batch.record.started = microseconds(CLOCK_REALTIME);
+    batch.record.id = ids_.next(batch.record.started / 1000);
+    batch.record.capsule = request.run.capsule;
+    batch.record.trigger = request.run.trigger;
+    batch.record.caller = request.run.caller;
+    for (const Target* target : *chosen) {
+        batch.record.rows.emplace_back();
+        batch.record.rows.back().target = target->id;
+        batch.record.rows.back().name = target->name;
+    }
+    batch.parallel = std::max(1u, std::min(request.selection.parallel, (*capsule)->selection.parallel));
+    batch.run = std::move(request.run);
+    batch.run.batch = batch.record.id;
+    batch.allow = std::move(request.allow);
+    const BatchId id = batch.record.id;
+    ++running_;
+    rows_ += chosen->size();
+    batches_.emplace(id, std::move(batch));
+    for (auto* listener : listeners_) listener->batchStarted(id);
+    turnSoon(id);
+    return id;
+}
+
+const BatchRecord* Batches::findBatch(const BatchId& id) const {
+    const auto found = batches_.find(id);
+    return found == batches_.end() ? nullptr : &found->second.record;
+}
+
+std::vector<const BatchRecord*> Batches::currentBatches() const {
+    std::vector<const BatchRecord*> all;
+    for (const auto& [id, batch] : batches_) all.push_back(&batch.record);
+    return all;
+}
+
+Batches::Batch* Batches::known(const BatchId& id) {
+    const auto found = batches_.find(id);
+    return found == batches_.end() ? nullptr : &found->second;
+}
+
+void Batches::stopBatch(const BatchId& id, std::chrono::microseconds grace, Reply<void> reply) {
+    Batch* batch = known(id);
+    if (batch == nullptr)
+        return reply(fail(Errc::NotFound, "no batch '" + id + "' is under way or has just ended; its runs are in the list of runs"));
+    batch->stopping = true;
+    withdrawWaiting(*batch);
+    turnSoon(id);
+    std::vector<RunId> underWay;
+    for (const auto& row : batch->record.rows)
+        if (!row.run.empty() && row.state != RunState::Finished) underWay.push_back(row.run);
+    if (underWay.empty()) return reply({});
+    struct Answers {
+        std::size_t left;
+        Result<void> first;
+        Reply<void> reply;
+    };
+    const auto answers = std::make_shared<Answers>(Answers{underWay.size(), {}, std::move(reply)});
+    for (const auto& run : underWay)
+        parts_.runs.stop(run, grace, [answers](const Result<void>& stopped) {
+            if (!stopped && stopped.error().code != Errc::NotFound && answers->first) answers->first = stopped;
+            if (--answers->left == 0) answers->reply(answers->first);
+        });
+}
+
+void Batches::batchCallerGone(const std::string& busName) {
+    std::vector<BatchId> theirs;
+    for (const auto& [id, batch] : batches_)
+        if (batch.run.lifetime == Lifetime::Caller && batch.record.caller.busName == busName) theirs.push_back(id);
+    for (const auto& id : theirs) stopBatch(id, kGrace, [](const Result<void>&) {});
+}
+
+void Batches::advance(Batch& batch) {
+    if (batch.stopping) {
+        for (const std::size_t row : std::exchange(batch.again, {})) end(batch, row, Outcome::Skipped, "the batch was stopped");
+        while (batch.next < batch.record.rows.size()) end(batch, batch.next++, Outcome::Skipped, "the batch was stopped");
+    }
+    while (batch.underWay < batch.parallel && !full_.contains(batch.record.id)) {
+        if (!batch.again.empty()) {
+            const std::size_t row = batch.again.front();
+            batch.again.pop_front();
+            ++batch.underWay;
+            pass(batch, row);
+        } else if (batch.next < batch.record.rows.size()) {
+            ++batch.underWay;
+            begin(batch, batch.next++);
+        } else {
+            break;
+        }
+    }
+}
+
+// A target of the table's at the start may have gone since; where it has, the engine says so.
+void Batches::begin(Batch& batch, std::size_t row) {
+    const RowPlace place{batch.record.id, row};
+    const auto target = batch.allow ? parts_.targets.resolve(batch.record.rows[row].target.text()) : Result<const Target*>(nullptr);
+    if (!target) {
+        --batch.underWay;
+        return end(batch, row, Outcome::TargetGone, target.error().message);
+    }
+    if (!batch.allow) return pass(batch, row);
+    batch.allow(**target, [this, place](Result<std::optional<Authorisation>> answer) { allowed(place, std::move(answer)); });
+}
+
+void Batches::allowed(const RowPlace& place, Result<std::optional<Authorisation>> answer) {
+    Batch* batch = known(place.first);
+    if (batch == nullptr) return;
+    turnSoon(place.first);
+    if (answer) {
+        if (*answer) batch->granted[place.second] = std::move(**answer);
+        if (!batch->stopping) return pass(*batch, place.second);
+    }
+    --batch->underWay;
+    if (answer) return end(*batch, place.second, Outcome::Skipped, "the batch was stopped");
+    end(*batch, place.second, Outcome::Denied, answer.error().message);
+}
+
+// Whoever asks for a run has it, whatever else runs there; what nobody asked for minds the runs before it.
+void Batches::pass(Batch& batch, std::size_t row) {
+    const auto capsule = parts_.capsules.find(batch.record.capsule);
+    if (batch.record.trigger == Trigger::OnDemand || !capsule) return submit(batch, row);
+    const auto place = placeOf(batch, row);
+    const auto verdict = gate_.ask(place, (*capsule)->schedule.overlap);
+    if (verdict.go == Gate::Go::Now) return submit(batch, row);
+    --batch.underWay;
+    if (verdict.go == Gate::Go::Skip)
+        return skip(batch, row,
+                    "run " + verdict.earlier + " of this capsule is still under way there" +
+                        (verdict.another ? ", and another one waits for its end" : ""));
+    atGate_[place] = {batch.record.id, row};
+    if (verdict.go == Gate::Go::Replace) parts_.runs.stop(verdict.earlier, kGrace, [](const Result<void>&) {});
+}
+
+void Batches::submit(Batch& batch, std::size_t row) {
+    auto& entry = batch.record.rows[row];
+    const auto id = parts_.runs.submit(requestOf(batch, row));
+    if (!id && id.error().code == Errc::LimitExceeded) {
+        --batch.underWay;
+        batch.again.push_front(row);
+        full_.insert(batch.record.id);
+        sd_event_source_set_time_relative(retry_.get(), parts_.limits.retryUsec);
+        sd_event_source_set_enabled(retry_.get(), SD_EVENT_ONESHOT);
+        return;
+    }
+    if (!id) {
+        --batch.underWay;
+        return end(batch, row, Outcome::NotStarted, id.error().message);
+    }
+    entry.run = *id;
+    batch.granted.erase(row);
+    byRun_[*id] = {batch.record.id, row};
+    batch.told = false;
+    turnSoon(batch.record.id);
+}
+
+// A run that does not happen is a fact too.
+void Batches::skip(Batch& batch, std::size_t row, const std::string& why) {
+    if (auto id = parts_.runs.skip(requestOf(batch, row), why)) batch.record.rows[row].run = *id;
+    end(batch, row, Outcome::Skipped, why);
+}
+
+void Batches::end(Batch& batch, std::size_t row, Outcome outcome, const std::string& detail) {
+    auto& entry = batch.record.rows[row];
+    entry.state = RunState::Finished;
+    entry.outcome = outcome;
+    entry.detail = detail;
+    ++batch.done;
+    batch.told = false;
+    turnSoon(batch.record.id);
+}
+
+RunRequest Batches::requestOf(const Batch& batch, std::size_t row) const {
+    RunRequest request = batch.run;
+    request.target = batch.record.rows[row].target.text();
+    request.received = monotonicMicroseconds();
+    if (const auto granted = batch.granted.find(row); granted != batch.granted.end()) request.authorised = granted->second;
+    return request;
+}
+
+Gate::Place Batches::placeOf(const Batch& batch, std::size_t row) { return {batch.record.capsule, batch.record.rows[row].target.text()}; }
+
+void Batches::letIn(const Gate::Place& place) {
+    const auto waiting = atGate_.extract(place);
+    if (waiting.empty()) return;
+    Batch* batch = known(waiting.mapped().first);
+    if (batch == nullptr) return;
+    batch->again.push_back(waiting.mapped().second);
+    turnSoon(batch->record.id);
+}
+
+void Batches::withdrawWaiting(Batch& batch) {
+    for (auto at = atGate_.begin(); at != atGate_.end();) {
+        if (at->second.first != batch.record.id) {
+            ++at;
+            continue;
+        }
+        gate_.withdraw(at->first);
+        batch.again.push_back(at->second.second);
+        at = atGate_.erase(at);
+    }
+}
+
+void Batches::submitted(const RunId& id) {
+    const RunRecord* run = parts_.runs.find(id);
+    if (run != nullptr && run->state != RunState::Finished && run->report.outcome != Outcome::Skipped)
+        gate_.entered(id, run->request.capsule, run->target);
+}
+
+void Batches::started(const RunPlan& plan) { note(plan.id, RunState::Starting); }
+
+void Batches::changed(const RunId& id, const Phases& phases) {
+    if (phases.executing != 0) note(id, RunState::Running);
+}
+
+void Batches::note(const RunId& id, RunState state) {
+    const auto found = byRun_.find(id);
+    Batch* batch = found == byRun_.end() ? nullptr : known(found->second.first);
+    if (batch == nullptr) return;
+    auto& row = batch->record.rows[found->second.second];
+    if (row.state >= state) return;
+    row.state = state;
+    batch->told = false;
+    turnSoon(batch->record.id);
+}
+
+void Batches::finished(const RunReport& report) {
+    if (const auto free = gate_.left(report.id)) letIn(*free);
+    for (const auto& id : std::exchange(full_, {})) turnSoon(id);
+    const auto found = byRun_.find(report.id);
+    if (found == byRun_.end()) return;
+    const auto [batchId, row] = found->second;
+    byRun_.erase(found);
+    Batch* batch = known(batchId);
+    if (batch == nullptr) return;
+    auto& entry = batch->record.rows[row];
+    entry.exitCode = report.exitCode;
+    if (const RunRecord* run = parts_.runs.find(report.id)) entry.escape = escape(*run);
+    --batch->underWay;
+    end(*batch, row, report.outcome, report.detail);
+}
+
+void Batches::turnSoon(const BatchId& id) {
+    due_.insert(id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+}
+
+// What is made due meanwhile has the next turn, so that a large batch of quick refusals leaves room for others.
+void Batches::turn() {
+    for (const auto& id : std::exchange(due_, {})) {
+        Batch* batch = known(id);
+        if (batch == nullptr || batch->record.state == BatchState::Finished) continue;
+        advance(*batch);
+        if (!std::exchange(batch->told, true))
+            for (auto* listener : listeners_) listener->batchChanged(id);
+        if (batch->done == batch->record.rows.size()) conclude(*batch);
+    }
+}
+
+void Batches::conclude(Batch& batch) {
+    batch.record.state = BatchState::Finished;
+    batch.allow = {};
+    batch.run = {};
+    --running_;
+    for (auto* listener : listeners_) listener->batchFinished(batch.record.id);
+    ended_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
+    expire();
+}
+
+void Batches::expire() {
+    const std::uint64_t now = monotonicMicroseconds();
+    while (!ended_.empty() && (ended_.size() > parts_.limits.ended || ended_.front().first <= now)) {
+        const BatchId id = std::move(ended_.front().second);
+        ended_.pop_front();
+        rows_ -= batches_.at(id).record.rows.size();
+        batches_.erase(id);
+        for (auto* listener : listeners_) listener->batchExpired(id);
+    }
+    if (ended_.empty()) return;
+    sd_event_source_set_time(expiry_.get(), ended_.front().first);
+    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
+}
+
+int Batches::onTurn(sd_event_source* source, void* self) {
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    static_cast<Batches*>(self)->turn();
+    return 0;
+}
+
+int Batches::onRetry(sd_event_source*, std::uint64_t, void* self) {
+    auto& batches = *static_cast<Batches*>(self);
+    for (const auto& id : std::exchange(batches.full_, {})) batches.turnSoon(id);
+    return 0;
+}
+
+int Batches::onExpiry(sd_event_source*, std::uint64_t, void* self) {
+    static_cast<Batches*>(self)->expire();
+    return 0;
+}
+
+}  // namespace recap
