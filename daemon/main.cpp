@@ -26,6 +26,7 @@
 #include "daemon/plan/planner.hpp"
 #include "daemon/plan/policies.hpp"
 #include "daemon/plan/settings.hpp"
+#include "daemon/triggers/batches.hpp"
 
 namespace recap {
 namespace {
@@ -112,6 +113,7 @@ private:
     std::unique_ptr<Ledger> ledger_;
     std::unique_ptr<Estates> estates_;
     std::unique_ptr<Engine> engine_;
+    std::unique_ptr<Batches> batches_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -161,14 +163,19 @@ Result<void> Recapd::makeRooms() {
     auto engine = Engine::create({loop_.get(), *launcher_, *planner_, capsules_, *targets_, *ledger_, *estates_, refresh});
     if (!engine) return forward(std::move(engine));
     engine_ = std::move(*engine);
+    auto batches = Batches::create({loop_.get(), *engine_, *targets_, capsules_});
+    if (!batches) return forward(std::move(batches));
+    batches_ = std::move(*batches);
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
-    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
-                                     [this] { return reload(); }, refresh, state, settings_.tenants});
+    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *batches_, *targets_, capsules_, policies_, *images_,
+                                     *hosts_, [this] { return reload(); }, refresh, state, settings_.tenants});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     targets_->findWith(*hosts_);
     targets_->listen(*bus_);
     targets_->listen(*this);
+    batches_->listen(*bus_);
+    engine_->listen(*batches_);  // first: what the bus tells of a run's end is already in its batch
     engine_->listen(*bus_);
     return engine_->restore();
 }

@@ -27,13 +27,6 @@ void notSupported(sdbus::Result<Replies...>&& result, const char* sentence) {
     Answer<Replies...>(std::move(result)).refuse(Error{Errc::NotSupported, sentence});
 }
 
-Result<bool> interactiveOnly(Values values) {
-    Options options(std::move(values));
-    const bool interactive = options.flag("interactive");
-    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
-    return interactive;
-}
-
 }  // namespace
 
 Manager::Manager(sdbus::IConnection& bus, Context& context)

@@ -12,6 +12,7 @@
 #include "daemon/bus/options.hpp"
 #include "daemon/bus/text.hpp"
 #include "daemon/core/backend.hpp"
+#include "daemon/core/batches.hpp"
 #include "daemon/core/capsules.hpp"
 #include "daemon/core/image.hpp"
 #include "daemon/core/runs.hpp"
@@ -86,6 +87,7 @@ std::vector<std::string> capabilityNames(std::uint64_t mask);
 Result<void> checkSize(std::uint64_t rows, std::uint64_t columns);
 
 std::string runPath(const RunId& id);
+std::string batchPath(const BatchId& id);
 std::string capsulePath(const std::string& name);
 std::string backendPath(const std::string& name);
 
@@ -97,6 +99,7 @@ Row row(const Image& image);
 Row row(const BackendStatus& backend);
 Row row(const PolicyInfo& policy);
 Row row(const RunRecord& run);      // what anybody may see
+Row row(const BatchRow& batch);     // likewise
 Row details(const RunRecord& run);  // arguments, environment and caller too
 Row details(const RunPlan& plan);
 

@@ -100,6 +100,38 @@ struct FakeRuns : RunTable {
     void callerGone(const std::string& busName) override { gone.push_back(busName); }
 };
 
+// Whatever is asked for matches the targets that it was given.
+struct FakeBatches : BatchTable {
+    std::vector<Target> matching;
+    mutable std::vector<Selection> asked;
+    std::vector<BatchRequest> started;
+    std::map<BatchId, BatchRecord> batches;
+    std::vector<std::pair<BatchId, std::chrono::microseconds>> stopped;
+    std::vector<std::string> gone;
+
+    Result<std::vector<const Target*>> choose(const std::string&, const Selection& selection, const Reachable& reachable) const override {
+        asked.push_back(selection);
+        std::vector<const Target*> chosen;
+        for (const auto& target : matching)
+            if (reachable(target)) chosen.push_back(&target);
+        return chosen;
+    }
+    Result<BatchId> start(BatchRequest request) override {
+        started.push_back(std::move(request));
+        return BatchId("01ARZ3NDEKTSV4RRFFQ69G5FBB");
+    }
+    const BatchRecord* findBatch(const BatchId& id) const override {
+        const auto found = batches.find(id);
+        return found == batches.end() ? nullptr : &found->second;
+    }
+    std::vector<const BatchRecord*> currentBatches() const override { return {}; }
+    void stopBatch(const BatchId& id, std::chrono::microseconds grace, Reply<void> reply) override {
+        stopped.emplace_back(id, grace);
+        reply({});
+    }
+    void batchCallerGone(const std::string& busName) override { gone.push_back(busName); }
+};
+
 struct FakeCapsules : CapsuleStore {
     CapsuleInfo info;
     int installed = 0;

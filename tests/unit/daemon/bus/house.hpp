@@ -97,6 +97,7 @@ struct House : testing::Test {
     FakeLauncher launcher;
     FakePlanner planner;
     FakeRuns runs;
+    FakeBatches batches;
     FakeCapsules capsules;
     FakePolicies policies;
     FakeImages images;
@@ -111,7 +112,7 @@ struct House : testing::Test {
         const auto refresh = [this](std::function<void()> then) {
             launcher.images([then = std::move(then)](const Result<std::vector<AdmissionState>>&) { then(); });
         };
-        service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images, exporter,
+        service = bus::Service::create({loop.get(), launcher, planner, runs, batches, targets, capsules, policies, images, exporter,
                                         [] { return Result<void>(); }, refresh, "/state/folder", tenants})
                       .value();
         targets.listen(*service);
