@@ -126,6 +126,8 @@ public:
 
     // One run on each of the targets that `selector` matches; the batch's object path.
     Result<std::string> runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options = {});
+    // A turn of an enabled capsule, now; the batch's object path.
+    Result<std::string> runScheduled(const std::string& capsule);
     Result<Dict> plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options = {});
     Result<Rows> targets(const Dict& filter = {});
     Result<Rows> capsules();

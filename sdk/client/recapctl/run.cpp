@@ -32,6 +32,7 @@ struct Options {
     bool tty = false;
     bool noTty = false;
     bool openInput = false;
+    bool now = false;
     bool verbose = false;
 };
 
@@ -96,10 +97,21 @@ int runSelected(const Options& options, const Style& style) {
     });
 }
 
+// RunScheduled: the right is who enabled it's, and so is everything else its manifest's.
+int runTurn(const Options& options, const Style& style) {
+    return withClient(style, [&](client::Client& client) {
+        return unlessFailed<std::string>(style, client.runScheduled(options.capsule),
+                                         [&](std::string& path) { return printAccepted(path.substr(path.rfind('/') + 1), style); });
+    });
+}
+
 int start(Cli& cli, Options& options) {
     options.args = cli.passed;
     const bool selected = !options.selector.empty() || options.parallel > 0;
     const auto refuse = [&](const char* why) { return complain({Errc::InvalidArgument, why}, cli.style); };
+    if (options.now && (selected || !options.target.empty() || !options.args.empty() || !options.output.empty()))
+        return refuse("--now is the capsule's own turn: it takes no TARGET, --selector, --output or arguments");
+    if (options.now) return runTurn(options, cli.style);
     if (selected && !options.target.empty()) return refuse("TARGET and --selector exclude each other");
     if (!selected && options.target.empty()) return refuse("TARGET is required (recapctl targets lists them)");
     if (options.detach && !options.output.empty())
@@ -130,6 +142,7 @@ void addRun(Cli& cli) {
         .option("-o,--output", options->output, "Copy the run's artifacts below this folder afterwards")
         .option("--selector", options->selector, "Every target that this matches, instead of TARGET (not supported yet by this version)")
         .option("--parallel", options->parallel, "At most so many at a time, with --selector (not supported yet by this version)")
+        .flag("--now", options->now, "The turn of an enabled capsule that its schedule would have next, at once; prints the batch's id")
         .flag("-d,--detach", options->detach, "Print the run's id and leave it running")
         .flag("-t,--tty", options->tty, "Give the capsule a terminal (default: as its manifest says, at a terminal)")
         .flag("-T,--no-tty", options->noTty, "Give it none, and carry bytes as they are")
