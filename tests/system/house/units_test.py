@@ -19,8 +19,8 @@ UNITS = ["recapd.service", "recap-launcher.service", "recap-launcher.socket", "r
          "recap-schedule.path"]
 # tenths of systemd's exposure level. The launcher can have no seccomp and no namespaces of its own: its unit says why.
 EXPOSURE = {"recapd.service": 10, "recap-plugin-host@process.service": 18, "recap-plugin-host@docker.service": 18,
-            "recap-plugin-host@podman.service": 18, "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85, "recap-capsule@tool.service": 12,
-            "recap-schedule.service": 40}
+            "recap-plugin-host@podman.service": 18, "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85, "recap-capsule@tool.service": 6,
+            "recap-schedule.service": 15}
 
 
 def run(*command):
