@@ -113,9 +113,9 @@ def _write(path, text, mode=0o644):
 
 
 def bootstrap(packages, root, sources, work):
-    """A file system of these packages and what they need."""
+    """A file system of these packages and what they need. What is mounted in it meanwhile is for nobody else to see."""
     _write(os.path.join(work, "sources.list"), sources)
-    _run("mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}",
+    _run("unshare", "--mount", "--propagation", "private", "mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}",
          "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
          *_apt_options(), RELEASE, root, os.path.join(work, "sources.list"), env={**os.environ, "TMPDIR": work})
 
