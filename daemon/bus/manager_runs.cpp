@@ -94,10 +94,6 @@ void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule
     });
 }
 
-void Manager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Values) {
-    Answer<sdbus::ObjectPath>(std::move(result)).refuse(Error{Errc::NotSupported, "this version keeps no schedules; call Run"});
-}
-
 void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<Values>& answer) -> Result<void> {
         if (auto checked = checkSizes(capsule, args); !checked) return checked;

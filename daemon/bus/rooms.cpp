@@ -68,6 +68,13 @@ RunQuestion runQuestion(const Rooms& rooms, const RunRequest& request, const std
     return {std::move(right), std::move(authorised)};
 }
 
+Right enableRight(const Rooms& rooms, const std::string& capsule) {
+    Right right = runRight(rooms, capsule, "", "EnableCapsule");
+    right.message = "Authentication is required to have capsule $(capsule) run by itself on all its targets";
+    right.sentence = "you may not run capsule '" + capsule + "' on all its targets, which is what enabling it would do";
+    return right;
+}
+
 Right manageRight(const std::string& what, const std::string& verb, const std::string& name) {
     Right right;
     right.action = "org.recap1.manage-" + what;

@@ -15,6 +15,7 @@
 #include "daemon/core/launcher.hpp"
 #include "daemon/core/planner.hpp"
 #include "daemon/core/runs.hpp"
+#include "daemon/core/schedules.hpp"
 #include "daemon/core/target_table.hpp"
 #include "daemon/core/tenants.hpp"
 
@@ -36,6 +37,7 @@ struct Rooms {
     std::function<void(std::function<void()> then)> refreshAdmissions;
     std::string state;  // the folder that no message names
     const Tenants& tenants;
+    ScheduleTable& schedules;
 };
 
 struct Context {
@@ -57,6 +59,8 @@ struct RunQuestion {
 RunQuestion runQuestion(const Rooms& rooms, const RunRequest& request, const std::string& verb);
 // Bits: of the host's namespaces those that the capsule would be in on this target, as far as that is known.
 std::uint32_t hostNamespacesOf(const Rooms& rooms, const CapsuleInfo& capsule, const std::string& target);
+// Likewise about whatever targets it has, now and later: for who enables it.
+Right enableRight(const Rooms& rooms, const std::string& capsule);
 Right manageRight(const std::string& what, const std::string& verb, const std::string& name);  // "capsules", "images"
 
 // The capsule's image, where it is imported.

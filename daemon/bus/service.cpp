@@ -88,6 +88,7 @@ void Service::capsulesChanged() {
             if (!isNew) object->second.update(state);
         }
     });
+    context_.rooms.schedules.refresh();
 }
 
 // A new run is under way before it has an object and anybody is told of it: what it waits for comes first.

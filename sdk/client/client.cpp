@@ -85,6 +85,9 @@ Result<std::string> Client::installCapsule(const std::string& toml, bool replace
     if (replace) options.set("replace", true);
     return take<std::string>(d_->bus.call(d_->manager("InstallCapsule", kAskTimeout), toml, options));
 }
+Result<std::string> Client::runScheduled(const std::string& capsule) {
+    return take<std::string>(d_->bus.call(d_->manager("RunScheduled", kAskTimeout), capsule, d_->asking()));
+}
 Result<void> Client::removeCapsule(const std::string& name) {
     return takeNothing(d_->bus.call(d_->manager("RemoveCapsule", kAskTimeout), name, d_->asking()));
 }

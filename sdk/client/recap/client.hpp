@@ -147,6 +147,8 @@ public:
     Result<Batch> follow(const std::string& batchPath);
     void stop(const Batch& batch, std::chrono::seconds grace);  // asks and does not wait, as for a run; 0: kills
     Result<void> stopBatch(const std::string& id, std::chrono::seconds grace);
+    // A turn of an enabled capsule, now; the batch's object path.
+    Result<std::string> runScheduled(const std::string& capsule);
     Result<Dict> plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options = {});
     Result<Rows> targets(const Dict& filter = {});
     Result<Rows> capsules();

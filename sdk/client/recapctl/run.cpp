@@ -32,6 +32,7 @@ struct Options {
     bool tty = false;
     bool noTty = false;
     bool openInput = false;
+    bool now = false;
     bool verbose = false;
 };
 
@@ -82,10 +83,21 @@ int runOne(const Options& options, const Style& style) {
     return sit(std::move(sitting), style);
 }
 
+// RunScheduled: the right is who enabled it's, and so is everything else its manifest's.
+int runTurn(const Options& options, const Style& style) {
+    return withClient(style, [&](client::Client& client) {
+        return unlessFailed<std::string>(style, client.runScheduled(options.capsule),
+                                         [&](std::string& path) { return printAccepted(path.substr(path.rfind('/') + 1), style); });
+    });
+}
+
 int start(Cli& cli, Options& options) {
     options.args = cli.passed;
     const bool selected = options.select.any();
     const auto refuse = [&](const char* why) { return complain({Errc::InvalidArgument, why}, cli.style); };
+    if (options.now && (selected || !options.target.empty() || !options.args.empty() || !options.output.empty()))
+        return refuse("--now is the capsule's own turn: it takes no TARGET, --selector, --output or arguments");
+    if (options.now) return runTurn(options, cli.style);
     if (selected && !options.target.empty()) return refuse("TARGET excludes --selector, --backend, --name, --of-image, --all and --mode");
     if (!selected && options.target.empty()) return refuse("TARGET is required (recapctl targets lists them), or --selector and the like");
     if (!selected && options.select.parallel > 0) return refuse("--parallel is for several targets: --selector and the like");
@@ -117,6 +129,7 @@ void addRun(Cli& cli) {
         .optionalOperand("TARGET", &options->target, "BACKEND:NAME-OR-ID, or a bare name (recapctl targets)")
         .option("--timeout", options->timeoutText, "End the run after this long: 30s, 1m30s (can only shorten the capsule's own)")
         .option("-o,--output", options->output, "Copy the run's artifacts below this folder afterwards")
+        .flag("--now", options->now, "The turn of an enabled capsule that its schedule would have next, at once; prints the batch's id")
         .flag("-d,--detach", options->detach, "Print the id of the run, or of the batch, and leave it running")
         .flag("-t,--tty", options->tty, "Give the capsule a terminal (default: as its manifest says, at a terminal)")
         .flag("-T,--no-tty", options->noTty, "Give it none, and carry bytes as they are")

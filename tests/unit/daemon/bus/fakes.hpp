@@ -153,6 +153,47 @@ struct FakeCapsules : CapsuleStore {
     Result<void> reload() override { return {}; }
 };
 
+struct FakeSchedules : ScheduleTable {
+    struct Enabled {
+        std::string capsule;
+        std::uint32_t uid = 0;
+        std::string shown;
+    };
+    std::vector<CapsuleInfo> checked;
+    std::vector<Enabled> enabled;
+    std::vector<std::string> disabled;
+    std::vector<std::string> turns;
+    std::vector<ScheduleRow> all;
+    std::optional<Error> refusal;
+    int refreshed = 0;
+
+    void check(const CapsuleInfo& capsule, Reply<void> reply) override {
+        checked.push_back(capsule);
+        reply(said());
+    }
+    void enable(const std::string& capsule, std::uint32_t uid, const std::string& shown, Reply<void> reply) override {
+        enabled.push_back({capsule, uid, shown});
+        reply(said());
+    }
+    Result<void> disable(const std::string& capsule) override {
+        disabled.push_back(capsule);
+        return said();
+    }
+    Result<BatchId> run(const std::string& capsule) override {
+        turns.push_back(capsule);
+        if (refusal) return tl::unexpected<Error>(*refusal);
+        return BatchId("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    }
+    void list(Reply<std::vector<ScheduleRow>> reply) override { reply(all); }
+    void refresh() override { ++refreshed; }
+
+private:
+    Result<void> said() const {
+        if (refusal) return tl::unexpected<Error>(*refusal);
+        return {};
+    }
+};
+
 struct FakePolicies : PolicyStore {
     mutable int listed = 0;
     std::vector<PolicyInfo> list() const override {

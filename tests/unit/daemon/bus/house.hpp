@@ -105,6 +105,7 @@ struct House : testing::Test {
     TargetTable targets{loop.get(), launcher};
     FakePolkit polkit;
     Tenants tenants;
+    FakeSchedules schedules;
     std::unique_ptr<bus::Service> service;
     std::unique_ptr<sdbus::IConnection> client = sdbus::createSystemBusConnection();
 
@@ -113,7 +114,7 @@ struct House : testing::Test {
             launcher.images([then = std::move(then)](const Result<std::vector<AdmissionState>>&) { then(); });
         };
         service = bus::Service::create({loop.get(), launcher, planner, runs, batches, targets, capsules, policies, images, exporter,
-                                        [] { return Result<void>(); }, refresh, "/state/folder", tenants})
+                                        [] { return Result<void>(); }, refresh, "/state/folder", tenants, schedules})
                       .value();
         targets.listen(*service);
         EXPECT_TRUE(service->publish());
