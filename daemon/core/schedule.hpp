@@ -24,6 +24,7 @@ constexpr std::string_view name(Trigger trigger) {
 struct Occurrence {
     std::string on;                            // the manifest's word: "oom"
     std::uint64_t when = 0;                    // CLOCK_REALTIME, µs
+    std::string cause;                         // which one of its kind, so that none is acted on twice: the run that finished, the start time
     std::map<std::string, std::string> facts;  // "path", "resource", "run"; at most 4 KiB in all
 };
 
