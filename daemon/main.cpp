@@ -29,6 +29,8 @@
 #include "daemon/plan/policies.hpp"
 #include "daemon/plan/settings.hpp"
 #include "daemon/triggers/batches.hpp"
+#include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/events.hpp"
 #include "daemon/triggers/schedules.hpp"
 #include "sdk/manifest/files.hpp"
 
@@ -106,6 +108,7 @@ private:
     Result<void> makeLoop();
     Result<void> makeRooms();
     Result<void> makeTriggers();
+    Result<BatchId> startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on);
     Result<void> openForCalls();
     Result<void> reload();
     void refreshAdmissions(std::function<void()> then);
@@ -137,6 +140,7 @@ private:
     std::unique_ptr<Engine> engine_;
     std::unique_ptr<Batches> batches_;
     std::unique_ptr<Schedules> schedules_;
+    std::unique_ptr<Events> events_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -198,6 +202,8 @@ Result<void> Recapd::makeRooms() {
     batches_->listen(*bus_);
     engine_->listen(*batches_);  // first: what the bus tells of a run's end is already in its batch
     engine_->listen(*bus_);
+    engine_->listen(*events_);
+    targets_->listen(*events_);
     return engine_->restore();
 }
 
@@ -205,10 +211,32 @@ Result<void> Recapd::makeTriggers() {
     auto batches = Batches::create({loop_.get(), *engine_, *targets_, capsules_});
     if (!batches) return forward(std::move(batches));
     batches_ = std::move(*batches);
-    auto schedules = Schedules::create({loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()});
+    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
+    parts.armed = [this] {
+        if (events_) events_->refresh();
+    };
+    auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
+    const auto armedSince = [](const CapsuleInfo& capsule) { return sound(capsule) ? capsule.enabling.since : 0; };
+    const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
+        return startFor(capsule, occurrence, on);
+    };
+    auto events = Events::create({loop_.get(), *targets_, capsules_, *engine_, fire, armedSince});
+    if (!events) return forward(std::move(events));
+    events_ = std::move(*events);
     return {};
+}
+
+Result<BatchId> Recapd::startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
+    BatchRequest request;
+    request.run.trigger = Trigger::Event;
+    request.run.occurrence = std::make_shared<const Occurrence>(occurrence);
+    request.run.received = monotonicMicroseconds();
+    request.selection.targets = on;
+    request.selection.parallel = capsule.selection.parallel;
+    if (auto asked = asEnabler(capsule, *images_, *batches_, request); !asked) return forward(std::move(asked));
+    return batches_->start(std::move(request));
 }
 
 // A bad file keeps its old version; the error names each.
@@ -272,6 +300,7 @@ void Recapd::settle(bool late) {
 
 Result<void> Recapd::openForCalls() {
     if (auto published = bus_->publish(); !published) return published;
+    events_->begin();
     schedules_->begin();  // a turn that is due at once finds its targets
     sd_notify(0, "READY=1\nSTATUS=Taking calls as org.recap1");
     return {};

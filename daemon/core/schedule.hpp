@@ -22,8 +22,9 @@ constexpr std::string_view name(Trigger trigger) {
 // What happened, for a run that an event started. Its payload finds the facts in RECAP_EVENT (`on`) and RECAP_EVENT_<KEY> (upper case,
 // '-' as '_'), and all of it as one JSON object on its stdin.
 struct Occurrence {
-    std::string on;                            // the manifest's word: "oom"
-    std::uint64_t when = 0;                    // CLOCK_REALTIME, µs
+    std::string on;          // the manifest's word: "oom"
+    std::uint64_t when = 0;  // CLOCK_REALTIME, µs
+    std::string cause;       // which one of its kind, so that none is acted on twice: the run that finished, the start time
     std::map<std::string, std::string> facts;  // "path", "resource", "run"; at most 4 KiB in all
 };
 

@@ -87,6 +87,7 @@ bool matches(const LabelTerm& term, const Target& target) {
 }
 
 bool matches(const Selection& selection, const Target& target) {
+    if (!selection.targets.empty() && std::ranges::find(selection.targets, target.id) == selection.targets.end()) return false;
     const auto& backends = selection.backends;
     if (!backends.empty() && std::ranges::find(backends, target.id.backend) == backends.end()) return false;
     const auto isNamed = [&](const std::string& name) { return fits(selection.name, name); };

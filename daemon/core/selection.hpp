@@ -27,8 +27,9 @@ enum class SelectionMode { All, One, Fixed, Percent };
 struct Selection {
     std::vector<LabelTerm> labels;
     std::vector<std::string> backends;
-    std::string name;   // glob (fnmatch(3)) of its name or one of its aliases
-    std::string image;  // glob of its image's reference
+    std::string name;               // glob (fnmatch(3)) of its name or one of its aliases
+    std::string image;              // glob of its image's reference
+    std::vector<TargetId> targets;  // these and no others; empty: any
     SelectionMode mode = SelectionMode::All;
     std::uint32_t modeValue = 0;  // N of fixed:N, P of percent:P
     std::uint32_t parallel = 8;   // at most so many at a time; not 0

@@ -5,22 +5,13 @@
 
 #include <cstdio>
 
-#include "daemon/core/host.hpp"
+#include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/events.hpp"
 
 namespace recap {
 namespace {
 
 std::string quoted(const std::string& name) { return "capsule '" + name + "'"; }
-
-// Why a capsule that is enabled does not run; empty: it does.
-std::string problemOf(const CapsuleInfo& capsule) {
-    if (!capsule.schedule.any()) return "its manifest has no [schedule] any more";
-    if (asks(capsule) != capsule.enabling.asks)
-        return "it asks for something else than when user " + std::to_string(capsule.enabling.uid) + " enabled it: enable it again";
-    return {};
-}
-
-bool sound(const CapsuleInfo& capsule) { return capsule.enabled && !capsule.image.empty() && problemOf(capsule).empty(); }
 
 }  // namespace
 
@@ -60,6 +51,7 @@ Result<void> Schedules::arm() {
     std::vector<const CapsuleInfo*> armed;
     for (const auto* capsule : parts_.capsules.list())
         if (capsule->schedule.periodic && sound(*capsule)) armed.push_back(capsule);
+    parts_.armed();
     return armTimers(armed);
 }
 
@@ -92,6 +84,7 @@ Result<void> Schedules::keptHere(const CapsuleInfo& capsule) const {
 }
 
 void Schedules::check(const CapsuleInfo& capsule, Reply<void> reply) {
+    if (auto ends = checkChain(capsule); !ends) return reply(std::move(ends));
     if (!capsule.schedule.periodic || capsule.schedule.periodic->calendar.empty()) return reply({});
     const std::string calendar = capsule.schedule.periodic->calendar;
     calendars_.ask({calendar}, [calendar, reply = std::move(reply)](const Calendars::Answers& answers) {
@@ -101,11 +94,24 @@ void Schedules::check(const CapsuleInfo& capsule, Reply<void> reply) {
     });
 }
 
+Result<void> Schedules::checkChain(const CapsuleInfo& capsule) const {
+    const std::string loop = chainLoop(capsule, parts_.capsules.list());
+    if (loop.empty()) return {};
+    return fail(Errc::InvalidArgument,
+                quoted(capsule.name) + " would start itself for ever, by its own run-finished events or others': " + loop);
+}
+
 Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const std::string& shown) const {
     const auto capsule = parts_.capsules.find(name);
     if (!capsule) return capsule;
     if (!(*capsule)->schedule.any())
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule] in its manifest, so there is nothing to enable");
+    if (auto ends = checkChain(**capsule); !ends) return forward(std::move(ends));
+    for (const auto& event : (*capsule)->schedule.events)
+        if (event.on != "target-start" && event.on != "target-stop" && event.on != "run-finished")
+            return fail(Errc::NotSupported,
+                        quoted(name) + " waits for an event '" + event.on +
+                            "', which this version does not hear of; it hears of target-start, target-stop and run-finished");
     if (asks(**capsule) != shown) return fail(Errc::Denied, quoted(name) + " was changed after the authorisation to enable it; ask again");
     return capsule;
 }
@@ -151,37 +157,13 @@ Result<BatchId> Schedules::run(const std::string& name) {
     if (!capsule.schedule.periodic)
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule.periodic] in its manifest, and so has no turns");
     BatchRequest request;
-    request.run.capsule = name;
-    request.run.caller.uid = capsule.enabling.uid;
     request.run.trigger = Trigger::Periodic;
     request.run.received = monotonicMicroseconds();
     request.selection.parallel = capsule.selection.parallel;
-    if (capsule.enabling.uid != 0)
-        request.allow = [this, name](const Target& target, const auto& answer) { answer(authorise(name, target)); };
+    if (auto asked = asEnabler(capsule, parts_.images, parts_.batches, request); !asked) return forward(std::move(asked));
     auto batch = parts_.batches.start(std::move(request));
     if (batch) parts_.capsules.ranAsScheduled(name);
     return batch;
-}
-
-// polkit allowed it when the capsule was enabled, and nobody is there to be asked now: for what it asked for then, and no more.
-Result<std::optional<Authorisation>> Schedules::authorise(const std::string& name, const Target& target) const {
-    const auto capsule = parts_.capsules.find(name);
-    if (!capsule) return tl::unexpected(capsule.error());
-    if (!sound(**capsule)) return fail(Errc::Denied, quoted(name) + " was changed or disabled while its turn began");
-    const std::uint32_t host = hostNamespaces(**capsule, target);
-    if (host != 0 && !privileged(**capsule))
-        return fail(Errc::AccessDenied, quoted(name) +
-                                            " would be in the host's own namespaces there, and the right to that was not asked "
-                                            "for when user " +
-                                            std::to_string((*capsule)->enabling.uid) + " enabled it");
-    const auto image = parts_.images.find((*capsule)->image);
-    Authorisation authorised;
-    authorised.backend = target.id.backend;
-    authorised.digest = image ? (*image)->digest : std::string();
-    authorised.revision = (*capsule)->revision;
-    authorised.startTime = target.startTime;
-    authorised.hostNamespaces = host;
-    return authorised;
 }
 
 void Schedules::list(Reply<std::vector<ScheduleRow>> reply) {

@@ -35,6 +35,7 @@ struct ScheduleParts {  // all outlive it
     std::function<Result<void>(const std::string& text)> save;
     std::string machineId;
     std::string analyze = "/usr/bin/systemd-analyze";
+    std::function<void()> armed = [] {};  // what is enabled may be other capsules now
 };
 
 class Schedules final : public ScheduleTable {
@@ -56,12 +57,12 @@ public:
 private:
     explicit Schedules(const ScheduleParts& parts) : parts_(parts), calendars_(parts.loop, parts.analyze) {}
 
+    Result<void> checkChain(const CapsuleInfo& capsule) const;
     Result<const CapsuleInfo*> schedulable(const std::string& name, const std::string& shown) const;
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);
     Result<void> arm();
     Result<void> armTimers(const std::vector<const CapsuleInfo*>& armed);
-    Result<std::optional<Authorisation>> authorise(const std::string& name, const Target& target) const;
     std::vector<ScheduleRow> rows() const;
     void addTimes(std::vector<ScheduleRow>& rows, const Calendars::Answers& answers) const;
 

@@ -122,8 +122,7 @@ TEST_F(BusTest, AWrongTypeOrValueIsRefusedByName) {
 TEST_F(BusTest, WhatComesLaterSaysSo) {
     const std::string name = "x";
     const Values none;
-    for (const auto& outcome : {callManager("ScanImage", name, none)})
-        expectError(outcome, "NotSupported", {"this version"});
+    for (const auto& outcome : {callManager("ScanImage", name, none)}) expectError(outcome, "NotSupported", {"this version"});
 }
 
 TEST_F(BusTest, WhatIsNotThereHasNoSchedule) {

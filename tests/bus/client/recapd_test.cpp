@@ -52,8 +52,7 @@ TEST_F(WithRecapd, ARunThatCannotBeIsRefusedByNameAndKept) {
 }
 
 TEST_F(WithRecapd, WhatItDoesNotDoYetItSays) {
-    for (const auto& arguments :
-         {std::vector<std::string>{"image", "scan", "x"}, {"image", "import", "docker://x"}}) {
+    for (const auto& arguments : {std::vector<std::string>{"image", "scan", "x"}, {"image", "import", "docker://x"}}) {
         const auto object = json(arguments);
         ASSERT_TRUE(object.is_object());
         EXPECT_EQ(object.at("error").at("code"), "NotSupported") << object.dump();

@@ -89,6 +89,7 @@ TEST(Keeping, ALedgerOfTheFirstVersionIsTakenOver) {
             "ALTER TABLE runs DROP COLUMN files_until; ALTER TABLE runs DROP COLUMN written; "
             "ALTER TABLE runs DROP COLUMN cpu_system_usec; ALTER TABLE runs DROP COLUMN untrusted; ALTER TABLE runs DROP COLUMN tenant; "
             "ALTER TABLE runs DROP COLUMN started_by; ALTER TABLE runs DROP COLUMN batch; ALTER TABLE runs DROP COLUMN event; "
+            "ALTER TABLE runs DROP COLUMN cause; "
             "PRAGMA user_version = 1;");
     spine.within({.keptUsec = 0});
     EXPECT_GT(spine.ledger->find(id).value()->filesUntil, microseconds(CLOCK_REALTIME));

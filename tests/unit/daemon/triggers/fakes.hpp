@@ -31,9 +31,12 @@ public:
             while (true) ::pause();
         }
     }
-    ~Sleeper() {
+    ~Sleeper() { end(); }
+    void end() {
+        if (pid_ <= 0) return;
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, nullptr, 0);
+        pid_ = 0;
     }
     Sleeper(const Sleeper&) = delete;
     Sleeper& operator=(const Sleeper&) = delete;
@@ -101,6 +104,7 @@ struct ManualRuns : RunTable {
     std::vector<RunId> order;  // in which they were submitted
     std::vector<std::pair<RunId, std::string>> skipped;
     std::vector<RunId> stopped;
+    std::vector<RunRecord> listed;  // as the ledger has them
     std::vector<RunListener*> listeners;
     std::size_t room = 1000;  // that many may be under way
 
@@ -148,7 +152,13 @@ struct ManualRuns : RunTable {
         reply({});
     }
     std::vector<const RunRecord*> current() const override { return {}; }
-    Result<RunPage> list(const RunFilter&) const override { return RunPage{}; }
+    Result<RunPage> list(const RunFilter& filter) const override {
+        RunPage page;
+        for (const auto& run : listed)
+            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target))
+                page.runs.push_back(run);
+        return page;
+    }
     void plan(RunRequest, Reply<RunPlan> reply) override { reply(none()); }
     void signal(const RunId&, int, Reply<void> reply) override { reply(none()); }
     void attach(const RunId&, const AttachOptions&, Reply<AttachedEnds> reply) override { reply(none()); }
