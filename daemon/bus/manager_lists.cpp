@@ -94,10 +94,6 @@ Rows Manager::ListPolicies(const Values& options) {
     return answer([&] { return listed(options, context_.rooms.policies.list()); });
 }
 
-Rows Manager::ListSchedule(const Values&) {
-    return answer([]() -> Result<Rows> { return fail(Errc::NotSupported, "this version keeps no schedules, so there is none to list"); });
-}
-
 Rows Manager::Doctor(const Values& options) {
     return answer([&]() -> Result<Rows> {
         if (auto finished = noOptions(options); !finished) return forward(std::move(finished));

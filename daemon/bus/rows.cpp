@@ -97,8 +97,10 @@ Result<void> checkSize(std::uint64_t rows, std::uint64_t columns) {
 }
 
 std::string runPath(const RunId& id) { return "/org/recap1/run/" + id; }
+std::string batchPath(const BatchId& id) { return "/org/recap1/batch/" + id; }
 std::string capsulePath(const std::string& name) { return "/org/recap1/capsule/" + encode(name); }
 std::string backendPath(const std::string& name) { return "/org/recap1/backend/" + encode(name); }
+std::string batchPath(const BatchId& id) { return "/org/recap1/batch/" + id; }
 
 std::map<std::string, std::uint64_t> phases(const Phases& phases) {
     std::map<std::string, std::uint64_t> reached;
@@ -193,6 +195,18 @@ Row row(const RunRecord& run) {
             {"batch", run.request.batch},
             {"started", run.started},
             {"phases", phases(run.phases)}};
+}
+
+Row row(const BatchRow& batch) {
+    const bool finished = batch.state == RunState::Finished;
+    return {{"target", batch.target.text()},
+            {"name", batch.name},
+            {"run", batch.run},
+            {"state", std::string(name(batch.state))},
+            {"outcome", finished ? std::string(name(batch.outcome)) : std::string()},
+            {"exit-code", std::int32_t{batch.exitCode}},
+            {"escape", batch.escape},
+            {"detail", busSentence(batch.detail)}};
 }
 
 Row details(const RunRecord& run) {

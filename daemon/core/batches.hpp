@@ -20,13 +20,18 @@ namespace recap {
 
 using BatchId = std::string;  // ULID, 26 characters
 
+// One of the targets of a batch whose caller had to be asked about: the answer is what the run there is submitted with, or why it is not.
+struct BatchTarget {
+    TargetId target;
+    std::string name;
+    Result<std::optional<Authorisation>> allowed;
+};
+
 struct BatchRequest {
     RunRequest run;       // of each; its target is not looked at
     Selection selection;  // in addition to the capsule's own: both have to be met, the lesser number counts
-    // May this run be submitted? Asked for each target once it is its turn, and may be answered later; the answer is what the run is
-    // submitted with. Empty: nobody has to be asked.
-    using Allow = std::function<void(const Target& target, std::function<void(Result<std::optional<Authorisation>>)>)>;
-    Allow allow;
+    // What choose() gave, with the answers. None: nobody has to be asked, and it is what choose() gives now.
+    std::optional<std::vector<BatchTarget>> targets;
 };
 
 enum class BatchState { Running, Finished };
@@ -62,7 +67,12 @@ public:
     template <class T>
     using Reply = std::function<void(Result<T>)>;
 
+    using Reachable = std::function<bool(const Target& target)>;  // empty: all are
+
     virtual ~BatchTable() = default;
+    // The targets that capsule and selection have in common, in the order in which their runs start. Valid until the loop's next turn.
+    virtual Result<std::vector<const Target*>> choose(const std::string& capsule, const Selection& asked,
+                                                      const Reachable& reachable) const = 0;
     // Answers before any run is submitted. NotFound: the capsule; what no target matches is a batch that is finished at once, with no rows.
     virtual Result<BatchId> start(BatchRequest request) = 0;
     virtual const BatchRecord* findBatch(const BatchId& id) const = 0;  // those that are objects
@@ -79,6 +89,7 @@ public:
     virtual ~BatchListener() = default;
     virtual void batchStarted(const BatchId& id) = 0;
     virtual void batchChanged(const BatchId& id) = 0;  // its counts; at most once a turn of the loop
+    virtual void batchRowFinished(const BatchId&, const BatchRow&) {}
     virtual void batchFinished(const BatchId& id) = 0;
     virtual void batchExpired(const BatchId& id) = 0;
 };

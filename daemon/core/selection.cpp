@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <tuple>
 
+#include "daemon/core/stable_hash.hpp"
+
 namespace recap {
 namespace {
 
@@ -72,13 +74,6 @@ Result<LabelTerm> parseTerm(std::string_view part) {
 }
 
 bool fits(const std::string& pattern, const std::string& text) { return ::fnmatch(pattern.c_str(), text.c_str(), 0) == 0; }
-
-// FNV-1a, 64 bits: the same on every host and in every version, which std::hash does not promise.
-std::uint64_t hashOf(const std::string& text) {
-    std::uint64_t hash = 14695981039346656037ull;
-    for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
-    return hash;
-}
 
 }  // namespace
 
@@ -161,7 +156,7 @@ std::vector<const Target*> select(const Selection& selection, const std::vector<
     for (const Target* target : targets) {
         if (target->state != TargetState::Running || !matches(selection, *target)) continue;
         std::string id = target->id.text();
-        const auto rank = hashOf(id);
+        const auto rank = stableHash(id);
         ranked.push_back({rank, std::move(id), target});
     }
     std::ranges::sort(ranked, [](const Ranked& a, const Ranked& b) { return std::tie(a.rank, a.id) < std::tie(b.rank, b.id); });

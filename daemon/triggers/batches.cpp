@@ -2,6 +2,7 @@
 #include "daemon/triggers/batches.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace recap {
 namespace {
@@ -22,11 +23,17 @@ Result<std::vector<std::string>> common(const CapsuleInfo& capsule, const Select
 }  // namespace
 
 std::map<std::string, std::uint32_t> counts(const BatchRecord& batch) {
-    std::map<std::string, std::uint32_t> counted;
+    std::array<std::uint32_t, static_cast<std::size_t>(RunState::Finished) + 1> states{};
+    std::array<std::uint32_t, static_cast<std::size_t>(Outcome::Skipped) + 1> outcomes{};
     for (const auto& row : batch.rows) {
-        ++counted[std::string(name(row.state))];
-        if (row.state == RunState::Finished) ++counted[std::string(name(row.outcome))];
+        ++states[static_cast<std::size_t>(row.state)];
+        if (row.state == RunState::Finished) ++outcomes[static_cast<std::size_t>(row.outcome)];
     }
+    std::map<std::string, std::uint32_t> counted;
+    for (std::size_t i = 0; i < states.size(); ++i)
+        if (states[i] > 0) counted[std::string(name(static_cast<RunState>(i)))] = states[i];
+    for (std::size_t i = 0; i < outcomes.size(); ++i)
+        if (outcomes[i] > 0) counted[std::string(name(static_cast<Outcome>(i)))] = outcomes[i];
     return counted;
 }
 
@@ -46,52 +53,71 @@ Result<std::unique_ptr<Batches>> Batches::create(const BatchParts& parts) {
     return batches;
 }
 
-Result<std::vector<const Target*>> Batches::choose(const CapsuleInfo& capsule, const Selection& asked) const {
-    auto backends = common(capsule, asked);
+Result<std::vector<const Target*>> Batches::choose(const std::string& name, const Selection& asked, const Reachable& reachable) const {
+    const auto capsule = parts_.capsules.find(name);
+    if (!capsule) return tl::unexpected(capsule.error());
+    const Selection& own = (*capsule)->selection;
+    auto backends = common(**capsule, asked);
     if (!backends) return forward(std::move(backends));
     Selection both = asked;
     both.backends = std::move(*backends);
-    both.labels.insert(both.labels.end(), capsule.selection.labels.begin(), capsule.selection.labels.end());
+    both.labels.insert(both.labels.end(), own.labels.begin(), own.labels.end());
     both.mode = SelectionMode::All;
     auto chosen = select(both, parts_.targets.list());
-    chosen.resize(std::min(chosenOf(capsule.selection, chosen.size()), chosenOf(asked, chosen.size())));
+    if (reachable) std::erase_if(chosen, [&](const Target* target) { return !reachable(*target); });
+    chosen.resize(std::min(chosenOf(own, chosen.size()), chosenOf(asked, chosen.size())));
     return chosen;
 }
 
-Result<void> Batches::checkRoom(std::size_t rows) const {
+Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const {
+    if (request.targets) return std::move(*request.targets);
+    const auto chosen = choose(request.run.capsule, request.selection, {});
+    if (!chosen) return tl::unexpected(chosen.error());
+    std::vector<BatchTarget> targets;
+    for (const Target* target : *chosen) targets.push_back({target->id, target->name, std::optional<Authorisation>()});
+    return targets;
+}
+
+// As for runs: one user other than root has at most a quarter.
+Result<void> Batches::checkRoom(std::uint32_t uid, std::size_t rows) const {
+    const auto theirs = std::ranges::count_if(
+        batches_, [&](const auto& one) { return one.second.record.state == BatchState::Running && one.second.record.caller.uid == uid; });
     if (running_ >= parts_.limits.running)
         return fail(Errc::LimitExceeded,
                     std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
     if (rows_ + rows > parts_.limits.rows)
         return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(rows_) +
                                              " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
+    if (uid != 0 && static_cast<std::size_t>(theirs) >= std::max<std::size_t>(parts_.limits.running / 4, 1))
+        return fail(Errc::LimitExceeded, "uid " + std::to_string(uid) + " has " + std::to_string(theirs) +
+                                             " batches under way, and one user may have no more; try again when some have ended");
     return {};
 }
 
 Result<BatchId> Batches::start(BatchRequest request) {
     const auto capsule = parts_.capsules.find(request.run.capsule);
     if (!capsule) return tl::unexpected(capsule.error());
-    const auto chosen = choose(**capsule, request.selection);
-    if (!chosen) return tl::unexpected(chosen.error());
-    if (auto room = checkRoom(chosen->size()); !room) return forward(std::move(room));
+    auto targets = targetsOf(request);
+    if (!targets) return forward(std::move(targets));
+    if (auto room = checkRoom(request.run.caller.uid, targets->size()); !room) return forward(std::move(room));
     Batch batch;
     batch.record.started = microseconds(CLOCK_REALTIME);
     batch.record.id = ids_.next(batch.record.started / 1000);
     batch.record.capsule = request.run.capsule;
     batch.record.trigger = request.run.trigger;
     batch.record.caller = request.run.caller;
-    for (const Target* target : *chosen) {
-        batch.record.rows.emplace_back();
-        batch.record.rows.back().target = target->id;
-        batch.record.rows.back().name = target->name;
-    }
     batch.parallel = std::max(1u, std::min(request.selection.parallel, (*capsule)->selection.parallel));
+    for (auto& target : *targets) {
+        auto& row = batch.record.rows.emplace_back();
+        row.target = std::move(target.target);
+        row.name = std::move(target.name);
+        batch.allowed.push_back(std::move(target.allowed));
+    }
     batch.run = std::move(request.run);
     batch.run.batch = batch.record.id;
-    batch.allow = std::move(request.allow);
     const BatchId id = batch.record.id;
     ++running_;
-    rows_ += chosen->size();
+    rows_ += targets->size();
     batches_.emplace(id, std::move(batch));
     for (auto* listener : listeners_) listener->batchStarted(id);
     turnSoon(id);
@@ -151,47 +177,26 @@ void Batches::advance(Batch& batch) {
         while (batch.next < batch.record.rows.size()) end(batch, batch.next++, Outcome::Skipped, "the batch was stopped");
     }
     while (batch.underWay < batch.parallel && !full_.contains(batch.record.id)) {
+        std::size_t row = batch.next;
         if (!batch.again.empty()) {
-            const std::size_t row = batch.again.front();
+            row = batch.again.front();
             batch.again.pop_front();
-            ++batch.underWay;
-            pass(batch, row);
-        } else if (batch.next < batch.record.rows.size()) {
-            ++batch.underWay;
-            begin(batch, batch.next++);
+        } else if (row < batch.record.rows.size()) {
+            ++batch.next;
         } else {
             break;
         }
+        ++batch.underWay;
+        begin(batch, row);
     }
-}
-
-// A target of the table's at the start may have gone since; where it has, the engine says so.
-void Batches::begin(Batch& batch, std::size_t row) {
-    const RowPlace place{batch.record.id, row};
-    const auto target = batch.allow ? parts_.targets.resolve(batch.record.rows[row].target.text()) : Result<const Target*>(nullptr);
-    if (!target) {
-        --batch.underWay;
-        return end(batch, row, Outcome::TargetGone, target.error().message);
-    }
-    if (!batch.allow) return pass(batch, row);
-    batch.allow(**target, [this, place](Result<std::optional<Authorisation>> answer) { allowed(place, std::move(answer)); });
-}
-
-void Batches::allowed(const RowPlace& place, Result<std::optional<Authorisation>> answer) {
-    Batch* batch = known(place.first);
-    if (batch == nullptr) return;
-    turnSoon(place.first);
-    if (answer) {
-        if (*answer) batch->granted[place.second] = std::move(**answer);
-        if (!batch->stopping) return pass(*batch, place.second);
-    }
-    --batch->underWay;
-    if (answer) return end(*batch, place.second, Outcome::Skipped, "the batch was stopped");
-    end(*batch, place.second, Outcome::Denied, answer.error().message);
 }
 
 // Whoever asks for a run has it, whatever else runs there; what nobody asked for minds the runs before it.
-void Batches::pass(Batch& batch, std::size_t row) {
+void Batches::begin(Batch& batch, std::size_t row) {
+    if (const auto& allowed = batch.allowed[row]; !allowed) {
+        --batch.underWay;
+        return end(batch, row, Outcome::Denied, allowed.error().message);
+    }
     const auto capsule = parts_.capsules.find(batch.record.capsule);
     if (batch.record.trigger == Trigger::OnDemand || !capsule) return submit(batch, row);
     const auto place = placeOf(batch, row);
@@ -222,7 +227,6 @@ void Batches::submit(Batch& batch, std::size_t row) {
         return end(batch, row, Outcome::NotStarted, id.error().message);
     }
     entry.run = *id;
-    batch.granted.erase(row);
     byRun_[*id] = {batch.record.id, row};
     batch.told = false;
     turnSoon(batch.record.id);
@@ -241,6 +245,7 @@ void Batches::end(Batch& batch, std::size_t row, Outcome outcome, const std::str
     entry.detail = detail;
     ++batch.done;
     batch.told = false;
+    for (auto* listener : listeners_) listener->batchRowFinished(batch.record.id, entry);
     turnSoon(batch.record.id);
 }
 
@@ -248,7 +253,7 @@ RunRequest Batches::requestOf(const Batch& batch, std::size_t row) const {
     RunRequest request = batch.run;
     request.target = batch.record.rows[row].target.text();
     request.received = monotonicMicroseconds();
-    if (const auto granted = batch.granted.find(row); granted != batch.granted.end()) request.authorised = granted->second;
+    if (const auto& allowed = batch.allowed[row]; allowed) request.authorised = *allowed;
     return request;
 }
 
@@ -333,7 +338,7 @@ void Batches::turn() {
 
 void Batches::conclude(Batch& batch) {
     batch.record.state = BatchState::Finished;
-    batch.allow = {};
+    batch.allowed = {};
     batch.run = {};
     --running_;
     for (auto* listener : listeners_) listener->batchFinished(batch.record.id);

@@ -45,6 +45,8 @@ public:
 
     void listen(BatchListener& listener) { listeners_.push_back(&listener); }
 
+    Result<std::vector<const Target*>> choose(const std::string& capsule, const Selection& asked,
+                                              const Reachable& reachable) const override;
     Result<BatchId> start(BatchRequest request) override;
     const BatchRecord* findBatch(const BatchId& id) const override;
     std::vector<const BatchRecord*> currentBatches() const override;
@@ -61,13 +63,12 @@ private:
     struct Batch {
         BatchRecord record;
         RunRequest run;
-        BatchRequest::Allow allow;
         std::uint32_t parallel = 1;
-        std::size_t next = 0;           // first row that nothing was done about
-        std::deque<std::size_t> again;  // rows that are allowed and could not be submitted yet
-        std::unordered_map<std::size_t, Authorisation> granted;
-        std::size_t underWay = 0;  // rows that are asked about or run
-        std::size_t done = 0;      // rows that are finished
+        std::size_t next = 0;                                       // first row that nothing was done about
+        std::deque<std::size_t> again;                              // rows that could not be submitted yet
+        std::vector<Result<std::optional<Authorisation>>> allowed;  // by row
+        std::size_t underWay = 0;                                   // rows that run
+        std::size_t done = 0;                                       // rows that are finished
         bool stopping = false;
         bool told = true;  // of its counts
     };
@@ -75,15 +76,13 @@ private:
 
     explicit Batches(const BatchParts& parts) : parts_(parts) {}
 
-    Result<std::vector<const Target*>> choose(const CapsuleInfo& capsule, const Selection& asked) const;
-    Result<void> checkRoom(std::size_t rows) const;
+    Result<std::vector<BatchTarget>> targetsOf(BatchRequest& request) const;
+    Result<void> checkRoom(std::uint32_t uid, std::size_t rows) const;
     Batch* known(const BatchId& id);
 
     // The way of a row, in order.
     void advance(Batch& batch);
     void begin(Batch& batch, std::size_t row);
-    void allowed(const RowPlace& place, Result<std::optional<Authorisation>> answer);
-    void pass(Batch& batch, std::size_t row);
     void submit(Batch& batch, std::size_t row);
     void skip(Batch& batch, std::size_t row, const std::string& why);
     void end(Batch& batch, std::size_t row, Outcome outcome, const std::string& detail);

@@ -28,8 +28,8 @@ const std::vector<Shape>& shapes() {
     static const std::vector<Shape> all{
         {"run",
          {Operand::Capsule, Operand::Target},
-         {"--timeout", "--output", "--selector", "--parallel", "--detach", "--tty", "--no-tty", "--open-stdin", "--detach-keys",
-          "--verbose", "--view", "--user", "--processes", "--image"}},
+         {"--timeout", "--output", "--selector", "--backend", "--name", "--of-image", "--all", "--mode", "--parallel", "--detach", "--tty",
+          "--no-tty", "--open-stdin", "--detach-keys", "--verbose", "--view", "--user", "--processes", "--image"}},
         {"plan", {Operand::Capsule, Operand::Target}, {"--timeout", "--view", "--user", "--processes", "--image"}},
         {"targets", {}, {"--backend", "--label"}},
         {"capsules", {}, {}},
@@ -61,11 +61,38 @@ const std::vector<Shape>& shapes() {
 }
 
 bool takesValue(const std::string& option) {
-    static const Strings valued{
-        "--timeout", "--output", "-o",        "--selector",  "--parallel",  "--backend",       "--label",        "-l",
-        "--capsule", "--target", "--outcome", "--trigger",   "--batch",     "--since",         "--until",        "--limit",
-        "-n",        "--before", "--stream",  "--grace",     "--reference", "--admit-program", "--admit-socket", "--detach-keys",
-        "--replay",  "--view",   "--user",    "--processes", "--image"};
+    static const Strings valued{"--timeout",
+                                "--output",
+                                "-o",
+                                "--selector",
+                                "--name",
+                                "--of-image",
+                                "--mode",
+                                "--parallel",
+                                "--backend",
+                                "--label",
+                                "-l",
+                                "--capsule",
+                                "--target",
+                                "--outcome",
+                                "--trigger",
+                                "--batch",
+                                "--since",
+                                "--until",
+                                "--limit",
+                                "-n",
+                                "--before",
+                                "--stream",
+                                "--grace",
+                                "--reference",
+                                "--admit-program",
+                                "--admit-socket",
+                                "--detach-keys",
+                                "--replay",
+                                "--view",
+                                "--user",
+                                "--processes",
+                                "--image"};
     return std::ranges::find(valued, option) != valued.end();
 }
 
@@ -74,6 +101,7 @@ Completion valuesOf(const std::string& option) {
     if (option == "--view") return {{"merged", "read-only", "none"}, Operand::None};
     if (option == "--processes") return {{"join", "observe", "none"}, Operand::None};
     if (option == "--trigger") return {{"on-demand", "event", "periodic"}, Operand::None};
+    if (option == "--mode") return {{"all", "one", "fixed:", "percent:"}, Operand::None};
     if (option == "--user") return {{"target", "root"}, Operand::None};
     return {{}, option == "--image" ? Operand::Image : Operand::None};
 }

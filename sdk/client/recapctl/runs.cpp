@@ -210,8 +210,12 @@ int stop(const Style& style, const Options& options) {
     const auto grace = parseDuration(options.grace);
     if (!grace && !options.now && options.grace != "0") return complain(Error(grace.error()).in("--grace"), style);
     return withClient(style, [&](client::Client& client) {
-        if (options.now || !grace) return done(style, client.kill(options.run));
-        return done(style, client.stop(options.run, std::chrono::ceil<std::chrono::seconds>(*grace)));
+        const bool now = options.now || !grace;
+        const auto seconds = now ? std::chrono::seconds(0) : std::chrono::ceil<std::chrono::seconds>(*grace);
+        auto stopped = now ? client.kill(options.run) : client.stop(options.run, seconds);
+        if (stopped || stopped.error().code != Errc::NotFound) return done(style, stopped);
+        const auto batch = client.stopBatch(options.run, seconds);  // ids of both look alike
+        return done(style, batch || batch.error().code != Errc::NotFound ? batch : stopped);
     });
 }
 
@@ -239,7 +243,7 @@ void addRuns(Cli& cli) {
     runVerb(cli, "logs", "Print what a run wrote, unless it wrote to pipes of its caller's", options, logs)
         .flag("-f,--follow", options->follow, "Go on until the run ends")
         .option("--stream", options->stream, "Only stdout or stderr", {"stdout", "stderr"});
-    runVerb(cli, "stop", "End a run", options, stop)
+    runVerb(cli, "stop", "End a run, or all of a batch", options, stop)
         .option("--grace", options->grace, "From TERM to KILL (5s)")
         .flag("--now", options->now, "KILL at once");
 }

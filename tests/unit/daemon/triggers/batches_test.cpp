@@ -21,6 +21,10 @@ struct Heard : BatchListener {
     void batchChanged(const BatchId& id) override { changedIds.push_back(id); }
     void batchFinished(const BatchId& id) override { finishedIds.push_back(id); }
     void batchExpired(const BatchId& id) override { expiredIds.push_back(id); }
+    std::vector<std::string> rows;
+    void batchRowFinished(const BatchId&, const BatchRow& row) override {
+        rows.push_back(row.target.text() + " " + row.run + " " + row.escape);
+    }
 };
 
 struct BatchesTest : World {
@@ -125,38 +129,41 @@ TEST_F(BatchesTest, WhatRecapdHasNoRoomForIsSubmittedWhenARunEnds) {
     EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("succeeded", 5)));
 }
 
-TEST_F(BatchesTest, EachTargetIsAskedAboutAndHasItsOwnAnswer) {
+TEST_F(BatchesTest, EachTargetHasItsOwnAnswer) {
     runs.room = 1;
-    std::vector<std::pair<std::string, std::function<void(Result<std::optional<Authorisation>>)>>> asked;
     BatchRequest made = request();
-    made.allow = [&](const Target& target, auto reply) { asked.emplace_back(target.id.id, std::move(reply)); };
-    const BatchId id = started(made);
-    ASSERT_THAT(asked, SizeIs(5));
-    EXPECT_THAT(runs.order, IsEmpty());
-    for (auto& [target, reply] : asked) {
-        if (target == "c2")
-            reply(fail(Errc::AccessDenied, "not there"));
-        else
-            reply(std::optional(Authorisation{.backend = "docker", .digest = target}));
+    made.targets.emplace();
+    for (const Target* target : batches->choose("scan", made.selection, {}).value()) {
+        BatchTarget asked{target->id, target->name, Authorisation{.backend = "docker", .digest = target->id.id}};
+        if (target->id.id == "c2") asked.allowed = fail(Errc::AccessDenied, "not there");
+        made.targets->push_back(std::move(asked));
     }
-    turn(loop);
+    const BatchId id = started(made);
     endAll();
     EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("denied", 1), Pair("succeeded", 4)));
     for (const auto& run : runs.order) {
         const auto& request = runs.runs.at(run).request;
         EXPECT_EQ("docker:" + request.authorised->digest, request.target) << "however long it waited for room";
     }
+    for (const auto& row : of(id).rows) EXPECT_EQ(row.detail, row.target.id == "c2" ? "not there" : "");
 }
 
-TEST_F(BatchesTest, ATargetThatIsGoneIsNamedAndTheRestGoesOn) {
-    BatchRequest made = request("", 1);
-    made.allow = [](const Target&, const auto& reply) { reply(std::optional<Authorisation>()); };
-    const BatchId id = started(made);
-    const TargetId last = of(id).rows.back().target;
-    targets.removed(last);
+TEST_F(BatchesTest, WhoMayNotReachATargetDoesNotCountItEither) {
+    Selection half;
+    half.mode = SelectionMode::Percent;
+    half.modeValue = 50;
+    const auto chosen = batches->choose("scan", half, [](const Target& target) { return target.id.id != "c0" && target.id.id != "c1"; });
+    ASSERT_TRUE(chosen);
+    EXPECT_THAT(*chosen, SizeIs(2)) << "of three";
+    for (const Target* target : *chosen) EXPECT_GE(target->id.id, "c2");
+}
+
+TEST_F(BatchesTest, EachRowsEndIsToldOnce) {
+    const BatchId id = started(request("", 2));
     endAll();
-    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("target-gone", 1), Pair("succeeded", 4)));
-    EXPECT_THAT(of(id).rows.back().detail, HasSubstr(last.id));
+    std::vector<std::string> expected;
+    for (const auto& row : of(id).rows) expected.push_back(row.target.text() + " " + row.run + " clean");
+    EXPECT_THAT(heard.rows, ::testing::UnorderedElementsAreArray(expected));
 }
 
 TEST_F(BatchesTest, ABatchIsStoppedAsOne) {
@@ -243,8 +250,22 @@ TEST_F(BatchesTest, MoreThanAreTakenAreRefusedByNumber) {
     ASSERT_FALSE(rows);
     EXPECT_EQ(rows.error().code, Errc::LimitExceeded);
     EXPECT_THAT(rows.error().message, HasSubstr("at most 8"));
-    started(request("n=1"));
-    EXPECT_THAT(batches->start(request("n=1")).error().message, HasSubstr("2 batches are under way"));
+    BatchRequest roots = request("n=1");
+    roots.run.caller.uid = 0;
+    started(roots);
+    EXPECT_THAT(batches->start(roots).error().message, HasSubstr("2 batches are under way"));
+}
+
+TEST_F(BatchesTest, OneUserHasAQuarterOfThem) {
+    open({.running = 8});
+    started(request("", 1));
+    started(request("", 1));
+    const auto third = batches->start(request());
+    ASSERT_FALSE(third);
+    EXPECT_THAT(third.error().message, HasSubstr("uid 1000 has 2 batches"));
+    BatchRequest another = request();
+    another.run.caller.uid = 1001;
+    EXPECT_TRUE(batches->start(another));
 }
 
 TEST_F(BatchesTest, EndedOnesGoInTheirOrder) {

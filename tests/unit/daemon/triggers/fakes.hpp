@@ -15,6 +15,7 @@
 
 #include "daemon/core/batches.hpp"
 #include "daemon/core/capsules.hpp"
+#include "daemon/core/event.hpp"
 #include "daemon/core/launcher.hpp"
 #include "daemon/core/process.hpp"
 #include "daemon/core/runs.hpp"
@@ -81,6 +82,17 @@ struct FewCapsules : CapsuleStore {
     Result<std::string> install(std::string_view, bool) override { return fail(Errc::NotSupported, "not here"); }
     Result<void> remove(std::string_view) override { return fail(Errc::NotSupported, "not here"); }
     Result<void> reload() override { return {}; }
+    Result<void> enable(std::string_view name, std::uint32_t uid) override {
+        CapsuleInfo& info = all.find(name)->second;
+        info.enabled = true;
+        info.enabling = {uid, asks(info), microseconds(CLOCK_REALTIME), 0};
+        return {};
+    }
+    Result<void> disable(std::string_view name) override {
+        if (const auto found = all.find(name); found != all.end()) found->second.enabled = false;
+        return {};
+    }
+    void ranAsScheduled(std::string_view name) override { all.find(name)->second.enabling.last = microseconds(CLOCK_REALTIME); }
 };
 
 // A run table whose runs go on until the test ends them.

@@ -222,6 +222,11 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
     EXPECT_THAT(findings(with("", "[build]\npackages = [\"a1\"]\ndockerfile = \"D\"")), ElementsAre(HasSubstr("exactly one of")));
     EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"daily\"\nevery = \"1h\"")),
                 ElementsAre(HasSubstr("exactly one of calendar and every")));
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"%h\"")), ElementsAre(HasSubstr("is no calendar")));
+    for (const std::string every : {"999ms", "367d"})
+        EXPECT_THAT(findings(with("", "[schedule.periodic]\nevery = \"" + every + "\"")), ElementsAre(HasSubstr("1s to 366d"))) << every;
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\nevery = \"1s\"\nrandomized-delay = \"2y\"")),
+                ElementsAre(HasSubstr("at most 366d")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"oom\"\npath = \"/a\"")),
                 ElementsAre(HasSubstr("belongs to on = \"file-changed\"")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"")), ElementsAre(HasSubstr("schedule.event.match: missing")));
