@@ -92,9 +92,8 @@ protected:
             manifestOf(name, "test/clamscan:1", command,
                        "[sandbox]\nview = \"read-only\"\nreason = \"a test\"\n" + sandbox + "[limits]\ntimeout = \"30s\"\n"));
     }
-    // Who is not in a user namespace may trace nobody there without a capability, and a capability outside of it counts too much.
-    std::string ownUsers() const { return place().remapped ? "namespaces = [\"user\"]\n" : ""; }
-    std::string tracing() const { return "processes = \"join\"\n" + ownUsers(); }
+    // Who is not in a user namespace may trace nobody there without a capability.
+    std::string tracing() const { return std::string("processes = \"join\"\n") + (place().remapped ? "namespaces = [\"user\"]\n" : ""); }
 
     static constexpr const char* kChecked = "./bin ./opt";  // of /etc the engines mount files of their own
     static std::string asBuilt_;                            // recap-logger's, with their digests
