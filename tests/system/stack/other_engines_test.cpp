@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers of a containerd that nobody else uses, so that it can die, and podman's, in one stack.
+#include <sstream>
+
 #include "tests/support/engines/containerd.hpp"
 #include "tests/support/engines/podman.hpp"
 #include "tests/system/stack/engines_fixture.hpp"
@@ -9,8 +11,10 @@ namespace recap::test {
 namespace {
 
 using nlohmann::json;
+using ::testing::AnyOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 
 class OtherEngines : public EnginesTest {
 protected:
@@ -64,6 +68,19 @@ protected:
         expectClean(report);
     }
 
+    // Of what o-who says: when its target was started. Processes and network are one container's, and it is o-again.
+    static std::string lifeSeen(const std::string& text) {
+        std::istringstream words(text);
+        std::string network, own, command, word;
+        words >> network >> own;
+        words.get();
+        std::getline(words, command, '(');  // "/bin/sleep 86407 1 (sleep) S …"
+        EXPECT_EQ(network, own) << text;
+        EXPECT_EQ(command, "/bin/sleep 86407 1 ") << text;
+        for (int field = 2; field <= 22 && words >> word; ++field) continue;
+        return word;
+    }
+
     static std::unique_ptr<Containerd> containerd_;
     static std::unique_ptr<Podman> podman_;
 };
@@ -103,6 +120,48 @@ TEST_F(OtherEngines, AContainerdThatDiesDisturbsNoRun) {
     expectClean(ended);
     EXPECT_THAT(Stack::get().ctl({"logs", run}).out, HasSubstr("seen"));
     for (const char* name : {"o-app", "o-goes", "o-new"}) containerd_->end(containerd_->nameSpace(), name);
+}
+
+// Each attach is in one of the container's lives, or says that it is gone: never anywhere else.
+TEST_F(OtherEngines, ATaskThatRestartsMeanwhileIsNeverTheWrongProcess) {
+    const TempDir folder;
+    const std::string lives = (folder.path() / "lives").string(), pidFile = (folder.path() / "pid").string();
+    const pid_t first = startInContainerd("o-again", {"/bin/sleep", "86407"});
+    writeFile(lives, std::to_string(processOf(first)->startTime) + "\n");
+    ASSERT_TRUE(appears("o-again"));
+    const char* who =
+        R"(["busybox", "sh", "-ec", "cd /proc; for it in 1 self; do busybox readlink $it/ns/net; done; busybox tr '\\0' ' ' <1/cmdline; busybox cat 1/stat"])";
+    installTool("o-who", who, "namespaces = [\"net\"]\nprocesses = \"join\"");
+    const std::string ctr = "ctr -a " + containerd_->socket().string() + " -n " + containerd_->nameSpace() + " tasks ";
+    const std::string again = ctr + "rm -f o-again && " + ctr + "start -d --null-io --pid-file " + pidFile +
+                              " o-again && cut -d' ' -f22 /proc/$(cat " + pidFile + ")/stat >> " + lives;
+    Child restarting(Command{.argv = {"sh", "-ec", "for i in 1 2 3 4 5 6 7 8; do " + again + "; done"}});
+    std::vector<std::string> attached;  // when the first process that each saw was started
+    do {
+        const json report = Stack::get().run("o-who", inContainerd("o-again"));
+        const std::string outcome = report.at("outcome");
+        EXPECT_THAT(outcome, AnyOf("succeeded", "target-gone", "not-started")) << report.dump(2);
+        if (outcome == "not-started") {
+            EXPECT_THAT(report.at("error").at("message").get<std::string>(),
+                        AnyOf(HasSubstr("is not running"), HasSubstr("ended"), HasSubstr("of the attach failed: No such process")));
+        }
+        if (outcome != "succeeded") continue;
+        attached.push_back(lifeSeen(report.at("stdout")));
+    } while (!waitForExit(restarting.pidfd(), Deadline(std::chrono::milliseconds(0))));
+    const CommandResult restarted = restarting.wait(Deadline{kPatience});
+    EXPECT_EQ(restarted.status, 0) << restarted.all();
+    json last;
+    const auto succeeds = [&] {
+        last = Stack::get().run("o-who", inContainerd("o-again"));
+        return last.at("outcome") == "succeeded";
+    };
+    ASSERT_TRUE(waitUntil(succeeds, Deadline{kPatience})) << last.dump(2);
+    const auto all = lines(readFile(lives));
+    EXPECT_THAT(all, SizeIs(9));
+    for (const auto& life : attached) EXPECT_THAT(all, Contains(life));
+    EXPECT_EQ(lifeSeen(last.at("stdout")), all.back());
+    EXPECT_FALSE(attached.empty());
+    containerd_->end(containerd_->nameSpace(), "o-again");
 }
 
 TEST_F(OtherEngines, PodmansContainersAreTargetsByEveryName) {
