@@ -40,10 +40,10 @@ std::string join(const std::map<std::string, BackendStatus>& backends) {
 
 }  // namespace
 
-std::vector<const Target*> TargetTable::withId(const std::string& backend, const std::string& id) const {
-    std::vector<const Target*> found;
+std::vector<TargetTable::Entry*> TargetTable::withId(const std::string& backend, const std::string& id) const {
+    std::vector<Entry*> found;
     const auto add = [&](const std::string& name) {
-        if (const auto entry = entries_.find({name, id}); entry != entries_.end()) found.push_back(&entry->second.target);
+        if (Entry* entry = find({name, id})) found.push_back(entry);
     };
     if (!backend.empty()) return add(backend), found;
     for (const auto& [name, status] : backends_) add(name);
@@ -55,29 +55,30 @@ Result<const Target*> TargetTable::resolve(std::string_view text) const {
     const auto colon = text.find(':');
     const std::string backend(colon == std::string_view::npos ? std::string_view() : text.substr(0, colon));
     const auto rest = colon == std::string_view::npos ? text : text.substr(colon + 1);
-    const auto isProcess = [this](const std::string& name) {
-        const auto status = backends_.find(name);
+    const auto isProcess = [this](std::string_view name) {
+        const auto status = backends_.find(std::string(name));
         return status != backends_.end() && status->second.plugin == "process";
     };
     auto exact = withId(backend, std::string(rest));
     auto named = index_.named(rest);
-    auto prefixed = isIdPrefix(rest) ? index_.prefixed(rest) : std::vector<const Target*>();
-    if (isNumber(rest)) std::erase_if(named, [&](const Target* target) { return isProcess(target->id.backend); });
+    auto prefixed = isIdPrefix(rest) ? index_.prefixed(rest) : std::vector<Entry*>();
+    if (isNumber(rest)) std::erase_if(named, [&](const Entry* entry) { return isProcess(wordsOf(*entry).backend); });
     // An image may say what its containers are called by its labels, so that such a name yields to all others.
-    const auto isAlias = [&](const Target* target) { return target->name != rest; };
+    const auto isAlias = [&](const Entry* entry) { return wordsOf(*entry).name != rest; };
     auto aliased = named;
     std::erase_if(named, isAlias);
-    std::erase_if(aliased, [&](const Target* target) { return !isAlias(target); });
-    const auto ownName = [](const Target* target) { return target->runtime == kOwnName; };
-    for (auto* matches : {&exact, &named, &prefixed, &aliased}) {
-        if (!backend.empty()) std::erase_if(*matches, [&](const Target* target) { return target->id.backend != backend; });
-        if (matches == &named && !std::all_of(named.begin(), named.end(), ownName)) std::erase_if(named, ownName);
-        for (auto& match : *matches) match = shownOf(match);
-        std::sort(matches->begin(), matches->end(), [](const Target* a, const Target* b) { return a->id < b->id; });
-        matches->erase(std::unique(matches->begin(), matches->end()), matches->end());
-        if (matches->size() == 1) return matches->front();
-        if (!matches->empty())
-            return fail(Errc::Ambiguous, "target '" + std::string(text) + "' is ambiguous: " + describe(*matches) + "; name one of them");
+    std::erase_if(aliased, [&](const Entry* entry) { return !isAlias(entry); });
+    const auto ownName = [](const Entry* entry) { return wordsOf(*entry).runtime == kOwnName; };
+    for (auto* called : {&exact, &named, &prefixed, &aliased}) {
+        if (!backend.empty()) std::erase_if(*called, [&](const Entry* entry) { return wordsOf(*entry).backend != backend; });
+        if (called == &named && !std::all_of(named.begin(), named.end(), ownName)) std::erase_if(named, ownName);
+        std::vector<const Target*> matches;
+        for (Entry* entry : *called) matches.push_back(&shownOf(*entry).whole->target);
+        std::sort(matches.begin(), matches.end(), [](const Target* a, const Target* b) { return a->id < b->id; });
+        matches.erase(std::unique(matches.begin(), matches.end()), matches.end());
+        if (matches.size() == 1) return matches.front();
+        if (!matches.empty())
+            return fail(Errc::Ambiguous, "target '" + std::string(text) + "' is ambiguous: " + describe(matches) + "; name one of them");
     }
     if (backend.empty()) return fail(Errc::NotFound, "no target '" + std::string(text) + "' in any backend (" + join(backends_) + ")");
     const auto status = backends_.find(backend);

@@ -1,32 +1,116 @@
 // SPDX-License-Identifier: Apache-2.0
-// What targets are looked up by, so that a lookup costs the same with ten of them as with thousands. Holds views into the targets:
-// each stays where it is, and as it is, from add() to remove().
+// What targets are looked up by, so that a lookup costs the same with ten of them as with thousands. Holds no words of its own: an
+// item is where it is, and called as it is called, from add() to remove(); how it keeps its words may change.
 #pragma once
 
-#include <map>
+#include <algorithm>
+#include <functional>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
-#include "daemon/core/target.hpp"
+#include "daemon/core/packed_target.hpp"
 
 namespace recap {
 
-class TargetIndex {
+// Of an Item there are wordsOf() and aliasesOf().
+template <class Item>
+class IndexOf {
 public:
-    void add(const Target& target);
-    void remove(const Target& target);
+    void add(Item& item) {
+        const TargetWords words = wordsOf(item);
+        if (!words.name.empty()) names_.emplace(hashOf(words.name), &item);
+        for (const auto alias : aliasesOf(item)) names_.emplace(hashOf(alias), &item);
+        addTo<idOf>(ids_, item);
+        if (!tailOf(item).empty()) addTo<tailOf>(tails_, item);
+        if (words.pid > 0) pids_.emplace(words.pid, &item);
+    }
 
-    std::vector<const Target*> named(std::string_view name) const;  // by name or alias
+    void remove(Item& item) {
+        const TargetWords words = wordsOf(item);
+        removeFrom(names_, hashOf(words.name), item);
+        for (const auto alias : aliasesOf(item)) removeFrom(names_, hashOf(alias), item);
+        removeFrom<idOf>(ids_, item);
+        if (!tailOf(item).empty()) removeFrom<tailOf>(tails_, item);
+        removeFrom(pids_, words.pid, item);
+    }
+
+    // By name or alias.
+    std::vector<Item*> named(std::string_view name) const {
+        auto found = all(names_, hashOf(name));
+        std::erase_if(found, [&](Item* item) { return !isCalled(*item, name); });
+        return sorted(std::move(found));
+    }
+
     // Those whose id begins so; where ids have a namespace in front ("k8s.io/3f2a…"), with it or without.
-    std::vector<const Target*> prefixed(std::string_view prefix) const;
-    std::vector<const Target*> ofProcess(pid_t pid) const;
+    std::vector<Item*> prefixed(std::string_view prefix) const {
+        std::vector<Item*> found;
+        for (auto it = from<idOf>(ids_, prefix); it != ids_.end() && idOf(**it).starts_with(prefix); ++it) found.push_back(*it);
+        for (auto it = from<tailOf>(tails_, prefix); it != tails_.end() && tailOf(**it).starts_with(prefix); ++it) found.push_back(*it);
+        return sorted(std::move(found));
+    }
+
+    std::vector<Item*> ofProcess(pid_t pid) const { return sorted(all(pids_, pid)); }
 
 private:
-    std::unordered_multimap<std::string_view, const Target*> names_;
-    std::multimap<std::string_view, const Target*> ids_;
-    std::multimap<std::string_view, const Target*> tails_;  // ids without their namespace
-    std::unordered_multimap<pid_t, const Target*> pids_;
+    static std::size_t hashOf(std::string_view name) { return std::hash<std::string_view>()(name); }
+    static std::string_view idOf(const Item& item) { return wordsOf(item).id; }
+    // Empty: the id has no namespace in front.
+    static std::string_view tailOf(const Item& item) {
+        const std::string_view id = idOf(item);
+        const auto slash = id.rfind('/');
+        return slash == std::string_view::npos ? std::string_view() : id.substr(slash + 1);
+    }
+    static bool isCalled(const Item& item, std::string_view name) {
+        if (wordsOf(item).name == name) return true;
+        const auto aliases = aliasesOf(item);
+        return std::find(aliases.begin(), aliases.end(), name) != aliases.end();
+    }
+
+    template <auto key>
+    static auto from(const std::vector<Item*>& items, std::string_view wanted) {
+        return std::lower_bound(items.begin(), items.end(), wanted, [](Item* item, std::string_view text) { return key(*item) < text; });
+    }
+    template <auto key>
+    static void addTo(std::vector<Item*>& items, Item& item) {
+        items.insert(from<key>(items, key(item)), &item);
+    }
+    template <auto key>
+    static void removeFrom(std::vector<Item*>& items, Item& item) {
+        const auto found = std::find(from<key>(items, key(item)), items.cend(), &item);
+        if (found != items.cend()) items.erase(found);
+    }
+    template <class Key>
+    static void removeFrom(std::unordered_multimap<Key, Item*>& map, const Key& key, Item& item) {
+        const auto [first, last] = map.equal_range(key);
+        const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second == &item; });
+        if (found != last) map.erase(found);
+    }
+    template <class Key>
+    static std::vector<Item*> all(const std::unordered_multimap<Key, Item*>& map, const Key& key) {
+        std::vector<Item*> found;
+        const auto [first, last] = map.equal_range(key);
+        for (auto it = first; it != last; ++it) found.push_back(it->second);
+        return found;
+    }
+    // In the order of their ids, each once.
+    static std::vector<Item*> sorted(std::vector<Item*> items) {
+        if (items.size() < 2) return items;
+        std::sort(items.begin(), items.end(), [](Item* a, Item* b) {
+            const auto left = wordsOf(*a), right = wordsOf(*b);
+            return std::tie(left.backend, left.id) < std::tie(right.backend, right.id);
+        });
+        items.erase(std::unique(items.begin(), items.end()), items.end());
+        return items;
+    }
+
+    std::unordered_multimap<std::size_t, Item*> names_;  // by their hashes
+    std::vector<Item*> ids_;                             // in their order
+    std::vector<Item*> tails_;                           // in that of ids without their namespace
+    std::unordered_multimap<pid_t, Item*> pids_;
 };
+
+using TargetIndex = IndexOf<const Target>;
 
 }  // namespace recap

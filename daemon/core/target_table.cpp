@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/core/target_table.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
-#include <sys/epoll.h>
 
 #include <algorithm>
 #include <set>
@@ -28,8 +28,10 @@ void TargetTable::snapshot(const std::string& backend, std::vector<Target> targe
     std::set<TargetId> present;
     for (const auto& target : targets) present.insert(target.id);
     std::vector<TargetId> missing;
-    for (const auto& [id, entry] : entries_) {
-        if (id.backend == backend && !present.contains(id)) missing.push_back(id);
+    for (const auto& entry : entries_) {
+        const TargetWords words = wordsOf(*entry);
+        if (words.backend != backend) continue;
+        if (TargetId id = words.targetId(); !present.contains(id)) missing.push_back(std::move(id));
     }
     for (const auto& id : missing) drop(id, goneError(id));
     for (auto& target : targets) insert(std::move(target));
@@ -55,72 +57,78 @@ void TargetTable::forgotten(const std::string& backend) {
     for (auto* listener : listeners_) listener->backendChanged(status);
 }
 
-void TargetTable::insert(Target target) {
-    const TargetId id = target.id;
-    const auto known = entries_.find(id);
-    if (known != entries_.end()) {
-        Target& old = known->second.target;
-        const bool sameLife = old.pid == target.pid && (target.startTime == 0 || old.startTime == target.startTime);
-        if (sameLife) return update(known->second, std::move(target));
-        drop(id, goneError(id));
-    }
-    Entry entry;
-    entry.table = this;
-    entry.target = std::move(target);
-    place(std::move(entry));
+TargetTable::Entry* TargetTable::find(const TargetId& id) const {
+    const auto found = entries_.find(id);
+    return found == entries_.end() ? nullptr : found->get();
 }
 
-void TargetTable::place(Entry entry) {
-    auto& placed = entries_.emplace(entry.target.id, std::move(entry)).first->second;
-    if (const auto pinned = pin(placed); !pinned) {
-        if (pinned.error().code == Errc::TargetGone && placed.target.state == TargetState::Running) {
-            entries_.erase(TargetId(placed.target.id));
-            return;
-        }
-        placed.problem = pinned.error();
+void TargetTable::insert(Target target) {
+    if (Entry* known = find(target.id)) {
+        const TargetWords old = wordsOf(*known);
+        const bool sameLife = old.pid == target.pid && (target.startTime == 0 || old.startTime == target.startTime);
+        if (sameLife) return update(*known, std::move(target));
+        drop(TargetId(target.id), goneError(target.id));
     }
-    auto same = placed.target.pidfd ? index_.ofProcess(placed.target.pid) : std::vector<const Target*>();
-    std::erase_if(same, [&](const Target* other) { return other->id.backend != placed.target.id.backend; });
-    if (same.size() >= kMostIds) {  // of one process no honest host has so many, and each costs
-        entries_.erase(TargetId(placed.target.id));
-        return;
+    place(std::move(target));
+}
+
+void TargetTable::place(Target told) {
+    auto entry = std::make_unique<Entry>();
+    entry->whole = std::make_unique<Whole>();
+    Target& target = entry->whole->target = std::move(told);
+    if (const auto pinned = pin(target); !pinned) {
+        if (pinned.error().code == Errc::TargetGone && target.state == TargetState::Running) return;
+        entry->whole->problem = pinned.error();
     }
-    index_.add(placed.target);
-    placed.target.tenant = tenants_.of(placed.target);
-    settle(sameProcess(placed.target));
+    if (target.pidfd) {
+        const auto same = index_.ofProcess(target.pid);
+        const auto own =
+            std::count_if(same.begin(), same.end(), [&](const Entry* other) { return wordsOf(*other).backend == target.id.backend; });
+        if (static_cast<std::size_t>(own) >= kMostIds) return;  // of one process no honest host has so many, and each costs
+    }
+    target.tenant = tenants_.of(target);
+    Entry& placed = **entries_.insert(std::move(entry)).first;
+    index_.add(placed);
+    settle(sameProcess(placed));
 }
 
 // The same life. In another cgroup it is checked and inspected anew: what was expected of it holds no more.
-void TargetTable::update(Entry& entry, Target target) {
-    index_.remove(entry.target);
-    Target old = std::exchange(entry.target, std::move(target));
-    entry.target.startTime = old.startTime;
-    entry.target.pidfd = std::move(old.pidfd);
-    if (entry.target.pidfd && entry.target.cgroup == old.cgroup) {
-        entry.target.facts = std::move(old.facts);
-        entry.target.tenant = tenants_.of(entry.target);
-        return index_.add(entry.target);
+void TargetTable::update(Entry& entry, Target told) {
+    index_.remove(entry);
+    if (!entry.whole) unpack(entry);
+    Target& target = entry.whole->target;
+    Target old = std::exchange(target, std::move(told));
+    target.startTime = old.startTime;
+    target.pidfd = std::move(old.pidfd);
+    if (target.pidfd && target.cgroup == old.cgroup) {
+        target.facts = std::move(old.facts);
+        target.tenant = tenants_.of(target);
+        if (!entry.shown()) pack(entry);
+        return index_.add(entry);
     }
-    entry.target.tenant = tenants_.of(entry.target);
+    target.tenant = tenants_.of(target);
     // What is not pinned any more is no further word for that process, nor in the way of those that are.
-    const std::shared_ptr<UniqueFd> before = std::exchange(entry.target.pidfd, nullptr);
-    const auto pinned = pin(entry);
-    index_.add(entry.target);
-    entry.problem = pinned ? Error{Errc::None, {}} : pinned.error();
+    entry.whole->watch.reset();
+    const std::shared_ptr<UniqueFd> before = std::exchange(target.pidfd, nullptr);
+    auto pinned = pin(target);
+    if (pinned && entry.shown()) pinned = watch(entry);
+    index_.add(entry);
+    entry.whole->problem = pinned ? Error{Errc::None, {}} : pinned.error();
     if (!pinned && before) settleOthers(entry, old.pid, old.startTime);
-    settle(sameProcess(entry.target));
+    settle(sameProcess(entry));
+    if (!entry.shown()) return;
+    Whole& whole = *entry.whole;
     if (pinned) {
-        entry.asked = false;  // an answer about the old pidfd is no longer waited for
-        if (entry.shown) want(entry, !entry.waiting.empty());
-        return;
+        whole.asked = false;  // an answer about the old pidfd is no longer waited for
+        return want(whole, !whole.waiting.empty());
     }
-    std::erase(toInspect_, entry.target.id);
-    for (auto& waiting : std::exchange(entry.waiting, {})) waiting(tl::unexpected(pinned.error()));
+    std::erase(toInspect_, whole.target.id);
+    for (auto& waiting : std::exchange(whole.waiting, {})) waiting(tl::unexpected(pinned.error()));
 }
 
 // How much a backend knows of a container: names, labels and tenants are taken from the first one.
-unsigned TargetTable::rankOf(const std::string& backend) const {
-    const auto status = backends_.find(backend);
+unsigned TargetTable::rankOf(std::string_view backend) const {
+    const auto status = backends_.find(std::string(backend));
     const std::string_view plugin = status == backends_.end() ? std::string_view() : std::string_view(status->second.plugin);
     if (plugin == "kubernetes") return 0;
     if (plugin == "docker") return 1;
@@ -129,57 +137,106 @@ unsigned TargetTable::rankOf(const std::string& backend) const {
 }
 
 // The best backend's first; one that is not pinned is alone, whatever pid it names.
-std::vector<const Target*> TargetTable::sameProcess(const Target& target) const {
-    if (!target.pidfd) return {&target};
-    auto same = index_.ofProcess(target.pid);
-    std::erase_if(same, [&](const Target* other) { return !other->pidfd || other->startTime != target.startTime; });
+std::vector<TargetTable::Entry*> TargetTable::sameProcess(const Entry& entry) const {
+    const TargetWords words = wordsOf(entry);
+    return entry.pinned() ? ofLife(words.pid, words.startTime) : std::vector<Entry*>{find(words.targetId())};
+}
+
+std::vector<TargetTable::Entry*> TargetTable::ofLife(pid_t pid, std::uint64_t startTime) const {
+    auto same = index_.ofProcess(pid);
+    std::erase_if(same, [&](const Entry* other) { return !other->pinned() || wordsOf(*other).startTime != startTime; });
     std::stable_sort(same.begin(), same.end(),
-                     [this](const Target* a, const Target* b) { return rankOf(a->id.backend) < rankOf(b->id.backend); });
+                     [this](const Entry* a, const Entry* b) { return rankOf(wordsOf(*a).backend) < rankOf(wordsOf(*b).backend); });
     return same;
 }
 
 // Those that were the same process as `gone` was, and are not any more.
 void TargetTable::settleOthers(const Entry& gone, pid_t pid, std::uint64_t startTime) {
-    for (const Target* other : index_.ofProcess(pid)) {
-        if (other == &gone.target || !other->pidfd || other->startTime != startTime) continue;
-        return settle(sameProcess(*other));
-    }
+    auto others = ofLife(pid, startTime);
+    std::erase(others, &gone);
+    if (!others.empty()) settle(others);
 }
 
 // Shows those of the first one's backend, and hides the others.
-void TargetTable::settle(const std::vector<const Target*>& same) {
+void TargetTable::settle(const std::vector<Entry*>& same) {
+    unpackFirst(same);
     std::vector<Entry*> toShow;
-    for (const Target* target : same) {
-        Entry& entry = entries_.at(target->id);
-        const bool first = target->id.backend == same.front()->id.backend;
-        if (first && !entry.shown) toShow.push_back(&entry);
-        if (first || !std::exchange(entry.shown, false)) continue;
-        for (auto* listener : listeners_) listener->targetRemoved(target->id);
-        // Who waits for it has its pid in mind, which is the other's as well.
-        for (auto& waiting : std::exchange(entry.waiting, {})) ready(same.front()->id, std::move(waiting));
-        std::erase(toInspect_, target->id);
+    const TargetId best = wordsOf(*same.front()).targetId();
+    for (Entry* entry : same) {
+        if (wordsOf(*entry).backend != best.backend)
+            hide(*entry, *same.front());
+        else if (!entry->shown())
+            toShow.push_back(entry);
     }
-    for (Entry* entry : toShow) {
-        entry->shown = true;
-        if (entry->target.pidfd) want(*entry, false);
-        for (auto* listener : listeners_) listener->targetAdded(entry->target);
+    for (Entry* entry : toShow) show(*entry);
+}
+
+void TargetTable::show(Entry& entry) {
+    Whole& whole = *entry.whole;
+    whole.shown = true;
+    if (whole.target.pidfd) {
+        if (auto watched = watch(entry); !watched) whole.problem = watched.error();
+        want(whole, false);
+    }
+    for (auto* listener : listeners_) listener->targetAdded(whole.target);
+}
+
+void TargetTable::hide(Entry& entry, Entry& better) {
+    if (!entry.whole) return;
+    const TargetId id = entry.whole->target.id;
+    const bool wasShown = entry.shown();
+    auto waiting = std::exchange(entry.whole->waiting, {});
+    pack(entry);
+    entry.pidfd = better.pinned();
+    if (!wasShown) return;
+    std::erase(toInspect_, id);
+    for (auto* listener : listeners_) listener->targetRemoved(id);
+    // Who waits for it has its pid in mind, which is the other's as well.
+    for (auto& each : waiting) ready(*better.whole, std::move(each));
+}
+
+void TargetTable::pack(Entry& entry) {
+    entry.packed = PackedTarget(entry.whole->target);
+    entry.pidfd = entry.whole->target.pidfd;
+    entry.whole.reset();
+}
+
+void TargetTable::unpack(Entry& entry) {
+    entry.whole = std::make_unique<Whole>();
+    Target& target = entry.whole->target = entry.packed.unpacked();
+    target.pidfd = std::exchange(entry.pidfd, nullptr);
+    target.tenant = tenants_.of(target);
+    entry.packed = {};
+}
+
+// Whatever is done next, there is one that may be resolved to.
+void TargetTable::unpackFirst(const std::vector<Entry*>& same) {
+    const TargetId best = wordsOf(*same.front()).targetId();
+    for (Entry* entry : same) {
+        if (!entry->whole && wordsOf(*entry).backend == best.backend) unpack(*entry);
     }
 }
 
-const Target* TargetTable::shownOf(const Target* target) const {
-    return entries_.at(target->id).shown ? target : sameProcess(*target).front();
+TargetTable::Entry& TargetTable::shownOf(Entry& entry) const {
+    if (entry.shown()) return entry;
+    const auto same = sameProcess(entry);
+    const auto shown = std::find_if(same.begin(), same.end(), [](const Entry* other) { return other->shown(); });
+    if (shown != same.end()) return **shown;
+    return **std::find_if(same.begin(), same.end(), [](const Entry* other) { return other->whole != nullptr; });
 }
 
 std::vector<TargetId> TargetTable::others(const Target& target) const {
     std::vector<TargetId> ids;
-    for (const Target* same : sameProcess(target))
-        if (same->id.backend != target.id.backend) ids.push_back(same->id);
+    if (!target.pidfd) return ids;
+    for (const Entry* same : ofLife(target.pid, target.startTime)) {
+        const TargetWords words = wordsOf(*same);
+        if (words.backend != target.id.backend) ids.push_back(words.targetId());
+    }
     return ids;
 }
 
 // Opens the pidfd first, then checks that start time and cgroup are what the backend spoke of.
-Result<void> TargetTable::pin(Entry& entry) {
-    Target& target = entry.target;
+Result<void> TargetTable::pin(Target& target) {
     const std::string who = target.id.text();
     if (target.state == TargetState::Stopped) return fail(Errc::TargetGone, "target " + who + " is stopped");
     auto pinned = pinProcess(target.pid);
@@ -193,58 +250,72 @@ Result<void> TargetTable::pin(Entry& entry) {
                                       ", which its backend names; is the backend's configuration that of this host?");
     target.startTime = pinned->startTime;
     target.pidfd = std::make_shared<UniqueFd>(std::move(pinned->pidfd));
-    sd_event_source* source = nullptr;
-    const int error = sd_event_add_io(loop_, &source, target.pidfd->get(), EPOLLIN, onEnded, &entry);
-    if (error < 0) return failErrno("watch " + who, -error);
-    entry.watch.reset(source);
     return {};
 }
 
-int TargetTable::onEnded(sd_event_source*, int, std::uint32_t, void* self) {
-    auto& entry = *static_cast<Entry*>(self);
-    entry.table->endOf(TargetId(entry.target.id));
-    return 0;
+Result<void> TargetTable::watch(Entry& entry) {
+    auto& pidfd = entry.whole->target.pidfd;
+    auto watch = ends_.watch(*pidfd, &entry);
+    if (!watch && watch.error().code == Errc::AlreadyExists) {  // while it was packed it had the same one as another
+        pidfd = std::make_shared<UniqueFd>(::fcntl(pidfd->get(), F_DUPFD_CLOEXEC, 0));
+        watch = ends_.watch(*pidfd, &entry);
+    }
+    if (!watch) return forward(std::move(watch), entry.whole->target.id.text());
+    entry.whole->watch = std::move(*watch);
+    return {};
 }
 
+void TargetTable::ended(void* entry) { endOf(*static_cast<const Entry*>(entry)); }
+
 // The process has ended, and with it whatever backends call it; what is not listed goes first, so that it is not listed now.
-void TargetTable::endOf(const TargetId& id) {
+void TargetTable::endOf(const Entry& entry) {
     std::vector<TargetId> ids;
-    for (const Target* same : sameProcess(entries_.at(id).target)) ids.push_back(same->id);
+    for (const Entry* same : sameProcess(entry)) ids.push_back(wordsOf(*same).targetId());
     for (auto it = ids.rbegin(); it != ids.rend(); ++it) erase(*it, goneError(*it));
 }
 
 void TargetTable::drop(const TargetId& id, const Error& why) {
-    const auto found = entries_.find(id);
-    if (found == entries_.end()) return;
-    const bool wasShown = found->second.shown;
-    const auto pidfd = found->second.target.pidfd;
-    auto same = sameProcess(found->second.target);
-    std::erase(same, &found->second.target);
+    Entry* found = find(id);
+    if (found == nullptr) return;
+    const bool wasShown = found->shown();
+    const auto pidfd = found->pinned();
+    auto same = sameProcess(*found);
+    std::erase(same, found);
+    if (wasShown && !same.empty()) {
+        unpackFirst(same);
+        for (Entry* other : same) {
+            if (!other->whole || other->shown()) continue;
+            // What INSPECT found is the process's, whoever tells of it.
+            other->whole->target.facts = found->whole->target.facts;
+            other->whole->target.tenant = tenants_.of(other->whole->target);
+        }
+    }
     erase(id, why);
     if (!wasShown || same.empty()) return;
     // A backend may say so before the pidfd does; else it was that backend's word only.
-    if (hasEnded(*pidfd)) return endOf(TargetId(same.front()->id));
+    if (hasEnded(*pidfd)) return endOf(*same.front());
     settle(same);
 }
 
 void TargetTable::erase(const TargetId& id, const Error& why) {
     const auto found = entries_.find(id);
     if (found == entries_.end()) return;
-    index_.remove(found->second.target);
-    auto node = entries_.extract(found);
+    index_.remove(**found);
+    const auto node = entries_.extract(found);
     std::erase(toInspect_, id);
-    for (auto& waiting : node.mapped().waiting) waiting(tl::unexpected(why));
-    if (!node.mapped().shown) return;
+    if (!node.value()->whole) return;
+    for (auto& waiting : node.value()->whole->waiting) waiting(tl::unexpected(why));
+    if (!node.value()->shown()) return;
     for (auto* listener : listeners_) listener->targetRemoved(id);
 }
 
-void TargetTable::want(Entry& entry, bool urgent) {
-    if (entry.asked || entry.target.facts) return;
-    std::erase(toInspect_, entry.target.id);
+void TargetTable::want(Whole& whole, bool urgent) {
+    if (whole.asked || whole.target.facts) return;
+    std::erase(toInspect_, whole.target.id);
     if (urgent)
-        toInspect_.push_front(entry.target.id);
+        toInspect_.push_front(whole.target.id);
     else
-        toInspect_.push_back(entry.target.id);
+        toInspect_.push_back(whole.target.id);
     askNext();
 }
 
@@ -252,11 +323,11 @@ void TargetTable::askNext() {
     while (launcher_.available() && inspecting_ < kInspectsAtOnce && !toInspect_.empty()) {
         const TargetId id = std::move(toInspect_.front());
         toInspect_.pop_front();
-        auto& entry = entries_.at(id);
-        entry.asked = true;
+        Whole& whole = *find(id)->whole;
+        whole.asked = true;
         ++inspecting_;
         // The pidfd tells this life from a later one of the same id.
-        launcher_.inspect(entry.target.pidfd->get(), [this, id, pidfd = entry.target.pidfd](Result<TargetFacts> facts) {
+        launcher_.inspect(whole.target.pidfd->get(), [this, id, pidfd = whole.target.pidfd](Result<TargetFacts> facts) {
             --inspecting_;
             inspected(id, pidfd, std::move(facts));
             askNext();
@@ -265,33 +336,36 @@ void TargetTable::askNext() {
 }
 
 void TargetTable::inspected(const TargetId& id, const std::shared_ptr<UniqueFd>& pidfd, Result<TargetFacts> facts) {
-    const auto found = entries_.find(id);
-    if (found == entries_.end() || found->second.target.pidfd != pidfd) return;
-    Entry& entry = found->second;
-    entry.asked = false;
-    if (facts && facts->startTime != entry.target.startTime)
+    const Entry* found = find(id);
+    if (found == nullptr || !found->whole || found->whole->target.pidfd != pidfd) return;
+    Whole& whole = *found->whole;
+    Target& target = whole.target;
+    whole.asked = false;
+    if (facts && facts->startTime != target.startTime)
         facts = fail(Errc::TargetGone, "target " + id.text() + " is another process than it was");
-    auto waiting = std::exchange(entry.waiting, {});
-    if (facts) entry.target.facts = std::move(*facts);
-    entry.target.tenant = tenants_.of(entry.target);
-    const Result<Target> answer = entry.target.facts ? Result<Target>(entry.target) : Result<Target>(tl::unexpected(facts.error()));
+    auto waiting = std::exchange(whole.waiting, {});
+    if (facts) target.facts = std::move(*facts);
+    target.tenant = tenants_.of(target);
+    const Result<Target> answer = target.facts ? Result<Target>(target) : Result<Target>(tl::unexpected(facts.error()));
     for (auto& ready : waiting) ready(answer);
 }
 
 void TargetTable::keep(Tenants tenants) {
     tenants_ = std::move(tenants);
-    for (auto& [id, entry] : entries_) entry.target.tenant = tenants_.of(entry.target);
+    for (const auto& entry : entries_) {
+        if (entry->whole) entry->whole->target.tenant = tenants_.of(entry->whole->target);
+    }
 }
 
 void TargetTable::launcherConnected() {
-    for (auto& [id, entry] : entries_) {
-        if (entry.target.pidfd && entry.shown) want(entry, false);
+    for (const auto& entry : entries_) {
+        if (entry->shown() && entry->whole->target.pidfd) want(*entry->whole, false);
     }
 }
 
 void TargetTable::whenReady(const std::string& text, Ready ready) {
     const auto found = resolve(text);
-    if (found) return this->ready((*found)->id, std::move(ready));
+    if (found) return this->ready(*find((*found)->id)->whole, std::move(ready));
     if (finder_ == nullptr || found.error().code != Errc::NotFound) return ready(tl::unexpected(found.error()));
     const auto colon = text.find(':');
     std::vector<TargetId> wanted;
@@ -306,7 +380,7 @@ void TargetTable::whenReady(const std::string& text, Ready ready) {
 void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, Error missing, Ready ready) {
     if (wanted.empty()) {
         const auto now = resolve(text);
-        return now ? this->ready((*now)->id, std::move(ready))
+        return now ? this->ready(*find((*now)->id)->whole, std::move(ready))
                    : ready(tl::unexpected(now.error().code == Errc::NotFound ? missing : now.error()));
     }
     const TargetId next = wanted.back();
@@ -321,34 +395,35 @@ void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, 
 }
 
 void TargetTable::refresh(const TargetId& id, Ready ready) {
-    const auto known = entries_.find(id);
-    if (known == entries_.end()) return ready(tl::unexpected(goneError(id)));
-    known->second.target.facts.reset();
-    this->ready(id, std::move(ready));
+    Entry* known = find(id);
+    if (known == nullptr) return ready(tl::unexpected(goneError(id)));
+    Whole& whole = *shownOf(*known).whole;
+    whole.target.facts.reset();
+    this->ready(whole, std::move(ready));
 }
 
-void TargetTable::ready(const TargetId& id, Ready ready) {
-    Entry& entry = entries_.at(id);
-    if (entry.problem.code != Errc::None) return ready(tl::unexpected(entry.problem));
-    if (entry.target.facts) return ready(entry.target);
+void TargetTable::ready(Whole& whole, Ready ready) {
+    if (whole.problem.code != Errc::None) return ready(tl::unexpected(whole.problem));
+    if (whole.target.facts) return ready(whole.target);
     if (!launcher_.available())
-        return ready(fail(Errc::Unavailable, "recap-launcher is away, so target " + id.text() + " cannot be inspected"));
-    entry.waiting.push_back(std::move(ready));
-    want(entry, true);
+        return ready(fail(Errc::Unavailable, "recap-launcher is away, so target " + whole.target.id.text() + " cannot be inspected"));
+    whole.waiting.push_back(std::move(ready));
+    want(whole, true);
 }
 
 std::vector<const Target*> TargetTable::list() const {
     std::vector<const Target*> all;
-    all.reserve(entries_.size());
-    for (const auto& [id, entry] : entries_) {
-        if (entry.shown) all.push_back(&entry.target);
+    for (const auto& entry : entries_) {
+        if (entry->shown()) all.push_back(&entry->whole->target);
     }
     return all;
 }
 
 std::vector<BackendStatus> TargetTable::backends() const {
     std::map<std::string_view, std::size_t> counts;
-    for (const auto& [id, entry] : entries_) counts[id.backend] += entry.shown ? 1 : 0;
+    for (const auto& entry : entries_) {
+        if (entry->shown()) ++counts[entry->whole->target.id.backend];
+    }
     std::vector<BackendStatus> all;
     all.reserve(backends_.size());
     for (const auto& [name, status] : backends_) {

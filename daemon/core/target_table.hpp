@@ -3,19 +3,25 @@
 //
 // Several backends may tell of one container: Docker's are also in containerd's namespace "moby", and the process backend sees
 // all. Where two targets are one process, that of the backend that knows most about it is *the* target (kubernetes, docker,
-// containerd, any other, process); the others are further words for it: they resolve to it and are not listed.
+// containerd, any other, process); the others are further words for it: they resolve to it and are not listed. These are kept packed:
+// where three backends tell of thousands of containers, most of what is known is of this kind.
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "daemon/core/backend.hpp"
 #include "daemon/core/event.hpp"
 #include "daemon/core/launcher.hpp"
+#include "daemon/core/packed_target.hpp"
+#include "daemon/core/process_ends.hpp"
 #include "daemon/core/target.hpp"
 #include "daemon/core/target_index.hpp"
 #include "daemon/core/tenants.hpp"
@@ -35,7 +41,7 @@ class TargetTable final : public TargetSink {
 public:
     using Ready = std::function<void(Result<Target>)>;
 
-    TargetTable(sd_event* loop, Launcher& launcher) : loop_(loop), launcher_(launcher) {}
+    TargetTable(sd_event* loop, Launcher& launcher) : launcher_(launcher), ends_(loop, [this](void* entry) { ended(entry); }) {}
     TargetTable(const TargetTable&) = delete;
     TargetTable& operator=(const TargetTable&) = delete;
 
@@ -70,43 +76,73 @@ public:
     std::vector<BackendStatus> backends() const;
 
 private:
-    struct Entry {
-        TargetTable* table = nullptr;
+    struct Whole {
         Target target;
         Error problem{Errc::None, {}};  // why it cannot be run on
-        EventSource watch;              // its pidfd
+        ProcessEnds::Watch watch;       // its pidfd, where it is shown
         std::vector<Ready> waiting;
         bool asked = false;  // INSPECT is under way
         bool shown = false;  // listed: no better backend tells of the same process
     };
+    // Shown, and whole; or packed, as what is not shown is once it is settled.
+    struct Entry {
+        std::unique_ptr<Whole> whole;
+        PackedTarget packed;
+        std::shared_ptr<UniqueFd> pidfd;  // of a packed one: that of the one which is shown
+
+        bool shown() const { return whole && whole->shown; }
+        const std::shared_ptr<UniqueFd>& pinned() const { return whole ? whole->target.pidfd : pidfd; }
+    };
+    friend TargetWords wordsOf(const Entry& entry) { return entry.whole ? recap::wordsOf(entry.whole->target) : entry.packed.words(); }
+    friend std::vector<std::string_view> aliasesOf(const Entry& entry) {
+        return entry.whole ? recap::aliasesOf(entry.whole->target) : entry.packed.aliases();
+    }
+    struct ById {
+        using is_transparent = void;
+        using Name = std::tuple<std::string_view, std::string_view>;
+        static Name of(const std::unique_ptr<Entry>& entry) {
+            const TargetWords words = wordsOf(*entry);
+            return {words.backend, words.id};
+        }
+        static Name of(const TargetId& id) { return {id.backend, id.id}; }
+        bool operator()(const auto& a, const auto& b) const { return of(a) < of(b); }
+    };
 
     void insert(Target target);
-    void place(Entry entry);
-    unsigned rankOf(const std::string& backend) const;
-    std::vector<const Target*> sameProcess(const Target& target) const;
-    const Target* shownOf(const Target* target) const;
-    void settle(const std::vector<const Target*>& same);
+    void place(Target target);
+    Entry* find(const TargetId& id) const;
+    unsigned rankOf(std::string_view backend) const;
+    std::vector<Entry*> sameProcess(const Entry& entry) const;
+    std::vector<Entry*> ofLife(pid_t pid, std::uint64_t startTime) const;
+    Entry& shownOf(Entry& entry) const;
+    void settle(const std::vector<Entry*>& same);
     void settleOthers(const Entry& gone, pid_t pid, std::uint64_t startTime);
-    void endOf(const TargetId& id);
+    void show(Entry& entry);
+    void hide(Entry& entry, Entry& better);
+    static void pack(Entry& entry);
+    void unpack(Entry& entry);
+    void unpackFirst(const std::vector<Entry*>& same);
+    void ended(void* entry);
+    void endOf(const Entry& entry);
     void erase(const TargetId& id, const Error& why);
-    std::vector<const Target*> withId(const std::string& backend, const std::string& id) const;
+    std::vector<Entry*> withId(const std::string& backend, const std::string& id) const;
     void update(Entry& entry, Target target);
-    Result<void> pin(Entry& entry);
+    static Result<void> pin(Target& target);
+    Result<void> watch(Entry& entry);
     void drop(const TargetId& id, const Error& why);
-    void want(Entry& entry, bool urgent);
+    void want(Whole& whole, bool urgent);
     void askNext();
     void inspected(const TargetId& id, const std::shared_ptr<UniqueFd>& pidfd, Result<TargetFacts> facts);
     void search(const std::string& text, std::vector<TargetId> wanted, Error missing, Ready ready);
-    void ready(const TargetId& id, Ready ready);
-    static int onEnded(sd_event_source* source, int fd, std::uint32_t events, void* self);
+    void ready(Whole& whole, Ready ready);
 
-    sd_event* loop_;
     Launcher& launcher_;
+    ProcessEnds ends_;  // before those that are watched
     TargetFinder* finder_ = nullptr;
     Tenants tenants_;
     std::vector<TargetListener*> listeners_;
-    std::map<TargetId, Entry> entries_;
-    TargetIndex index_;
+    std::set<std::unique_ptr<Entry>, ById> entries_;
+    IndexOf<Entry> index_;
     std::map<std::string, BackendStatus> backends_;
     std::deque<TargetId> toInspect_;
     unsigned inspecting_ = 0;

@@ -80,6 +80,13 @@ public:
         for (const auto& [key, value] : *this) map.emplace_hint(map.end(), key, value);
         return map;
     }
+    // For keeping it elsewhere; ofBlock() takes what block() gave.
+    std::string_view block() const { return block_; }
+    static TextMap ofBlock(std::string block) {
+        TextMap map;
+        map.block_ = std::move(block);
+        return map;
+    }
     bool operator==(const TextMap&) const = default;
 
 private:

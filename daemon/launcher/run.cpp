@@ -120,7 +120,7 @@ void Run::take(Message message) {
             if (why_) kernel::signalPidfd(payload_.get(), SIGTERM);
             return publish(RunPhase::Executing);
         case InitNews::Failed:
-            report_.end = End::NotStarted;
+            report_.end = targetEnds() ? End::TargetGone : End::NotStarted;  // it goes away under whatever step there is
             report_.step = std::move(news->step);
             report_.error = what.value;
             exited_ = true;
@@ -135,12 +135,15 @@ void Run::take(Message message) {
     }
 }
 
-// Where the first process of a pid namespace ends, the kernel first ends all others in it, the capsule too, and then says so.
-void Run::noticeTarget() {
-    if (why_ || !joins()) return;
+bool Run::targetEnds() const {
     const auto pid = host_.procfs.pidOf(target_.get());
     const auto stat = pid ? host_.procfs.stat(*pid) : Result<ProcessStat>(fail(Errc::TargetGone, {}));
-    if (!stat || stat->exiting()) why_ = End::TargetGone;
+    return !stat || stat->exiting();
+}
+
+// Where the first process of a pid namespace ends, the kernel first ends all others in it, the capsule too, and then says so.
+void Run::noticeTarget() {
+    if (!why_ && joins() && targetEnds()) why_ = End::TargetGone;
 }
 
 void Run::recordExit(int status) {

@@ -64,6 +64,7 @@ private:
     void take(Message message);
     void takeFds(int which, std::vector<UniqueFd> fds);
     void recordExit(int status);
+    bool targetEnds() const;  // it has ended, or is about to
     void noticeTarget();
     void onInitGone();
     void recordLoss();

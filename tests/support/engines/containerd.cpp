@@ -39,7 +39,7 @@ std::string freshNamespace() {
 
 }  // namespace
 
-Containerd::Containerd() : first_(freshNamespace()) {
+Containerd::Containerd(const fs::path& parent) : folder_("recap-containerd", parent), first_(freshNamespace()) {
     writeFile(path("config.toml"), configuration(folder_.path()));
     startDaemon();
     try {
@@ -86,13 +86,16 @@ void Containerd::import(const std::string& nameSpace, const fs::path& archive) {
 
 void Containerd::useNamespace(const std::string& nameSpace) { import(nameSpace, path("app.tar")); }
 
-pid_t Containerd::run(const std::string& nameSpace, const std::string& id, const std::map<std::string, std::string>& labels) {
+pid_t Containerd::run(const std::string& nameSpace, const std::string& id, const std::map<std::string, std::string>& labels,
+                      const std::vector<std::string>& options, const std::vector<std::string>& command) {
     std::vector<std::string> verb{"run", "-d", "--null-io", "--runc-root", path("runc").string()};
     for (const auto& [key, value] : labels) {
         verb.emplace_back("--label");
         verb.push_back(key + "=" + value);
     }
+    verb.insert(verb.end(), options.begin(), options.end());
     verb.insert(verb.end(), {kImage, id});
+    verb.insert(verb.end(), command.begin(), command.end());
     ctr(nameSpace, verb);
     return pidOf(nameSpace, id);
 }

@@ -18,7 +18,8 @@ namespace recap::test {
 
 class Containerd {
 public:
-    Containerd();  // serving, with the test's image in its first namespace
+    // Serving, with the test's image in its first namespace. `parent`: where its folder is made.
+    explicit Containerd(const std::filesystem::path& parent = {});
     Containerd(const Containerd&) = delete;
     Containerd& operator=(const Containerd&) = delete;
     ~Containerd();  // ends its containers, then itself
@@ -32,8 +33,10 @@ public:
     void import(const std::string& nameSpace, const std::filesystem::path& archive);
     void useNamespace(const std::string& nameSpace);
 
-    // Starts a container of the test's image and answers its first process, once it runs.
-    pid_t run(const std::string& nameSpace, const std::string& id, const std::map<std::string, std::string>& labels = {});
+    // Starts a container of the test's image and answers its first process, once it runs. `options` are ctr run's, `command` is the
+    // container's.
+    pid_t run(const std::string& nameSpace, const std::string& id, const std::map<std::string, std::string>& labels = {},
+              const std::vector<std::string>& options = {}, const std::vector<std::string>& command = {});
     pid_t pidOf(const std::string& nameSpace, const std::string& id) const;
     void end(const std::string& nameSpace, const std::string& id);  // and forgets it
     void endAll();
@@ -48,7 +51,7 @@ public:
 private:
     std::filesystem::path path(const char* name) const { return folder_.path() / name; }
 
-    TempDir folder_{"recap-containerd"};
+    TempDir folder_;
     std::string first_;
     std::set<std::string> namespaces_;
     std::unique_ptr<Child> daemon_;

@@ -37,7 +37,7 @@ std::string configuration(const fs::path& folder) {
 
 }  // namespace
 
-Podman::Podman() : cgroup_("recap-podman-" + std::to_string(::getpid())) {
+Podman::Podman(const fs::path& parent) : folder_("recap-podman", parent), cgroup_("recap-podman-" + std::to_string(::getpid())) {
     // It keeps caches there, whatever its roots are.
     for (const char* folder : {"/run/containers", "/var/lib/containers"})
         if (!fs::exists(folder)) made_.emplace_back(folder);

@@ -18,7 +18,8 @@ namespace recap::test {
 
 class Podman {
 public:
-    Podman();  // serving, with the image recap-app:v1
+    // Serving, with the image recap-app:v1. `parent`: where its folder is made.
+    explicit Podman(const std::filesystem::path& parent = {});
     Podman(const Podman&) = delete;
     Podman& operator=(const Podman&) = delete;
     ~Podman();
@@ -40,7 +41,7 @@ private:
     std::map<std::string, std::string> environment() const;
     void startService();
 
-    TempDir folder_{"recap-podman"};
+    TempDir folder_;
     std::string cgroup_;
     std::unique_ptr<Child> service_;
     std::vector<std::filesystem::path> made_;  // outside of the folder

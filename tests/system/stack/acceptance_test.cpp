@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "tests/support/wait.hpp"
+#include "tests/system/stack/acceptance_tools.hpp"
 #include "tests/system/stack/name_server.hpp"
 #include "tests/system/stack/stack_fixture.hpp"
 
@@ -17,10 +18,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-// A container that keeps a log: a line every 10 ms, into a file that it opens anew at USR1.
-constexpr const char* kLogger =
-    "trap 'exec >>/var/log/app.log' USR1; exec >>/var/log/app.log; i=0; while :; do i=$((i+1)); echo line $i; usleep 10000; done";
-
 class Acceptance : public StackTest {
 protected:
     static void SetUpTestSuite() {
@@ -29,14 +26,12 @@ protected:
         Rootfs tools{folder.path() / "tools"};
         for (const char* program : {"/usr/bin/strace", "/usr/sbin/logrotate", "/usr/bin/busybox"}) tools.program(program);
         tools.link("/usr/bin/busybox", "/bin/sh");
-        tools.text("/etc/logrotate.conf", "/target/var/log/app.log {\n rotate 2\n create\n postrotate\n  kill -USR1 1\n endscript\n}\n");
-        tools.text("/check.sh", kCheck);
+        tools.text("/etc/logrotate.conf", rotationOf("/target/var/log"));
+        tools.text("/check.sh", integrityCheckOf("./bin ./etc"));
         tools.folder("/tmp");
         std::filesystem::permissions(tools.path() / "tmp", std::filesystem::perms::all);
         Stack::get().importImage("test/tools:1", filesOf(tools.path()));
-        Rootfs gdb{folder.path() / "gdb"};
-        gdb.debianPackages({"gdb", "libpython3.11-minimal", "libpython3.11-stdlib"});
-        Stack::get().importImage("test/gdb:1", filesOf(gdb.path()));
+        importGdb();
     }
     static void install(const std::string& name, const std::string& command, const std::string& sandbox, const std::string& image = "tools",
                         const std::string& timeout = "30s") {
@@ -57,12 +52,6 @@ protected:
         EXPECT_NE(process->state, 't');
         EXPECT_NE(process->state, 'T');
     }
-
-    // A list of the image's files with their digests is on standard input; the target's files are below /target.
-    static constexpr const char* kCheck =
-        "cd /target && busybox cat > /tmp/list && busybox sha256sum -c /tmp/list 2>/dev/null | busybox grep -v ': OK$'\n"
-        "busybox cut -d' ' -f3 /tmp/list > /tmp/known\n"
-        "busybox find ./bin ./etc -type f | busybox grep -vxF -f /tmp/known | busybox sed 's/$/: ADDED/'\n";
 };
 
 TEST_F(Acceptance, A2_StraceOfAScratchImageSeesItsCallsAndItGoesOn) {
@@ -81,10 +70,7 @@ TEST_F(Acceptance, A2_StraceOfAScratchImageSeesItsCallsAndItGoesOn) {
 }
 
 TEST_F(Acceptance, A3_GdbPrintsABacktraceWithSymbolsAndTheServerGoesOn) {
-    install(
-        "a-gdb",
-        R"(["gdb", "-batch", "-nx", "-iex", "set sysroot /target", "-ex", "file /target/usr/sbin/nginx", "-ex", "attach 1", "-ex", "bt", "-ex", "detach"])",
-        "processes = \"join\"\nview = \"read-only\"", "gdb");
+    install("a-gdb", kGdbBacktrace, "processes = \"join\"\nview = \"read-only\"", "gdb");
     const auto started = processOf(nginx_->pid())->startTime;
     const json report = Stack::get().run("a-gdb", target());
     EXPECT_THAT(report.at("stdout").get<std::string>(),
@@ -96,21 +82,14 @@ TEST_F(Acceptance, A3_GdbPrintsABacktraceWithSymbolsAndTheServerGoesOn) {
     EXPECT_THAT(left(), IsEmpty());
 }
 
-// "line 1" to "line N" without a gap, from the older file into the newer.
-int linesInOrder(const std::string& text) {
-    int expected = 0;
-    for (const std::string& line : lines(text))
-        if (line != "line " + std::to_string(++expected)) return -expected;
-    return expected;
-}
-
 TEST_F(Acceptance, A5_LogrotateTurnsALogOfTheTargetsAndNoLineIsLost) {
     install("a-logrotate", R"(["logrotate", "--force", "--state", "/tmp/state", "/etc/logrotate.conf"])",
             "processes = \"join\"\nview = \"write\"\nwrites = [\"/var/log\"]");
     const TempDir folder{"recap-log"};
     const auto& log = folder.path();
     ASSERT_EQ(::chown(log.c_str(), 101, 101), 0);
-    const auto logger = container({.kind = "busybox", .argv = {"/bin/sh", "-c", kLogger}, .volumes = {{log, "/var/log", true}}});
+    const auto logger =
+        container({.kind = "busybox", .argv = {"/bin/sh", "-c", loggerInto("/var/log")}, .volumes = {{log, "/var/log", true}}});
     ASSERT_TRUE(waitUntil([&] { return linesInOrder(readFile(log / "app.log")) > 3; }, Deadline{kPatience}));
     const Outside outside = Stack::get().outside({logger->pid()}, {logger->rootfs()});
     const Picture before = outside.look();
@@ -128,8 +107,7 @@ TEST_F(Acceptance, A10_AChangedProgramAndAnAddedFileAreToldAgainstTheImagesList)
     const auto app = container({.kind = "busybox"});
     writeFile(app->rootfs() / "etc/private", "for root only\n");
     std::filesystem::permissions(app->rootfs() / "etc/private", std::filesystem::perms::owner_read);
-    const std::string list =
-        mustRun({"sh", "-c", "cd " + app->rootfs().string() + " && find ./bin ./etc -type f | LC_ALL=C sort | xargs sha256sum"}).out;
+    const std::string list = listOf(app->rootfs(), "./bin ./etc");
     const Outside outside = Stack::get().outside({app->pid()}, {app->rootfs()});
     const auto check = [&] {
         const Picture before = outside.look();

@@ -121,12 +121,12 @@ void EngineCases::end(const Place& place, const std::string& name) {
         endInContainerd(name);
 }
 
-std::string EngineCases::inside(std::vector<std::string> argv) const {
+std::string EngineCases::insideOf(const Place& place, const std::string& name, const std::vector<std::string>& argv) {
     static int count = 0;
-    std::vector<std::string> verb{"exec", name()};
-    if (!place().docker) verb = {"tasks", "exec", "--user", "101:101", "--exec-id", "look-" + std::to_string(++count), name()};
+    std::vector<std::string> verb{"exec", name};
+    if (!place.docker) verb = {"tasks", "exec", "--user", "101:101", "--exec-id", "look-" + std::to_string(++count), name};
     verb.insert(verb.end(), argv.begin(), argv.end());
-    const auto said = place().docker ? docker_->docker(verb) : ctr(verb);
+    const auto said = place.docker ? docker_->docker(verb) : ctr(verb);
     EXPECT_TRUE(said.ok()) << said.all();
     return said.out;
 }

@@ -48,8 +48,10 @@ protected:
     std::string name() const { return std::string("at-") + place().name; }
     std::string target() const { return targetOf(place(), name()); }
     pid_t pid() const { return pids_.at(name()); }
-    std::string inside(std::vector<std::string> argv) const;  // what a program says in the container, by the engine's exec
-    std::string log() const;                                  // what the container has said
+    // What a program says in a container, by the engine's exec.
+    static std::string insideOf(const Place& place, const std::string& name, const std::vector<std::string>& argv);
+    std::string inside(const std::vector<std::string>& argv) const { return insideOf(place(), name(), argv); }
+    std::string log() const;  // what the container has said
 
     // A run that is to end so; what is left of it is looked for.
     static nlohmann::json look(const std::string& capsule, const std::string& target, const char* outcome = "succeeded") {

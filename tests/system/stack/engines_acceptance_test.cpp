@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What people attach to containers for, on those of real engines: the same cases on Docker's and containerd's, and (A24) on hardened
 // ones and ones in user namespaces.
-#include <iomanip>
 #include <numeric>
 #include <sstream>
 
 #include "tests/system/stack/catalogue_fixture.hpp"
-#include "tests/system/stack/engine_places.hpp"
+#include "tests/system/stack/engine_cases.hpp"
 #include "tests/system/stack/name_server.hpp"
 #include "tests/system/stack/prometheus.hpp"
 #include "tests/system/stack/sitting.hpp"
@@ -23,65 +22,6 @@ using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
 using ::testing::UnorderedElementsAre;
-
-constexpr const char* kTools = "test/case-tools:1";
-
-// The numbers that the kernel has of the target, by its own mount of its cgroup.
-constexpr const char* kMetrics = R"sh(busybox wget -q -O - http://127.0.0.1:8080/status
-busybox ps -o args
-cd /target/sys/fs/cgroup
-for file in memory/memory.limit_in_bytes memory/memory.max_usage_in_bytes cpuacct/cpuacct.usage memory.max memory.current cpu.stat; do
-    [ ! -e $file ] || busybox echo "$file: $(busybox cat $file)"
-done
-)sh";
-
-class Cases : public EngineCases {
-protected:
-    static void SetUpTestSuite() {
-        EngineCases::SetUpTestSuite();
-        const TempDir folder;
-        importTools(folder.path() / "tools");
-        importScanner(folder.path() / "scanner");
-        Rootfs tcpdump{folder.path() / "tcpdump"};
-        tcpdump.program("/usr/bin/tcpdump");
-        tcpdump.text("/etc/passwd", "root:x:0:0:root:/:/bin/sh\n");
-        tcpdump.folder("/tmp");
-        Stack::get().importImage("recap/tcpdump:1.0.0", filesOf(tcpdump.path()));
-        Stack::get().install(readFile(sourceDir() / "sdk/capsules/tcpdump/capsule.toml"));
-        installShell();
-        installShipped("stats");
-        installShipped("oom-report");
-    }
-    static void importTools(const fs::path& folder) {
-        Rootfs tools{folder};
-        for (const char* program : {"/usr/bin/strace", "/usr/bin/iperf3", "/usr/bin/busybox"}) tools.program(program);
-        tools.text("/metrics.sh", kMetrics);
-        tools.folder("/tmp");
-        fs::permissions(folder / "tmp", fs::perms::all);
-        Stack::get().importImage(kTools, filesOf(folder));
-    }
-    // clamscan with a database of one signature.
-    static void importScanner(const fs::path& folder) {
-        Rootfs scanner{folder};
-        scanner.program("/usr/bin/clamscan");
-        std::ostringstream signature;
-        for (const unsigned char byte : kEicar) signature << std::hex << std::setw(2) << std::setfill('0') << int{byte};
-        scanner.text("/db/test.ndb", "Test.Eicar:0:*:" + signature.str() + "\n");
-        scanner.folder("/tmp");
-        fs::permissions(folder / "tmp", fs::perms::all);
-        Stack::get().importImage("test/clamscan:1", filesOf(folder));
-    }
-    static void tool(const std::string& name, const std::string& command, const std::string& sandbox, const std::string& timeout = "30s") {
-        installTool(name, command, sandbox, timeout, kTools);
-    }
-    static void installScanner(const std::string& name, const std::string& sandbox) {
-        const char* command = R"c(["clamscan", "--database=/db", "--tempdir=/tmp", "--recursive", "--infected",
-            "--exclude-dir=^/target/(dev|proc|sys)", "/target"])c";
-        Stack::get().install(
-            manifestOf(name, "test/clamscan:1", command,
-                       "[sandbox]\nview = \"read-only\"\nreason = \"a test\"\n" + sandbox + "[limits]\ntimeout = \"30s\"\n"));
-    }
-};
 
 std::vector<std::string> linesWith(const std::string& part, const std::string& text) {
     auto all = lines(text);
@@ -104,10 +44,8 @@ TEST_P(Cases, A1_TcpdumpCapturesAsManyConnectionsAsWereMade) {
     for (const std::string& packet : packets) EXPECT_THAT(packet, AllOf(HasSubstr("127.0.0.1.8080"), HasSubstr("Flags [S]")));
 }
 
-// Who is not in a user namespace may trace nobody there without a capability.
 TEST_P(Cases, A2_StraceOfAnEmptyImageSeesItsCallsAndItGoesOn) {
-    tool("c-strace", R"(["strace", "-p", "1"])",
-         std::string("processes = \"join\"\n") + (place().remapped ? "namespaces = [\"user\"]\n" : ""), "1s");
+    tool("c-strace", R"(["strace", "-p", "1"])", tracing(), "1s");
     const TempDir data{"recap-data", "/var/lib"};
     const pid_t app = start(place(), "scratch", "recap-scratch:1", data.path());
     const auto started = processOf(app)->startTime;

@@ -1,43 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <malloc.h>
-#include <signal.h>
-#include <sys/wait.h>
-
-#include "fakes.hpp"
+#include "targets.hpp"
 
 namespace recap::test {
 namespace {
-
-class Child {
-public:
-    Child() : pid_(::fork()) {
-        if (pid_ == 0) {
-            ::pause();
-            ::_exit(0);
-        }
-    }
-    ~Child() { end(); }
-    Child(const Child&) = delete;
-    Child& operator=(const Child&) = delete;
-    pid_t pid() const { return pid_; }
-    void end() {
-        if (pid_ <= 0) return;
-        ::kill(pid_, SIGKILL);
-        ::waitpid(pid_, nullptr, 0);
-        pid_ = 0;
-    }
-
-private:
-    pid_t pid_;
-};
-
-struct Heard : TargetListener {
-    std::vector<std::string> added, removed;
-    void targetAdded(const Target& target) override { added.push_back(target.id.text()); }
-    void targetRemoved(const TargetId& id) override { removed.push_back(id.text()); }
-    std::vector<std::string> backends;
-    void backendChanged(const BackendStatus& status) override { backends.push_back(status.name + " " + std::string(name(status.state))); }
-};
 
 struct Finder : TargetFinder {
     TargetSink* sink = nullptr;
@@ -50,57 +15,6 @@ struct Finder : TargetFinder {
         target.pid = ::getpid();
         sink->added(target);
         reply({});
-    }
-};
-
-struct TargetsTest : testing::Test {
-    EventLoop loop = newLoop();
-    ManualLauncher launcher;
-    TargetTable table{loop.get(), launcher};
-    Heard heard;
-    TargetsTest() {
-        table.listen(heard);
-        table.state({"docker", "docker", BackendState::Ready, "", 0});
-        table.state({"process", "process", BackendState::Ready, "", 0});
-        table.state({"containerd", "containerd", BackendState::Waiting, "no socket at /run/containerd/containerd.sock", 0});
-    }
-    static Target target(const std::string& backend, const std::string& id, const std::string& name, pid_t pid = ::getpid()) {
-        Target made;
-        made.id = {backend, id};
-        made.name = name;
-        made.pid = pid;
-        return made;
-    }
-    static TargetFacts factsOf(pid_t pid) {
-        TargetFacts facts = Spine::facts();
-        facts.startTime = pinProcess(pid).value().startTime;
-        return facts;
-    }
-    static Target composed(const std::string& number, pid_t pid) {
-        Target made = target("docker", std::string(60, 'a') + number, "shop-web-" + number, pid);
-        made.image = "registry.example/shop/web:2026.11";
-        made.runtime = "runc";
-        made.cgroup = "/system.slice/docker-" + made.id.id + ".scope";
-        made.cgroup.clear();  // this process is in none of that name
-        made.aliases = {"shop/web", "shop/web/" + number};
-        made.details = {{"health", "healthy"}, {"restarts", "0"}, {"user-namespace", "host"}};
-        made.labels = {{"com.docker.compose.config-hash", std::string(64, 'c')},
-                       {"com.docker.compose.container-number", number},
-                       {"com.docker.compose.depends_on", "db:service_started:false"},
-                       {"com.docker.compose.image", "sha256:" + std::string(64, 'd')},
-                       {"com.docker.compose.oneoff", "False"},
-                       {"com.docker.compose.project", "shop"},
-                       {"com.docker.compose.project.config_files", "/srv/shop/compose.yaml"},
-                       {"com.docker.compose.project.working_dir", "/srv/shop"},
-                       {"com.docker.compose.service", "web"},
-                       {"com.docker.compose.version", "2.29.7"},
-                       {"maintainer", "NGINX Docker Maintainers <docker-maint@nginx.com>"},
-                       {"org.opencontainers.image.version", "24.04"}};
-        return made;
-    }
-    std::string resolved(const std::string& text) const {
-        const auto found = table.resolve(text);
-        return found ? (*found)->id.text() : std::string(name(found.error().code)) + ": " + found.error().message;
     }
 };
 
@@ -410,51 +324,6 @@ TEST_F(TargetsTest, OneThatIsNotPinnedAnyMoreHidesNobody) {
     EXPECT_EQ(table.list().size(), 1u);
     EXPECT_EQ(resolved("docker:a"), "docker:a");
 }
-
-#ifndef __SANITIZE_ADDRESS__  // whose malloc keeps no count
-struct ManyTargets : TargetsTest {
-    ManyTargets() {
-        for (int i = 0; i < 1000; ++i) children.push_back(std::make_unique<Child>());
-    }
-    // What a target costs, with the facts of its namespaces.
-    std::size_t bytesOf(const std::function<void(const std::string& number, pid_t pid)>& tell) {
-        const std::size_t before = ::mallinfo2().uordblks;
-        for (int i = 0; i < 1000; ++i) {
-            const pid_t pid = children[static_cast<std::size_t>(i)]->pid();
-            tell(std::to_string(1000 + i), pid);
-            for (auto& answer : std::exchange(launcher.inspects, {})) answer(factsOf(pid));
-        }
-        const std::size_t bytes = (::mallinfo2().uordblks - before) / 1000;
-        std::printf("%zu bytes a container\n", bytes);
-        EXPECT_EQ(table.list().size(), 1000u);
-        EXPECT_TRUE(table.list().back()->facts);
-        EXPECT_GT(bytes, 500u);
-        return bytes;
-    }
-    std::vector<std::unique_ptr<Child>> children;
-};
-
-// Each as a compose project's container is told: 64 digits of id, a dozen labels.
-TEST_F(ManyTargets, AThousandTakeLessThanThreeMegabytes) {
-    EXPECT_LT(bytesOf([&](const std::string& number, pid_t pid) { table.added(composed(number, pid)); }), 3000u);
-}
-
-// As where docker, its containerd and process all tell of each.
-TEST_F(ManyTargets, AThousandThatThreeBackendsTellOfTakeLessThanSixMegabytes) {
-    const auto bytes = bytesOf([&](const std::string& number, pid_t pid) {
-        const Target told = composed(number, pid);
-        table.added(told);
-        Target moby = target("containerd", "moby/" + told.id.id, "", pid);
-        moby.runtime = "io.containerd.runc.v2";
-        moby.labels = {{"com.docker/engine.bundle.path", "/var/run/docker/containerd/" + told.id.id}};
-        table.added(std::move(moby));
-        Target found = target("process", std::to_string(pid), told.id.id, pid);
-        found.runtime = "runc";
-        table.added(std::move(found));
-    });
-    EXPECT_LT(bytes, 6000u);
-}
-#endif
 
 TEST_F(TargetsTest, APidThatNoSnapshotHasIsLookedFor) {
     Finder finder;
