@@ -252,6 +252,7 @@ Result<void> Recapd::reload() {
         settings_ = std::move(*settings);
         planner_->configure(settings_);
         targets_->keep(settings_.tenants);
+        engine_->limit(settings_.limits);
         hosts_->configure(settings_.plugins);
         for (const auto& problem : settings_.problems) note(fail(Errc::InvalidArgument, problem));
     } else {

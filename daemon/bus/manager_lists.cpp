@@ -65,7 +65,9 @@ void Manager::ListCapsules(sdbus::Result<Rows>&& result, Values options) {
         if (auto finished = noOptions(options); !finished) return finished;
         context_.rooms.refreshAdmissions(answer.later([this, answer] {
             Listing rows;
-            for (const auto* capsule : context_.rooms.capsules.list()) rows.add(row(*capsule, imageOf(context_.rooms, *capsule)));
+            const auto& rooms = context_.rooms;
+            for (const auto* capsule : rooms.capsules.list())
+                rows.add(row(*capsule, imageOf(rooms, *capsule), rooms.runs.health(capsule->name)));
             answer(std::move(rows).whole());
         }));
         return {};

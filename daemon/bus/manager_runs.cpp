@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+
 #include "daemon/bus/manager.hpp"
 #include "daemon/bus/run_options.hpp"
 
@@ -34,6 +37,12 @@ Result<RunRequest> streamsOf(Options& options) {
     if (asked.openStdin && (asked.stdio[0] || tty))
         return fail(Errc::InvalidArgument, "'open-stdin' excludes 'stdin' and 'tty', whose stdin is open for whoever attaches");
     return asked;
+}
+
+Result<void> checkTrigger(const std::string& word) {
+    constexpr std::array all{Trigger::OnDemand, Trigger::Event, Trigger::Periodic};
+    if (word.empty() || std::any_of(all.begin(), all.end(), [&](Trigger trigger) { return name(trigger) == word; })) return {};
+    return fail(Errc::InvalidArgument, "trigger '" + word + "' is none of on-demand, event, periodic");
 }
 
 }  // namespace
@@ -131,12 +140,16 @@ std::tuple<Rows, std::string> Manager::ListRuns(const Values& filterValues, cons
         wanted.target = filter.text("target");
         wanted.state = filter.text("state");
         wanted.outcome = filter.text("outcome");
-        wanted.since = filter.number("since").value_or(0);
+        wanted.trigger = filter.text("trigger");
+        wanted.batch = filter.text("batch");
+        wanted.since = filter.number("since").value_or(wanted.since);
+        wanted.until = filter.number("until").value_or(wanted.until);
         wanted.before = options.text("before");
         const auto limit = options.number("limit").value_or(kDefaultRows);
         for (const auto* read : {&filter, &options}) {
             if (auto finished = read->finish(); !finished) return forward(std::move(finished));
         }
+        if (auto known = checkTrigger(wanted.trigger); !known) return forward(std::move(known));
         if (limit == 0 || limit > kMaxRows)
             return fail(Errc::InvalidArgument, "limit " + std::to_string(limit) + " is out of range: 1 to " + std::to_string(kMaxRows));
         wanted.limit = static_cast<std::uint32_t>(limit);

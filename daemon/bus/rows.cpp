@@ -130,7 +130,7 @@ Row row(const Target& target) {
             {"tenant", target.tenant}};
 }
 
-Row row(const CapsuleInfo& capsule, const Image* image) {
+Row row(const CapsuleInfo& capsule, const Image* image, const CapsuleHealth& health) {
     Row values{{"name", capsule.name}, {"path", capsule.path}};
     if (!capsule.problem.empty()) values.set("problem", capsule.problem);
     if (!capsule.problem.empty() && capsule.image.empty()) return values;
@@ -150,7 +150,9 @@ Row row(const CapsuleInfo& capsule, const Image* image) {
                 {"enabled", capsule.enabled},
                 {"privileged", privileged(capsule)},
                 {"admitted", image != nullptr && image->admitted},
+                {"failures", health.failures},
                 {"object", sdbus::ObjectPath(capsulePath(capsule.name))}});
+    if (health.backedOffUntil != 0) values.set("backed-off-until", health.backedOffUntil);
     if (image != nullptr) values.set("digest", image->digest);
     return values;
 }

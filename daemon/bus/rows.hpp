@@ -97,7 +97,7 @@ std::string batchPath(const BatchId& id);
 std::map<std::string, std::uint64_t> phases(const Phases& phases);
 
 Row row(const Target& target);
-Row row(const CapsuleInfo& capsule, const Image* image);
+Row row(const CapsuleInfo& capsule, const Image* image, const CapsuleHealth& health);
 Row row(const Image& image);
 Row row(const BackendStatus& backend);
 Row row(const PolicyInfo& policy);

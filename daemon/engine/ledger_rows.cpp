@@ -60,6 +60,7 @@ const char* const kLedgerUpgrades[] = {
     "ALTER TABLE runs ADD COLUMN event TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT '';"
     "CREATE INDEX by_batch ON runs (batch) WHERE batch != '';"
+    "CREATE INDEX unasked ON runs (started_by) WHERE started_by != 'on-demand';"
     "PRAGMA user_version = 7;"
     "COMMIT;"};
 const char* const kUpsertRun = "INSERT OR REPLACE INTO runs (" RECAP_LEDGER_COLUMNS

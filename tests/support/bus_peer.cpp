@@ -234,6 +234,11 @@ OptionRows PeerManager::ListTargets(const Options& filter, const Options&) {
 void PeerManager::ListCapsules(sdbus::Result<OptionRows>&& result, Options) {
     result.returnResults(
         {{{"name", std::string("sh")}, {"version", std::string("1.0")}, {"digest", std::string(64, 'a')}, {"admitted", true}},
+         {{"name", std::string("tired")},
+          {"digest", std::string(64, 'a')},
+          {"admitted", true},
+          {"failures", uint32_t{11}},
+          {"backed-off-until", uint64_t{1'800'000'000'000'000}}},
          {{"name", std::string("broken")}, {"problem", std::string("broken.toml:2:1: unknown key 'entyr'")}}});
 }
 void PeerManager::ListImages(sdbus::Result<OptionRows>&& result, Options) {
@@ -264,6 +269,9 @@ std::tuple<OptionRows, std::string> PeerManager::ListRuns(const Options& filter,
         rows.insert(rows.begin(), {{"id", std::string("01HZZZZZZZZZZZZZZZZZZZ999A")}, {"outcome", std::string("lost")}});
     if (options.contains("limit") && rows.size() > options.at("limit").get<uint32_t>()) rows.resize(options.at("limit").get<uint32_t>());
     if (filter.contains("capsule") && filter.at("capsule").get<std::string>() != "sh") rows.clear();
+    if (filter.contains("trigger") && filter.at("trigger").get<std::string>() != "on-demand") rows.clear();
+    if (filter.contains("batch")) rows.clear();
+    if (filter.contains("since") && filter.at("since").get<uint64_t>() >= filter.at("until").get<uint64_t>()) rows.clear();
     return {rows, ""};
 }
 void PeerManager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Options options) {

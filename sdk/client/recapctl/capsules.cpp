@@ -54,7 +54,8 @@ Column state() {
     return {"STATE", [](const Dict& row) -> std::string {
                 if (row.has("problem")) return "unreadable";
                 if (row.text("digest").empty()) return "no image";
-                return row.flag("admitted") ? "ready" : "not admitted";
+                if (!row.flag("admitted")) return "not admitted";
+                return row.has("backed-off-until") ? "backed off" : "ready";
             }};
 }
 
@@ -101,6 +102,12 @@ std::string inWords(const Dict& capsule) {
     say("policy        ", word("policy"));
     say("reason        ", word("reason"));
     say("right needed  ", capsule.flag("privileged") ? "org.recap1.run-privileged" : "org.recap1.run");
+    if (const auto failures = capsule.number("failures"); failures > 0)
+        say("failures      ",
+            std::to_string(failures) + " in a row" +
+                (capsule.has("backed-off-until") ? "; backed off: not started by itself before " +
+                                                       localTime(static_cast<std::uint64_t>(capsule.number("backed-off-until")))
+                                                 : ""));
     return words;
 }
 

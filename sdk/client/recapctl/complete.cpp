@@ -38,7 +38,7 @@ const std::vector<Shape>& shapes() {
         {"capsule show", {Operand::Capsule}, {}},
         {"capsule enable", {Operand::Capsule}, {}},
         {"capsule disable", {Operand::Capsule}, {}},
-        {"runs", {}, {"--capsule", "--target", "--outcome", "--limit", "--before"}},
+        {"runs", {}, {"--capsule", "--target", "--outcome", "--trigger", "--batch", "--since", "--until", "--limit", "--before"}},
         {"show", {Operand::Run}, {}},
         {"logs", {Operand::Run}, {"--follow", "--stream"}},
         {"artifacts", {Operand::Run}, {"--output"}},
@@ -61,11 +61,38 @@ const std::vector<Shape>& shapes() {
 }
 
 bool takesValue(const std::string& option) {
-    static const Strings valued{
-        "--timeout", "--output", "-o",          "--selector",  "--name",          "--of-image",     "--mode",        "--parallel",
-        "--backend", "--label",  "-l",          "--capsule",   "--target",        "--outcome",      "--limit",       "-n",
-        "--before",  "--stream", "--grace",     "--reference", "--admit-program", "--admit-socket", "--detach-keys", "--replay",
-        "--view",    "--user",   "--processes", "--image"};
+    static const Strings valued{"--timeout",
+                                "--output",
+                                "-o",
+                                "--selector",
+                                "--name",
+                                "--of-image",
+                                "--mode",
+                                "--parallel",
+                                "--backend",
+                                "--label",
+                                "-l",
+                                "--capsule",
+                                "--target",
+                                "--outcome",
+                                "--trigger",
+                                "--batch",
+                                "--since",
+                                "--until",
+                                "--limit",
+                                "-n",
+                                "--before",
+                                "--stream",
+                                "--grace",
+                                "--reference",
+                                "--admit-program",
+                                "--admit-socket",
+                                "--detach-keys",
+                                "--replay",
+                                "--view",
+                                "--user",
+                                "--processes",
+                                "--image"};
     return std::ranges::find(valued, option) != valued.end();
 }
 
@@ -73,6 +100,7 @@ bool takesValue(const std::string& option) {
 Completion valuesOf(const std::string& option) {
     if (option == "--view") return {{"merged", "read-only", "none"}, Operand::None};
     if (option == "--processes") return {{"join", "observe", "none"}, Operand::None};
+    if (option == "--trigger") return {{"on-demand", "event", "periodic"}, Operand::None};
     if (option == "--mode") return {{"all", "one", "fixed:", "percent:"}, Operand::None};
     if (option == "--user") return {{"target", "root"}, Operand::None};
     return {{}, option == "--image" ? Operand::Image : Operand::None};

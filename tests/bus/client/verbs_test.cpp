@@ -157,6 +157,29 @@ TEST_F(Verbs, RunsShowLogsAndArtifactsOfOne) {
     EXPECT_THAT(recapctl({"attach", id}).err, HasSubstr("not supported by this version"));
 }
 
+TEST_F(Verbs, RunsAreFiltered) {
+    const std::string id = trimmed(recapctl({"run", "-d", "sh", "web", "--", "true"}).out);
+    const auto listed = [this](std::vector<std::string> words) {
+        words.insert(words.begin(), "runs");
+        return recapctl(words).out;
+    };
+    EXPECT_THAT(listed({"--trigger", "on-demand"}), HasSubstr(id));
+    EXPECT_EQ(listed({"--trigger", "event"}).find(id), std::string::npos);
+    EXPECT_EQ(listed({"--batch", id}).find(id), std::string::npos);
+    EXPECT_THAT(listed({"--since", "2h", "--until", "1h"}), HasSubstr(id));
+    EXPECT_EQ(listed({"--since", "2026-01-31", "--until", "2026-01-30"}).find(id), std::string::npos);
+    const auto refused = recapctl({"runs", "--until", "soon", "--json"});
+    EXPECT_EQ(refused.status, 125);
+    EXPECT_EQ(json(refused).at("error").at("code"), "InvalidArgument");
+}
+
+TEST_F(Verbs, ACapsuleThatIsBackedOffSaysSo) {
+    EXPECT_THAT(recapctl({"capsules"}).out, HasSubstr("backed off"));
+    EXPECT_THAT(recapctl({"capsule", "show", "tired"}).out,
+                HasSubstr("failures      11 in a row; backed off: not started by itself before 2027-01-1"));
+    EXPECT_EQ(recapctl({"capsule", "show", "sh"}).out.find("failures"), std::string::npos);
+}
+
 TEST_F(Verbs, ShowFindsARunThatOnlyTheLedgerKnows) {
     EXPECT_THAT(recapctl({"show", "01HZZZZZZZZZZZZZZZZZZZ999A"}).out, HasSubstr("outcome       lost\n"));
     const auto none = recapctl({"show", "01HZZZZZZZZZZZZZZZZZZZ777A"});

@@ -80,7 +80,11 @@ struct FakeRuns : RunTable {
         return found == runs.end() ? nullptr : &found->second;
     }
     std::vector<const RunRecord*> current() const override { return {}; }
+    CapsuleHealth capsuleHealth;
+    mutable RunFilter filtered;
+    CapsuleHealth health(const std::string&) const override { return capsuleHealth; }
     Result<RunPage> list(const RunFilter& filter) const override {
+        filtered = filter;
         RunPage page;
         for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
             if (filter.before.empty() || run->first < filter.before) page.runs.push_back(run->second);
