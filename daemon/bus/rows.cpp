@@ -100,7 +100,6 @@ std::string runPath(const RunId& id) { return "/org/recap1/run/" + id; }
 std::string batchPath(const BatchId& id) { return "/org/recap1/batch/" + id; }
 std::string capsulePath(const std::string& name) { return "/org/recap1/capsule/" + encode(name); }
 std::string backendPath(const std::string& name) { return "/org/recap1/backend/" + encode(name); }
-std::string batchPath(const BatchId& id) { return "/org/recap1/batch/" + id; }
 
 std::map<std::string, std::uint64_t> phases(const Phases& phases) {
     std::map<std::string, std::uint64_t> reached;

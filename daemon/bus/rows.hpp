@@ -92,7 +92,6 @@ std::string runPath(const RunId& id);
 std::string batchPath(const BatchId& id);
 std::string capsulePath(const std::string& name);
 std::string backendPath(const std::string& name);
-std::string batchPath(const BatchId& id);
 
 std::map<std::string, std::uint64_t> phases(const Phases& phases);
 
