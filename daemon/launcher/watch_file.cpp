@@ -32,14 +32,19 @@ Result<void> checkWay(const WatchOrder& order, const std::vector<MountLine>& mou
     return {};
 }
 
-// Where a link or a rename led it after all. Asks no file system.
-Result<void> checkPlace(const WatchOrder& order, const std::vector<MountLine>& mounts, int file) {
-    auto info = order.procfs.readSelf("fdinfo/" + std::to_string(file), 4096);
-    if (!info) return forward(std::move(info));
-    const auto id = std::string(statusLine(*info, "mnt_id"));
+std::string mountOf(const WatchOrder& order, int file) {
+    const auto info = order.procfs.readSelf("fdinfo/" + std::to_string(file), 4096);
+    return info ? std::string(statusLine(*info, "mnt_id")) : std::string();
+}
+
+// Where a link or a rename led it after all. Asks no file system. The mount that the root is in is not in the target's table where the
+// root is but a folder of it.
+Result<void> checkPlace(const WatchOrder& order, const std::vector<MountLine>& mounts, int root, int file) {
+    const std::string id = mountOf(order, file);
     const auto mount = std::ranges::find_if(mounts, [&](const MountLine& one) { return std::to_string(one.id) == id; });
-    if (mount == mounts.end()) return fail(Errc::Busy, "file: the target changes its mounts; try again");
-    return isForeign(mount->type) ? foreign(order, *mount) : Result<void>{};
+    if (mount != mounts.end()) return isForeign(mount->type) ? foreign(order, *mount) : Result<void>{};
+    if (!id.empty() && id == mountOf(order, root)) return {};
+    return fail(Errc::Busy, "file: the target changes its mounts; try again");
 }
 
 Result<UniqueFd> openRoot(const WatchOrder& order, pid_t pid) {
@@ -101,7 +106,7 @@ Result<OpenedWatch> openFile(const WatchOrder& order) {
     auto file = lookUp(order, root->get());
     if (!file) return forward(std::move(file));
     if (!weakened(Threat::HangingMounts) && !weakened(Threat::DivertedMounts))
-        if (auto place = checkPlace(order, mounts, file->get()); !place) return forward(std::move(place));
+        if (auto place = checkPlace(order, mounts, root->get(), file->get()); !place) return forward(std::move(place));
     // inotify_add_watch(2) takes a path alone; this one is the launcher's own.
     const std::string name = "self/fd/" + std::to_string(file->get());
     if (::fchdir(order.procfs.fd()) != 0) return failErrno("change to the launcher's procfs");
