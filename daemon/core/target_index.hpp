@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 #include <string_view>
 #include <tuple>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/packed_target.hpp"
@@ -29,11 +30,11 @@ public:
 
     void remove(Item& item) {
         const TargetWords words = wordsOf(item);
-        removeFrom(names_, hashOf(words.name), item);
-        for (const auto alias : aliasesOf(item)) removeFrom(names_, hashOf(alias), item);
+        names_.erase({hashOf(words.name), &item});
+        for (const auto alias : aliasesOf(item)) names_.erase({hashOf(alias), &item});
         removeFrom<idOf>(ids_, item);
         if (!tailOf(item).empty()) removeFrom<tailOf>(tails_, item);
-        removeFrom(pids_, words.pid, item);
+        pids_.erase({words.pid, &item});
     }
 
     // By name or alias.
@@ -81,17 +82,13 @@ private:
         const auto found = std::find(from<key>(items, key(item)), items.cend(), &item);
         if (found != items.cend()) items.erase(found);
     }
+    // Many may have one name: each is found, and goes, without a look at the others.
     template <class Key>
-    static void removeFrom(std::unordered_multimap<Key, Item*>& map, const Key& key, Item& item) {
-        const auto [first, last] = map.equal_range(key);
-        const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second == &item; });
-        if (found != last) map.erase(found);
-    }
+    using Several = std::set<std::pair<Key, Item*>>;
     template <class Key>
-    static std::vector<Item*> all(const std::unordered_multimap<Key, Item*>& map, const Key& key) {
+    static std::vector<Item*> all(const Several<Key>& several, const Key& key) {
         std::vector<Item*> found;
-        const auto [first, last] = map.equal_range(key);
-        for (auto it = first; it != last; ++it) found.push_back(it->second);
+        for (auto it = several.lower_bound({key, nullptr}); it != several.end() && it->first == key; ++it) found.push_back(it->second);
         return found;
     }
     // In the order of their ids, each once.
@@ -105,10 +102,10 @@ private:
         return items;
     }
 
-    std::unordered_multimap<std::size_t, Item*> names_;  // by their hashes
-    std::vector<Item*> ids_;                             // in their order
-    std::vector<Item*> tails_;                           // in that of ids without their namespace
-    std::unordered_multimap<pid_t, Item*> pids_;
+    Several<std::size_t> names_;  // by their hashes
+    std::vector<Item*> ids_;      // in their order
+    std::vector<Item*> tails_;    // in that of ids without their namespace
+    Several<pid_t> pids_;
 };
 
 using TargetIndex = IndexOf<const Target>;

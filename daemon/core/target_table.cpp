@@ -80,16 +80,19 @@ void TargetTable::place(Target told) {
         if (pinned.error().code == Errc::TargetGone && target.state == TargetState::Running) return;
         entry->whole->problem = pinned.error();
     }
-    if (target.pidfd) {
-        const auto same = index_.ofProcess(target.pid);
-        const auto own =
-            std::count_if(same.begin(), same.end(), [&](const Entry* other) { return wordsOf(*other).backend == target.id.backend; });
-        if (static_cast<std::size_t>(own) >= kMostIds) return;  // of one process no honest host has so many, and each costs
-    }
+    if (target.pidfd && hasTooMany(target)) return;
     target.tenant = tenants_.of(target);
     Entry& placed = **entries_.insert(std::move(entry)).first;
     index_.add(placed);
     settle(sameProcess(placed));
+}
+
+// Of one process no honest host has so many ids, and each costs.
+bool TargetTable::hasTooMany(const Target& target) const {
+    const auto same = ofLife(target.pid, target.startTime);
+    const auto own =
+        std::count_if(same.begin(), same.end(), [&](const Entry* other) { return wordsOf(*other).backend == target.id.backend; });
+    return static_cast<std::size_t>(own) >= kMostIds;
 }
 
 // The same life. In another cgroup it is checked and inspected anew: what was expected of it holds no more.
@@ -110,7 +113,13 @@ void TargetTable::update(Entry& entry, Target told) {
     // What is not pinned any more is no further word for that process, nor in the way of those that are.
     entry.whole->watch.reset();
     const std::shared_ptr<UniqueFd> before = std::exchange(target.pidfd, nullptr);
+    std::erase(toInspect_, target.id);
     auto pinned = pin(target);
+    if (pinned && hasTooMany(target)) {
+        pinned = fail(Errc::LimitExceeded, target.id.backend + " tells of process " + std::to_string(target.pid) + " by more than " +
+                                               std::to_string(kMostIds) + " ids");
+        target.pidfd.reset();
+    }
     if (pinned && entry.shown()) pinned = watch(entry);
     index_.add(entry);
     entry.whole->problem = pinned ? Error{Errc::None, {}} : pinned.error();
@@ -122,7 +131,6 @@ void TargetTable::update(Entry& entry, Target told) {
         whole.asked = false;  // an answer about the old pidfd is no longer waited for
         return want(whole, !whole.waiting.empty());
     }
-    std::erase(toInspect_, whole.target.id);
     for (auto& waiting : std::exchange(whole.waiting, {})) waiting(tl::unexpected(pinned.error()));
 }
 
@@ -186,6 +194,10 @@ void TargetTable::hide(Entry& entry, Entry& better) {
     const TargetId id = entry.whole->target.id;
     const bool wasShown = entry.shown();
     auto waiting = std::exchange(entry.whole->waiting, {});
+    if (!better.whole->target.facts && entry.whole->target.facts) {  // found of the process, whoever tells of it
+        better.whole->target.facts = std::move(entry.whole->target.facts);
+        better.whole->target.tenant = tenants_.of(better.whole->target);
+    }
     pack(entry);
     entry.pidfd = better.pinned();
     if (!wasShown) return;
@@ -257,7 +269,9 @@ Result<void> TargetTable::watch(Entry& entry) {
     auto& pidfd = entry.whole->target.pidfd;
     auto watch = ends_.watch(*pidfd, &entry);
     if (!watch && watch.error().code == Errc::AlreadyExists) {  // while it was packed it had the same one as another
-        pidfd = std::make_shared<UniqueFd>(::fcntl(pidfd->get(), F_DUPFD_CLOEXEC, 0));
+        UniqueFd copy(::fcntl(pidfd->get(), F_DUPFD_CLOEXEC, 0));
+        if (!copy) return failErrno("copy a pidfd");
+        pidfd = std::make_shared<UniqueFd>(std::move(copy));
         watch = ends_.watch(*pidfd, &entry);
     }
     if (!watch) return forward(std::move(watch), entry.whole->target.id.text());

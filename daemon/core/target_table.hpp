@@ -111,6 +111,7 @@ private:
     void insert(Target target);
     void place(Target target);
     Entry* find(const TargetId& id) const;
+    bool hasTooMany(const Target& target) const;
     unsigned rankOf(std::string_view backend) const;
     std::vector<Entry*> sameProcess(const Entry& entry) const;
     std::vector<Entry*> ofLife(pid_t pid, std::uint64_t startTime) const;

@@ -20,6 +20,15 @@ bool hasRoot(const std::vector<IdRange>& map, std::uint32_t uid) {
     return std::ranges::any_of(map, [uid](const IdRange& range) { return range.inside == 0 && range.count != 0 && range.outside == uid; });
 }
 
+// Who is in a user namespace may make further ones of its ids, where none of them, or another one, is root: still the same container.
+bool isWithin(const std::vector<IdRange>& map, std::uint64_t uid) {
+    constexpr std::uint64_t kUsualRange = 65536;  // subuid(5), and what engines give a container
+    return std::ranges::any_of(map, [uid](const IdRange& range) {
+        const std::uint64_t first = range.outside, end = first + range.count;
+        return range.count != 0 && first < uid + kUsualRange && uid < end;
+    });
+}
+
 bool matches(const TenantTarget& rule, const Target& target) {
     if (!rule.backend.empty() && rule.backend != target.id.backend) return false;
     if (rule.cgroup.empty() && !rule.rootUid) return true;
@@ -62,7 +71,7 @@ std::string Tenants::of(const Target& target) const {
     for (const auto& rule : targets_) {
         if (matches(rule, target)) return rule.tenant;
         // Whether an earlier one is right is not known yet, so that a later one does not count.
-        const bool open = !target.facts || (rule.rootUid && isUnmapped(*target.facts));
+        const bool open = !target.facts || (rule.rootUid && (isUnmapped(*target.facts) || isWithin(target.facts->uidMap, *rule.rootUid)));
         if (open && (rule.backend.empty() || rule.backend == target.id.backend)) return "";
     }
     return "";

@@ -58,6 +58,22 @@ TEST(Tenants, WhereTheMapIsNotWrittenYetALaterRuleSaysNothing) {
     EXPECT_EQ(tenants.of(fresh), "engine");
 }
 
+TEST(Tenants, AContainerDoesNotLeaveItsTenantByANamespaceWithinItsOwn) {
+    const Tenants tenants({{"mapped", "", "", 100000}, {"next", "", "", 165536}, {"engine", "docker", "", {}}}, {});
+    Target within = target("docker", "/");
+    within.facts->hostNamespaces = 0;
+    for (const IdRange map : {IdRange{0, 100005, 1}, IdRange{5, 100000, 1}, IdRange{1, 165535, 1}}) {
+        within.facts->uidMap = {map};
+        EXPECT_EQ(tenants.of(within), "") << map.inside << " " << map.outside;
+    }
+    within.facts->uidMap = {{0, 100000, 1}};
+    EXPECT_EQ(tenants.of(within), "mapped");
+    within.facts->uidMap = {{0, 165536, 65536}};
+    EXPECT_EQ(tenants.of(within), "next");
+    within.facts->uidMap = {{0, 231072, 65536}};
+    EXPECT_EQ(tenants.of(within), "engine");
+}
+
 TEST(Tenants, BeforeTheyAreKnownEverythingIsRoots) {
     EXPECT_TRUE(Tenants::unknown().kept());
     EXPECT_TRUE(Tenants::unknown().check(0, "", "run 1"));
