@@ -99,7 +99,7 @@ TEST_F(Acceptance, A5_LogrotateTurnsALogOfTheTargetsAndNoLineIsLost) {
     ASSERT_TRUE(waitUntil([&] { return lines(readFile(log / "app.log")).size() > 5; }, Deadline{kPatience})) << "it writes to the new file";
     const std::string older = readFile(log / "app.log.1"), newer = readFile(log / "app.log");
     EXPECT_GT(linesInOrder(older + newer.substr(0, newer.rfind('\n') + 1)), 8);
-    EXPECT_THAT(left(outside, before, "'usleep'"), IsEmpty()) << "the rest of its files is as before";
+    EXPECT_THAT(leftBesideLogger(outside, before, logger->pid()), IsEmpty()) << "the rest of its files is as before";
 }
 
 TEST_F(Acceptance, A10_AChangedProgramAndAnAddedFileAreToldAgainstTheImagesList) {

@@ -2,6 +2,7 @@
 // What acceptance tests of processes and of engines' containers have in common: the apps that are attached to, and the tools.
 #pragma once
 
+#include "tests/support/outside.hpp"
 #include "tests/support/rootfs.hpp"
 #include "tests/system/stack/stack.hpp"
 
@@ -11,6 +12,15 @@ namespace recap::test {
 inline std::string loggerInto(const std::string& folder) {
     const std::string open = "exec >>" + folder + "/app.log";
     return "trap '" + open + "' USR1; " + open + "; i=0; while :; do i=$((i+1)); echo line $i; usleep 10000; done";
+}
+// What a run changed beside it: the shell's own `usleep`s come and go, and each is another "sh" until it is executed.
+inline std::vector<std::string> leftBesideLogger(const Outside& outside, const Picture& before, pid_t shell) {
+    const std::string estate = "appeared: file " + Stack::get().folder("RECAP_STATE_DIR").string();
+    const std::string itself = " process " + std::to_string(shell) + " ";
+    return leftAfter(outside, before, [&](const std::string& difference) {
+        const bool ofTheLoop = difference.find(" 'sh' ") != std::string::npos && difference.find(itself) == std::string::npos;
+        return difference.starts_with(estate) || ofTheLoop || difference.find("'usleep'") != std::string::npos;
+    });
 }
 // logrotate's settings for it, who is process 1.
 inline std::string rotationOf(const std::string& folder) {
