@@ -12,17 +12,16 @@
 namespace recap {
 namespace {
 
-constexpr std::size_t kMostIds = 8;       // that one backend may have for one process
-constexpr unsigned kInspectsAtOnce = 32;  // a snapshot of thousands must not fill the launcher's socket
+constexpr std::size_t kMostIds = 8;  // that one backend may have for one process
 
 bool hasEnded(const UniqueFd& pidfd) {
     pollfd wait{pidfd.get(), POLLIN, 0};
     return ::poll(&wait, 1, 0) > 0;
 }
 
-Error goneError(const TargetId& id) { return {Errc::TargetGone, "target " + id.text() + " has ended"}; }
-
 }  // namespace
+
+Error TargetTable::goneError(const TargetId& id) { return {Errc::TargetGone, "target " + id.text() + " has ended"}; }
 
 void TargetTable::snapshot(const std::string& backend, std::vector<Target> targets) {
     std::set<TargetId> present;
@@ -134,119 +133,6 @@ void TargetTable::update(Entry& entry, Target told) {
     for (auto& waiting : std::exchange(whole.waiting, {})) waiting(tl::unexpected(pinned.error()));
 }
 
-// How much a backend knows of a container: names, labels and tenants are taken from the first one.
-unsigned TargetTable::rankOf(std::string_view backend) const {
-    const auto status = backends_.find(std::string(backend));
-    const std::string_view plugin = status == backends_.end() ? std::string_view() : std::string_view(status->second.plugin);
-    if (plugin == "kubernetes") return 0;
-    if (plugin == "docker") return 1;
-    if (plugin == "containerd") return 2;
-    return plugin == "process" ? 4 : 3;
-}
-
-// The best backend's first; one that is not pinned is alone, whatever pid it names.
-std::vector<TargetTable::Entry*> TargetTable::sameProcess(const Entry& entry) const {
-    const TargetWords words = wordsOf(entry);
-    return entry.pinned() ? ofLife(words.pid, words.startTime) : std::vector<Entry*>{find(words.targetId())};
-}
-
-std::vector<TargetTable::Entry*> TargetTable::ofLife(pid_t pid, std::uint64_t startTime) const {
-    auto same = index_.ofProcess(pid);
-    std::erase_if(same, [&](const Entry* other) { return !other->pinned() || wordsOf(*other).startTime != startTime; });
-    std::stable_sort(same.begin(), same.end(),
-                     [this](const Entry* a, const Entry* b) { return rankOf(wordsOf(*a).backend) < rankOf(wordsOf(*b).backend); });
-    return same;
-}
-
-// Those that were the same process as `gone` was, and are not any more.
-void TargetTable::settleOthers(const Entry& gone, pid_t pid, std::uint64_t startTime) {
-    auto others = ofLife(pid, startTime);
-    std::erase(others, &gone);
-    if (!others.empty()) settle(others);
-}
-
-// Shows those of the first one's backend, and hides the others.
-void TargetTable::settle(const std::vector<Entry*>& same) {
-    unpackFirst(same);
-    std::vector<Entry*> toShow;
-    const TargetId best = wordsOf(*same.front()).targetId();
-    for (Entry* entry : same) {
-        if (wordsOf(*entry).backend != best.backend)
-            hide(*entry, *same.front());
-        else if (!entry->shown())
-            toShow.push_back(entry);
-    }
-    for (Entry* entry : toShow) show(*entry);
-}
-
-void TargetTable::show(Entry& entry) {
-    Whole& whole = *entry.whole;
-    whole.shown = true;
-    if (whole.target.pidfd) {
-        if (auto watched = watch(entry); !watched) whole.problem = watched.error();
-        want(whole, false);
-    }
-    for (auto* listener : listeners_) listener->targetAdded(whole.target);
-}
-
-void TargetTable::hide(Entry& entry, Entry& better) {
-    if (!entry.whole) return;
-    const TargetId id = entry.whole->target.id;
-    const bool wasShown = entry.shown();
-    auto waiting = std::exchange(entry.whole->waiting, {});
-    if (!better.whole->target.facts && entry.whole->target.facts) {  // found of the process, whoever tells of it
-        better.whole->target.facts = std::move(entry.whole->target.facts);
-        better.whole->target.tenant = tenants_.of(better.whole->target);
-    }
-    pack(entry);
-    entry.pidfd = better.pinned();
-    if (!wasShown) return;
-    std::erase(toInspect_, id);
-    for (auto* listener : listeners_) listener->targetRemoved(id);
-    // Who waits for it has its pid in mind, which is the other's as well.
-    for (auto& each : waiting) ready(*better.whole, std::move(each));
-}
-
-void TargetTable::pack(Entry& entry) {
-    entry.packed = PackedTarget(entry.whole->target);
-    entry.pidfd = entry.whole->target.pidfd;
-    entry.whole.reset();
-}
-
-void TargetTable::unpack(Entry& entry) {
-    entry.whole = std::make_unique<Whole>();
-    Target& target = entry.whole->target = entry.packed.unpacked();
-    target.pidfd = std::exchange(entry.pidfd, nullptr);
-    target.tenant = tenants_.of(target);
-    entry.packed = {};
-}
-
-// Whatever is done next, there is one that may be resolved to.
-void TargetTable::unpackFirst(const std::vector<Entry*>& same) {
-    const TargetId best = wordsOf(*same.front()).targetId();
-    for (Entry* entry : same) {
-        if (!entry->whole && wordsOf(*entry).backend == best.backend) unpack(*entry);
-    }
-}
-
-TargetTable::Entry& TargetTable::shownOf(Entry& entry) const {
-    if (entry.shown()) return entry;
-    const auto same = sameProcess(entry);
-    const auto shown = std::find_if(same.begin(), same.end(), [](const Entry* other) { return other->shown(); });
-    if (shown != same.end()) return **shown;
-    return **std::find_if(same.begin(), same.end(), [](const Entry* other) { return other->whole != nullptr; });
-}
-
-std::vector<TargetId> TargetTable::others(const Target& target) const {
-    std::vector<TargetId> ids;
-    if (!target.pidfd) return ids;
-    for (const Entry* same : ofLife(target.pid, target.startTime)) {
-        const TargetWords words = wordsOf(*same);
-        if (words.backend != target.id.backend) ids.push_back(words.targetId());
-    }
-    return ids;
-}
-
 // Opens the pidfd first, then checks that start time and cgroup are what the backend spoke of.
 Result<void> TargetTable::pin(Target& target) {
     const std::string who = target.id.text();
@@ -323,106 +209,11 @@ void TargetTable::erase(const TargetId& id, const Error& why) {
     for (auto* listener : listeners_) listener->targetRemoved(id);
 }
 
-void TargetTable::want(Whole& whole, bool urgent) {
-    if (whole.asked || whole.target.facts) return;
-    std::erase(toInspect_, whole.target.id);
-    if (urgent)
-        toInspect_.push_front(whole.target.id);
-    else
-        toInspect_.push_back(whole.target.id);
-    askNext();
-}
-
-void TargetTable::askNext() {
-    while (launcher_.available() && inspecting_ < kInspectsAtOnce && !toInspect_.empty()) {
-        const TargetId id = std::move(toInspect_.front());
-        toInspect_.pop_front();
-        Whole& whole = *find(id)->whole;
-        whole.asked = true;
-        ++inspecting_;
-        // The pidfd tells this life from a later one of the same id.
-        launcher_.inspect(whole.target.pidfd->get(), [this, id, pidfd = whole.target.pidfd](Result<TargetFacts> facts) {
-            --inspecting_;
-            inspected(id, pidfd, std::move(facts));
-            askNext();
-        });
-    }
-}
-
-void TargetTable::inspected(const TargetId& id, const std::shared_ptr<UniqueFd>& pidfd, Result<TargetFacts> facts) {
-    const Entry* found = find(id);
-    if (found == nullptr || !found->whole || found->whole->target.pidfd != pidfd) return;
-    Whole& whole = *found->whole;
-    Target& target = whole.target;
-    whole.asked = false;
-    if (facts && facts->startTime != target.startTime)
-        facts = fail(Errc::TargetGone, "target " + id.text() + " is another process than it was");
-    auto waiting = std::exchange(whole.waiting, {});
-    if (facts) target.facts = std::move(*facts);
-    target.tenant = tenants_.of(target);
-    const Result<Target> answer = target.facts ? Result<Target>(target) : Result<Target>(tl::unexpected(facts.error()));
-    for (auto& ready : waiting) ready(answer);
-}
-
 void TargetTable::keep(Tenants tenants) {
     tenants_ = std::move(tenants);
     for (const auto& entry : entries_) {
         if (entry->whole) entry->whole->target.tenant = tenants_.of(entry->whole->target);
     }
-}
-
-void TargetTable::launcherConnected() {
-    for (const auto& entry : entries_) {
-        if (entry->shown() && entry->whole->target.pidfd) want(*entry->whole, false);
-    }
-}
-
-void TargetTable::whenReady(const std::string& text, Ready ready) {
-    const auto found = resolve(text);
-    if (found) return this->ready(*find((*found)->id)->whole, std::move(ready));
-    if (finder_ == nullptr || found.error().code != Errc::NotFound) return ready(tl::unexpected(found.error()));
-    const auto colon = text.find(':');
-    std::vector<TargetId> wanted;
-    for (const auto& [name, status] : backends_)
-        if (status.state == BackendState::Ready && (colon == std::string::npos || text.substr(0, colon) == name))
-            wanted.push_back({name, colon == std::string::npos ? text : text.substr(colon + 1)});
-    search(text, std::move(wanted), found.error(), std::move(ready));
-}
-
-// What started a moment ago, and pids that no snapshot lists: the backends are asked one after the other. Several may have it, so
-// that what they told is resolved as any name is.
-void TargetTable::search(const std::string& text, std::vector<TargetId> wanted, Error missing, Ready ready) {
-    if (wanted.empty()) {
-        const auto now = resolve(text);
-        return now ? this->ready(*find((*now)->id)->whole, std::move(ready))
-                   : ready(tl::unexpected(now.error().code == Errc::NotFound ? missing : now.error()));
-    }
-    const TargetId next = wanted.back();
-    wanted.pop_back();
-    // Of the one backend that was named, its own words are the better ones.
-    const bool named = text.starts_with(next.backend + ":");
-    finder_->find(
-        next, [this, text, named, wanted = std::move(wanted), missing = std::move(missing), ready = std::move(ready)](Result<void> done) {
-            const bool telling = !done && done.error().code != Errc::NotSupported && (named || done.error().code != Errc::NotFound);
-            search(text, wanted, telling ? done.error() : missing, ready);
-        });
-}
-
-void TargetTable::refresh(const TargetId& id, Ready ready) {
-    Entry* known = find(id);
-    if (known == nullptr) return ready(tl::unexpected(goneError(id)));
-    Whole& whole = *shownOf(*known).whole;
-    whole.target.facts.reset();
-    this->ready(whole, std::move(ready));
-}
-
-void TargetTable::ready(Whole& whole, Ready ready) {
-    if (whole.problem.code != Errc::None) return ready(tl::unexpected(whole.problem));
-    if (whole.target.facts) return ready(whole.target);
-    if (!launcher_.available())
-        return ready(fail(Errc::Unavailable, "recap-launcher is away, so target " + whole.target.id.text() + " cannot be inspected"));
-    whole.waiting.push_back(std::move(ready));
-    want(whole, true);
 }
 
 std::vector<const Target*> TargetTable::list() const {

@@ -108,6 +108,7 @@ private:
         bool operator()(const auto& a, const auto& b) const { return of(a) < of(b); }
     };
 
+    static Error goneError(const TargetId& id);
     void insert(Target target);
     void place(Target target);
     Entry* find(const TargetId& id) const;
