@@ -68,7 +68,7 @@ void Run::spawned(UniqueFd initPidfd) {
 }
 
 void Run::notSpawned(std::string step, int error) {
-    report_.end = why_.value_or(End::NotStarted);
+    report_.end = why_.value_or(targetEnds() ? End::TargetGone : End::NotStarted);
     report_.step = std::move(step);
     report_.error = error;
     exited_ = true;
