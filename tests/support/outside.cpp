@@ -68,6 +68,12 @@ std::string parkedText(std::size_t count) { return count <= kMostParked ? "no mo
 
 bool isParkedOf(const Process& process, pid_t daemon) { return process.parent == daemon && process.name == kParkedName; }
 
+// A child that has not got as far as a name of its own: on a busy machine that may take longer than two looks.
+bool isBecomingParked(const Process& process, pid_t daemon) {
+    const auto self = processOf(daemon);
+    return self && process.state != 'Z' && process.name == self->name;
+}
+
 }  // namespace
 
 Picture Outside::lookOnce() const {
@@ -110,6 +116,7 @@ void Outside::lookAtProcesses(Picture& picture) const {
         std::size_t parked = 0;
         for (const Process& process : all) {
             if (process.parent != daemon) continue;
+            if (isBecomingParked(process, daemon)) picture.settled = false;
             if (isParkedOf(process, daemon) && process.state != 'Z')
                 ++parked;
             else
@@ -186,7 +193,7 @@ Picture lookWhenQuiet(const Outside& outside) {
     Picture last = outside.look();
     const auto same = [&] {
         Picture now = outside.look();
-        const bool quiet = differences(last, now).empty();
+        const bool quiet = now.settled && differences(last, now).empty();
         last = std::move(now);
         return quiet;
     };

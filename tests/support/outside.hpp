@@ -27,6 +27,7 @@ struct OutsideScope {
 // What was found, by where it is; the values are what must not change.
 struct Picture {
     std::map<std::string, std::string> items;
+    bool settled = true;  // no child of a daemon is on its way to be a parked worker
 };
 
 class Outside {
