@@ -4,10 +4,12 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +28,11 @@
 #include "daemon/plan/planner.hpp"
 #include "daemon/plan/policies.hpp"
 #include "daemon/plan/settings.hpp"
+#include "daemon/triggers/batches.hpp"
+#include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/events.hpp"
+#include "daemon/triggers/schedules.hpp"
+#include "sdk/manifest/files.hpp"
 
 namespace recap {
 namespace {
@@ -36,6 +43,7 @@ struct Arguments {
     Folders folders;
     std::string launcherSocket = "/run/recap/launcher.sock";
     std::string pluginSockets = "/run/recap/plugins";
+    std::string systemd = "/run/systemd/system";
 };
 
 std::string rfc3339() {
@@ -45,6 +53,22 @@ std::string rfc3339() {
     char text[32];
     std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
     return text;
+}
+
+std::string machineId() {
+    sd_id128_t id{};
+    char text[SD_ID128_STRING_MAX] = "";
+    return sd_id128_get_machine(&id) < 0 ? std::string() : sd_id128_to_string(id, text);
+}
+
+// Where a manager runs (sd_booted(3)) it keeps the timers, by what stands in state/schedule. The other file says that there is
+// something new, until recap-schedule takes it away: one that changes while that is at work is not missed.
+std::function<Result<void>(const std::string&)> scheduleFile(const Arguments& arguments) {
+    if (std::error_code error; !std::filesystem::is_directory(arguments.systemd, error)) return {};
+    return [state = arguments.folders.state](const std::string& text) -> Result<void> {
+        if (auto written = manifest::writeText(state + "/schedule", text, 0600); !written) return written;
+        return manifest::writeText(state + "/schedule.changed", "", 0600);
+    };
 }
 
 // The index with its writing side, as core wants it.
@@ -83,6 +107,8 @@ public:
 private:
     Result<void> makeLoop();
     Result<void> makeRooms();
+    Result<void> makeTriggers();
+    Result<BatchId> startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on);
     Result<void> openForCalls();
     Result<void> reload();
     void refreshAdmissions(std::function<void()> then);
@@ -112,6 +138,9 @@ private:
     std::unique_ptr<Ledger> ledger_;
     std::unique_ptr<Estates> estates_;
     std::unique_ptr<Engine> engine_;
+    std::unique_ptr<Batches> batches_;
+    std::unique_ptr<Schedules> schedules_;
+    std::unique_ptr<Events> events_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -161,16 +190,53 @@ Result<void> Recapd::makeRooms() {
     auto engine = Engine::create({loop_.get(), *launcher_, *planner_, capsules_, *targets_, *ledger_, *estates_, refresh});
     if (!engine) return forward(std::move(engine));
     engine_ = std::move(*engine);
+    if (auto made = makeTriggers(); !made) return made;
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
-    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
-                                     [this] { return reload(); }, refresh, state, settings_.tenants});
+    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *batches_, *targets_, capsules_, policies_, *images_,
+                                     *hosts_, [this] { return reload(); }, refresh, state, settings_.tenants, *schedules_});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     targets_->findWith(*hosts_);
     targets_->listen(*bus_);
     targets_->listen(*this);
+    batches_->listen(*bus_);
+    engine_->listen(*batches_);  // first: what the bus tells of a run's end is already in its batch
     engine_->listen(*bus_);
+    engine_->listen(*events_);
+    targets_->listen(*events_);
     return engine_->restore();
+}
+
+Result<void> Recapd::makeTriggers() {
+    auto batches = Batches::create({loop_.get(), *engine_, *targets_, capsules_});
+    if (!batches) return forward(std::move(batches));
+    batches_ = std::move(*batches);
+    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
+    parts.armed = [this] {
+        if (events_) events_->refresh();
+    };
+    auto schedules = Schedules::create(parts);
+    if (!schedules) return forward(std::move(schedules));
+    schedules_ = std::move(*schedules);
+    const auto armedSince = [](const CapsuleInfo& capsule) { return sound(capsule) ? capsule.enabling.since : 0; };
+    const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
+        return startFor(capsule, occurrence, on);
+    };
+    auto events = Events::create({loop_.get(), *targets_, capsules_, *engine_, fire, armedSince});
+    if (!events) return forward(std::move(events));
+    events_ = std::move(*events);
+    return {};
+}
+
+Result<BatchId> Recapd::startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
+    BatchRequest request;
+    request.run.trigger = Trigger::Event;
+    request.run.occurrence = std::make_shared<const Occurrence>(occurrence);
+    request.run.received = monotonicMicroseconds();
+    request.selection.targets = on;
+    request.selection.parallel = capsule.selection.parallel;
+    if (auto asked = asEnabler(capsule, *images_, *batches_, request); !asked) return forward(std::move(asked));
+    return batches_->start(std::move(request));
 }
 
 // A bad file keeps its old version; the error names each.
@@ -186,6 +252,7 @@ Result<void> Recapd::reload() {
         settings_ = std::move(*settings);
         planner_->configure(settings_);
         targets_->keep(settings_.tenants);
+        engine_->limit(settings_.limits);
         hosts_->configure(settings_.plugins);
         for (const auto& problem : settings_.problems) note(fail(Errc::InvalidArgument, problem));
     } else {
@@ -234,6 +301,8 @@ void Recapd::settle(bool late) {
 
 Result<void> Recapd::openForCalls() {
     if (auto published = bus_->publish(); !published) return published;
+    events_->begin();
+    schedules_->begin();  // a turn that is due at once finds its targets
     sd_notify(0, "READY=1\nSTATUS=Taking calls as org.recap1");
     return {};
 }
@@ -274,6 +343,7 @@ constexpr const char* kUsage =
     "  --vendor-dir DIR       capsules, policies, settings as shipped (/usr/lib/recap)\n"
     "  --runtime-dir DIR      likewise, until the next boot (/run/recap)\n"
     "  --config-dir DIR       likewise, the administrator's (/etc/recap)\n"
+    "  --systemd-dir DIR      there where a systemd manager runs, which then keeps the timers (/run/systemd/system)\n"
     "  --version, --help\n";
 
 // Nothing: the program is done, with `status`.
@@ -285,6 +355,7 @@ std::optional<Arguments> parse(int argc, char** argv, int& status) {
                               {"vendor-dir", required_argument, nullptr, 'v'},
                               {"runtime-dir", required_argument, nullptr, 'r'},
                               {"config-dir", required_argument, nullptr, 'c'},
+                              {"systemd-dir", required_argument, nullptr, 'm'},
                               {"version", no_argument, nullptr, 'V'},
                               {"help", no_argument, nullptr, 'h'},
                               {}};
@@ -297,6 +368,7 @@ std::optional<Arguments> parse(int argc, char** argv, int& status) {
             case 'v': arguments.folders.vendor = optarg; break;
             case 'r': arguments.folders.runtime = optarg; break;
             case 'c': arguments.folders.config = optarg; break;
+            case 'm': arguments.systemd = optarg; break;
             case 'V':
                 std::puts("recapd " RECAP_VERSION);
                 status = EXIT_SUCCESS;

@@ -53,13 +53,22 @@ struct RunFilter {  // empty: any
     std::string target;
     std::string state;
     std::string outcome;
-    std::uint64_t since = 0;  // CLOCK_REALTIME, µs
+    std::string trigger;
+    std::string batch;
+    std::uint64_t since = 0;           // CLOCK_REALTIME, µs; of the start
+    std::uint64_t until = UINT64_MAX;  // likewise
     std::uint32_t limit = 100;
     RunId before;  // rows older than this one
 };
 struct RunPage {
     std::vector<RunRecord> runs;  // newest first
     RunId next;                   // for `before`; empty: no more
+};
+
+// How a capsule fares that starts by itself: of what nobody asked for.
+struct CapsuleHealth {
+    std::uint32_t failures = 0;        // in a row
+    std::uint64_t backedOffUntil = 0;  // CLOCK_REALTIME, µs: until then it is not started by itself; 0: it is
 };
 
 struct OutputChunk {
@@ -82,6 +91,10 @@ public:
     virtual const RunRecord* find(const RunId& id) const = 0;  // those that are objects; null: only the ledger may know it
     virtual std::vector<const RunRecord*> current() const = 0;
     virtual Result<RunPage> list(const RunFilter& filter) const = 0;
+    virtual CapsuleHealth health(const std::string&) const { return {}; }  // of a capsule, by name
+    // A run that does not happen is a fact too: a row with outcome "skipped" and this sentence. Nothing is checked or started;
+    // its record has that outcome from submitted() on.
+    virtual Result<RunId> skip(RunRequest request, std::string why) = 0;
     // What submit() would do, without doing it.
     virtual void plan(RunRequest request, Reply<RunPlan> reply) = 0;
     virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;

@@ -14,7 +14,7 @@ Result<void> Engine::restore() {
     if (!rows) return forward(std::move(rows));
     for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
     sweep();
-    return {};
+    return restoreHealth();
 }
 
 void Engine::connected() {

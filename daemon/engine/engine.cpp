@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kMaxArguments = 512;
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
+constexpr std::size_t kMostMeanwhile = 8192;
+constexpr int kLetOnATime = 64;                   // in a turn: others have theirs in between
 constexpr int kExpiredATime = 8;                  // more than end at a time
 constexpr std::chrono::hours kUsualKeep{7 * 24};  // a manifest's, where it is not known: an earlier recapd planned the run
 constexpr std::chrono::hours kLongestKeep{10 * 365 * 24};
@@ -64,12 +66,50 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineParts& parts) {
 
 Engine::~Engine() = default;
 
+void Engine::limit(const RunLimits& limits) {
+    underWay_.limit(std::size_t{limits.runs} + limits.queue);
+    queue_.limit(limits);
+    if (queue_.due()) sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+}
+
 Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
+    const std::uint64_t now = microseconds(CLOCK_REALTIME);
+    if (health_.backedOffUntil(request, revisionOf(request.capsule), now) != 0) {
+        std::string why = "the capsule" + leftAlone(request.capsule);
+        return skip(std::move(request), std::move(why));
+    }
     if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
-    if (unwritten_.size() >= parts_.limits.ended)
-        return fail(Errc::LimitExceeded,
-                    "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+    if (auto admitted = queue_.admit(request.trigger); !admitted) return forward(std::move(admitted));
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    const Run& run = insert(recordOf(std::move(request)));
+    parts_.ledger.intend(run.record);
+    accepted_.push_back(run.record.id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+    return run.record.id;
+}
+
+Result<RunId> Engine::skip(RunRequest request, std::string why) {
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    RunRecord record = recordOf(std::move(request));
+    record.report.outcome = Outcome::Skipped;  // from the start: nobody takes it for one that is under way
+    Run& run = insert(std::move(record));
+    const RunId id = run.record.id;
+    RunReport report;
+    report.outcome = Outcome::Skipped;
+    report.detail = std::move(why);
+    report.phases.finished = report.phases.escaped = monotonicMicroseconds();
+    conclude(run, std::move(report));
+    return id;
+}
+
+Result<void> Engine::checkLedger() const {
+    if (unwritten_.size() < parts_.limits.ended) return {};
+    return fail(Errc::LimitExceeded,
+                "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+}
+
+RunRecord Engine::recordOf(RunRequest request) {
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
     record.id = ids_.next(record.started / 1000);
@@ -77,12 +117,7 @@ Result<RunId> Engine::submit(RunRequest request) {
     record.request = std::move(request);
     if (record.request.received == 0) record.request.received = monotonicMicroseconds();
     record.phases.received = record.request.received;
-    const RunId id = record.id;
-    const Run& run = insert(std::move(record));
-    parts_.ledger.intend(run.record);
-    accepted_.push_back(id);
-    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
-    return id;
+    return record;
 }
 
 Engine::Run& Engine::insert(RunRecord record) {
@@ -90,10 +125,15 @@ Engine::Run& Engine::insert(RunRecord record) {
     Run& run = runs_[id];
     run.record = std::move(record);
     run.concluded = run.durable = run.record.state == RunState::Finished;
-    if (run.concluded)
+    if (run.concluded) {
         expireLater(run);
-    else
+    } else {
         underWay_.enter(run.record);
+        if (run.record.state == RunState::Pending)
+            queue_.arrive(run.record);
+        else
+            queue_.adopt(run.record);
+    }
     for (auto* listener : listeners_) listener->submitted(id);
     return run;
 }
@@ -103,6 +143,7 @@ int Engine::onTurn(sd_event_source* source, void* self) {
     auto accepted = std::exchange(engine.accepted_, {});
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
     for (const auto& id : accepted) engine.begin(id);
+    engine.letOn();
     return 0;
 }
 
@@ -116,12 +157,31 @@ void Engine::begin(const RunId& id) {
     if (run == nullptr || run->concluded) return;
     if (const auto capsule = parts_.capsules.find(run->record.request.capsule); !capsule) return refuse(*run, capsule.error());
     parts_.targets.whenReady(run->record.request.target, [this, id](const Result<Target>& target) {
-        if (Run* waiting = known(id); waiting != nullptr && !waiting->concluded) decide(*waiting, target);
+        if (Run* waiting = known(id); waiting != nullptr && !waiting->concluded) enter(*waiting, target);
     });
+}
+
+// Planned only when it may go on: what was decided long ago may not hold any more.
+void Engine::enter(Run& run, const Result<Target>& target) {
+    if (!target) return refuse(run, target.error());
+    run.record.target = target->id.text();
+    if (queue_.enter(run.record.id, run.record.target)) return decide(run, target);
+    run.record.report.detail = "waits for " + queue_.waitsFor(run.record.id);
+    if (queue_.due()) sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+}
+
+void Engine::letOn() {
+    for (int i = 0; i < kLetOnATime; ++i) {
+        const auto id = queue_.next();
+        if (!id) return;
+        begin(*id);
+    }
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
 }
 
 void Engine::decide(Run& run, const Result<Target>& target) {
     if (!target) return refuse(run, target.error());
+    run.record.report.detail.clear();
     run.record.target = target->id.text();
     auto plan = makePlan(run.record.id, run.record.request, *target);
     if (!plan && plan.error().code == Errc::NotAdmitted && !run.askedAdmission) {
@@ -229,7 +289,7 @@ void Engine::progressed(const RunId& id, const Phases& phases) {
 void Engine::ended(RunReport report) {
     Run* run = known(report.id);
     // One that is not known yet is in the list that connected() asks for, where it may still be running.
-    if (run == nullptr && listings_ > 0 && endedMeanwhile_.size() < parts_.limits.underWay) endedMeanwhile_[report.id] = report;
+    if (run == nullptr && listings_ > 0 && endedMeanwhile_.size() < kMostMeanwhile) endedMeanwhile_[report.id] = report;
     if (run == nullptr) return;
     if (run->concluded && run->estate == Estate::None) return parts_.launcher.ack(run->record.id);  // seemed not to have started
     if (run->concluded) return acknowledge(*run);
@@ -240,11 +300,14 @@ void Engine::ended(RunReport report) {
 void Engine::conclude(Run& run, RunReport report) {
     run.concluded = true;
     underWay_.leave(run.record);
+    queue_.leave(run.record.id);
+    if (queue_.due()) sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
     report.id = run.record.id;
     report.phases.received = run.record.phases.received;
     report.phases.planned = run.record.phases.planned;
     run.record.phases = report.phases;
     run.record.report = std::move(report);
+    noteHealth(run);
     if (run.record.report.logBytes > 0 || run.record.report.hasArtifacts)
         run.record.filesUntil = microseconds(CLOCK_REALTIME) + keepUsec(run.plan == nullptr ? kUsualKeep : run.plan->artifactsKeep);
     run.record.request.stdio = {};

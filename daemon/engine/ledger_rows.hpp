@@ -8,7 +8,7 @@
 namespace recap {
 
 extern const char* const kLedgerSchema;  // of the first version
-inline constexpr std::uint64_t kLedgerVersion = 6;
+inline constexpr std::uint64_t kLedgerVersion = 7;
 extern const char* const kLedgerUpgrades[kLedgerVersion - 1];  // from the first version to the second, and so on
 extern const char* const kUpsertRun;
 extern const char* const kSelectRun;  // to be followed by WHERE

@@ -13,7 +13,9 @@ bool matches(const RunRecord& run, const RunFilter& filter) {
     const bool finished = run.state == RunState::Finished;
     return (filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target) &&
            (filter.state.empty() || filter.state == name(run.state)) &&
-           (filter.outcome.empty() || (finished && filter.outcome == name(run.report.outcome))) && run.started >= filter.since &&
+           (filter.outcome.empty() || (finished && filter.outcome == name(run.report.outcome))) &&
+           (filter.trigger.empty() || filter.trigger == name(run.request.trigger)) &&
+           (filter.batch.empty() || filter.batch == run.request.batch) && run.started >= filter.since && run.started <= filter.until &&
            (filter.before.empty() || run.id < filter.before);
 }
 
@@ -77,6 +79,7 @@ void Engine::stop(const RunId& id, std::chrono::microseconds grace, Reply<void> 
     Run* run = known(id);
     if (run == nullptr) return reply(noSuchRun(id));
     if (run->concluded) return reply({});
+    run->askedToEnd = true;
     if (run->record.state != RunState::Pending) return parts_.launcher.stop(id, grace, std::move(reply));
     RunReport report;
     report.outcome = Outcome::Killed;
@@ -87,10 +90,11 @@ void Engine::stop(const RunId& id, std::chrono::microseconds grace, Reply<void> 
 }
 
 void Engine::signal(const RunId& id, int signal, Reply<void> reply) {
-    const Run* run = known(id);
+    Run* run = known(id);
     if (run == nullptr) return reply(noSuchRun(id));
     if (run->concluded) return reply(fail(Errc::NotFound, "run " + id + " has ended; there is nothing to signal"));
     if (run->record.state == RunState::Pending) return reply(fail(Errc::Busy, "run " + id + " has not been started yet"));
+    run->askedToEnd = true;
     parts_.launcher.signal(id, signal, std::move(reply));
 }
 

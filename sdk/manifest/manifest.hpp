@@ -43,6 +43,7 @@ struct Build {  // exactly one of the three is set
     std::vector<std::string> packages;
     std::vector<std::string> binaries;
     std::string dockerfile;
+    std::map<std::string, std::string> files;  // path in the image -> a file beside the manifest
     std::map<std::string, std::string> links;  // path in the image -> what it leads to
 };
 

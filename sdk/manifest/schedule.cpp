@@ -7,11 +7,17 @@
 namespace recap::manifest {
 namespace {
 
+constexpr std::chrono::seconds kLeastPeriod{1};
+constexpr std::chrono::hours kMostPeriod{366 * 24};  // of both: whatever is rarer is a calendar's
+
 void readPeriodic(TableReader table, std::optional<Periodic>& into) {
     Periodic periodic;
-    table.text("calendar", periodic.calendar, checkNotEmpty);
+    table.text("calendar", periodic.calendar, checkCalendar);
     if (std::chrono::microseconds every{}; table.duration("every", every)) periodic.every = every;
     table.duration("randomized-delay", periodic.randomizedDelay);
+    if (periodic.every && (*periodic.every < kLeastPeriod || *periodic.every > kMostPeriod))
+        table.note("every", "a period is 1s to 366d; for what is rarer there is calendar");
+    if (periodic.randomizedDelay > kMostPeriod) table.note("randomized-delay", "a delay is at most 366d");
     if (table.has("calendar") == table.has("every"))
         table.noteAt(table.node().position, "calendar", "exactly one of calendar and every is needed here");
     table.finish();

@@ -74,6 +74,24 @@ private:
     std::shared_ptr<State> state_;
 };
 
+// Runs started as one. As a Run it lives as long as anybody holds it, and changes only inside Client::pump() and wait().
+class Batch {
+public:
+    const std::string& path() const;  // "/org/recap1/batch/ID"
+    std::string id() const;
+    const Rows& results() const;   // a row a target, as GetResults has them: the same ones in the same order from the start
+    Rows takeFinished();           // those that have finished since the last call, in the order in which they did
+    const Dict& counts() const;    // how many targets in each state, as recapd last told
+    bool ended() const;            // every target is finished, or there is a failure
+    const Error* failure() const;  // null: none; otherwise recapd is gone
+
+    struct State;
+    explicit Batch(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+private:
+    std::shared_ptr<State> state_;
+};
+
 // To a run under way: what its other side is.
 struct Attachment {
     UniqueFd standardInput;   // to write to
@@ -126,6 +144,11 @@ public:
 
     // One run on each of the targets that `selector` matches; the batch's object path.
     Result<std::string> runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options = {});
+    Result<Batch> follow(const std::string& batchPath);
+    void stop(const Batch& batch, std::chrono::seconds grace);  // asks and does not wait, as for a run; 0: kills
+    Result<void> stopBatch(const std::string& id, std::chrono::seconds grace);
+    // A turn of an enabled capsule, now; the batch's object path.
+    Result<std::string> runScheduled(const std::string& capsule);
     Result<Dict> plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options = {});
     Result<Rows> targets(const Dict& filter = {});
     Result<Rows> capsules();

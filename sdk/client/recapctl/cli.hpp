@@ -36,7 +36,8 @@ int done(const Style& style, const recap::Result<void>& result);  // with --json
 
 void addRun(Cli& cli);
 void addPlan(Cli& cli);
-void addLists(Cli& cli);     // targets backends policies schedule doctor
+void addLists(Cli& cli);  // targets backends policies doctor
+void addSchedule(Cli& cli);
 void addCapsules(Cli& cli);  // capsules, capsule install|remove|enable|disable|show
 void addAttach(Cli& cli);
 void addRuns(Cli& cli);  // runs show logs stop

@@ -50,6 +50,19 @@ TEST(Complete, KnowsAShellsOptions) {
     EXPECT_THAT(complete({"shell", "--"}).words, Contains("--image"));
 }
 
+TEST(Complete, KnowsHowRunsAreFiltered) {
+    EXPECT_THAT(complete({"runs", "--"}).words, Contains("--since"));
+    EXPECT_THAT(complete({"runs", "--trigger", ""}).words, ElementsAre("on-demand", "event", "periodic"));
+    EXPECT_THAT(complete({"runs", "--since", ""}).words, IsEmpty());
+}
+
+TEST(Complete, KnowsHowTargetsAreSelected) {
+    EXPECT_THAT(complete({"run", "ps", "--"}).words,
+                testing::IsSupersetOf({"--selector", "--backend", "--name", "--of-image", "--all", "--mode"}));
+    EXPECT_EQ(complete({"run", "--selector", "app=web", ""}).operand, Operand::Capsule);
+    EXPECT_THAT(complete({"run", "ps", "--mode", ""}).words, Contains("percent:"));
+}
+
 TEST(Complete, KeepsOutOfTheCapsulesArguments) {
     EXPECT_THAT(complete({"run", "ps", "web", "--", ""}).words, IsEmpty());
     EXPECT_EQ(complete({"run", "ps", "--", ""}).operand, Operand::None);

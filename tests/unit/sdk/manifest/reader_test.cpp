@@ -27,6 +27,7 @@ tty         = true
 
 [build]
 packages = ["tcpdump"]
+files    = { "/etc/dump.conf" = "conf/dump" }
 links    = { "/usr/bin/dump" = "tcpdump" }
 
 [target]
@@ -115,6 +116,7 @@ TEST(ManifestReader, ReadsTheWholeSchema) {
     EXPECT_EQ(m.workdir, "/srv");
     EXPECT_TRUE(m.tty);
     EXPECT_THAT(m.build->packages, ElementsAre("tcpdump"));
+    EXPECT_EQ(m.build->files.at("/etc/dump.conf"), "conf/dump");
     EXPECT_EQ(m.build->links.at("/usr/bin/dump"), "tcpdump");
     EXPECT_EQ(m.sandbox.adjustable, 1u | 4u);
     EXPECT_EQ(m.target.selector.at("app"), "nginx");
@@ -179,13 +181,17 @@ TEST(ManifestReader, FindsEverythingAtOnceInTheFilesOrder) {
     EXPECT_THAT(found[9], HasSubstr("limits.pids: expected an integer, found a string"));
 }
 
-TEST(ManifestReader, WhatACallerMayChooseAndALinkAreNamedAsTheyMustBe) {
+TEST(ManifestReader, WhatACallerMayChooseAndLinksAndFilesAreNamedAsTheyMustBe) {
     EXPECT_THAT(findings(with("adjustable = [\"veiw\"]")),
                 ElementsAre(HasSubstr("sandbox.adjustable: 'veiw' is not one of view, user, processes, image; did you mean 'view'?")));
     EXPECT_EQ(findings(with("adjustable = [\"view\", \"view\"]")).size(), 1u);
     EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nlinks = { \"bin/x\" = \"y\" }")),
                 ElementsAre(HasSubstr("'bin/x' is not an absolute path")));
     EXPECT_EQ(findings(with("", "[build]\npackages = [\"tool\"]\nlinks = { \"/bin/x\" = \"\" }")).size(), 1u);
+    EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nfiles = { \"x\" = \"y\" }")),
+                ElementsAre(HasSubstr("'x' is not an absolute path")));
+    EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nfiles = { \"/x\" = \"../y\" }")),
+                ElementsAre(HasSubstr("a path has no empty parts, '.' or '..'")));
 }
 
 TEST(ManifestReader, PidMeansJoinAndNothingElseBesideIt) {
@@ -222,6 +228,11 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
     EXPECT_THAT(findings(with("", "[build]\npackages = [\"a1\"]\ndockerfile = \"D\"")), ElementsAre(HasSubstr("exactly one of")));
     EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"daily\"\nevery = \"1h\"")),
                 ElementsAre(HasSubstr("exactly one of calendar and every")));
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"%h\"")), ElementsAre(HasSubstr("is no calendar")));
+    for (const std::string every : {"999ms", "367d"})
+        EXPECT_THAT(findings(with("", "[schedule.periodic]\nevery = \"" + every + "\"")), ElementsAre(HasSubstr("1s to 366d"))) << every;
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\nevery = \"1s\"\nrandomized-delay = \"2y\"")),
+                ElementsAre(HasSubstr("at most 366d")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"oom\"\npath = \"/a\"")),
                 ElementsAre(HasSubstr("belongs to on = \"file-changed\"")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"")), ElementsAre(HasSubstr("schedule.event.match: missing")));

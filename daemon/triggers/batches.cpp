@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/batches.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace recap {
+namespace {
+
+constexpr std::chrono::seconds kGrace{5};  // of a run that another one replaces, or whose caller is gone
+
+Result<std::vector<std::string>> common(const CapsuleInfo& capsule, const Selection& asked) {
+    const auto& own = capsule.selection.backends;
+    if (own.empty() || asked.backends.empty()) return own.empty() ? asked.backends : own;
+    std::vector<std::string> both;
+    for (const auto& backend : asked.backends)
+        if (std::ranges::find(own, backend) != own.end()) both.push_back(backend);
+    if (!both.empty()) return both;
+    return fail(Errc::InvalidArgument,
+                "capsule '" + capsule.name + "' is for other backends (target.backends) than '" + asked.backends.front() + "'");
+}
+
+}  // namespace
+
+std::map<std::string, std::uint32_t> counts(const BatchRecord& batch) {
+    std::array<std::uint32_t, static_cast<std::size_t>(RunState::Finished) + 1> states{};
+    std::array<std::uint32_t, static_cast<std::size_t>(Outcome::Skipped) + 1> outcomes{};
+    for (const auto& row : batch.rows) {
+        ++states[static_cast<std::size_t>(row.state)];
+        if (row.state == RunState::Finished) ++outcomes[static_cast<std::size_t>(row.outcome)];
+    }
+    std::map<std::string, std::uint32_t> counted;
+    for (std::size_t i = 0; i < states.size(); ++i)
+        if (states[i] > 0) counted[std::string(name(static_cast<RunState>(i)))] = states[i];
+    for (std::size_t i = 0; i < outcomes.size(); ++i)
+        if (outcomes[i] > 0) counted[std::string(name(static_cast<Outcome>(i)))] = outcomes[i];
+    return counted;
+}
+
+Result<std::unique_ptr<Batches>> Batches::create(const BatchParts& parts) {
+    std::unique_ptr<Batches> batches(new Batches(parts));
+    sd_event_source* source = nullptr;
+    int error = sd_event_add_defer(parts.loop, &source, onTurn, batches.get());
+    if (error < 0) return failErrno("the batches' turn", -error);
+    batches->turn_.reset(source);
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    for (const auto& [owner, handler] : {std::pair{&batches->retry_, &onRetry}, {&batches->expiry_, &onExpiry}}) {
+        error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, 250'000, handler, batches.get());
+        if (error < 0) return failErrno("the batches' timer", -error);
+        owner->reset(source);
+        sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    }
+    return batches;
+}
+
+Result<std::vector<const Target*>> Batches::choose(const std::string& name, const Selection& asked, const Reachable& reachable) const {
+    const auto capsule = parts_.capsules.find(name);
+    if (!capsule) return tl::unexpected(capsule.error());
+    const Selection& own = (*capsule)->selection;
+    auto backends = common(**capsule, asked);
+    if (!backends) return forward(std::move(backends));
+    Selection both = asked;
+    both.backends = std::move(*backends);
+    both.labels.insert(both.labels.end(), own.labels.begin(), own.labels.end());
+    both.mode = SelectionMode::All;
+    auto chosen = select(both, parts_.targets.list());
+    if (reachable) std::erase_if(chosen, [&](const Target* target) { return !reachable(*target); });
+    chosen.resize(std::min(chosenOf(own, chosen.size()), chosenOf(asked, chosen.size())));
+    return chosen;
+}
+
+Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const {
+    if (request.targets) return std::move(*request.targets);
+    const auto chosen = choose(request.run.capsule, request.selection, {});
+    if (!chosen) return tl::unexpected(chosen.error());
+    std::vector<BatchTarget> targets;
+    for (const Target* target : *chosen) targets.push_back({target->id, target->name, std::optional<Authorisation>()});
+    return targets;
+}
+
+// As for runs: one user other than root has at most a quarter.
+Result<void> Batches::checkRoom(std::uint32_t uid, std::size_t rows) const {
+    const auto theirs = std::ranges::count_if(
+        batches_, [&](const auto& one) { return one.second.record.state == BatchState::Running && one.second.record.caller.uid == uid; });
+    if (running_ >= parts_.limits.running)
+        return fail(Errc::LimitExceeded,
+                    std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
+    if (rows_ + rows > parts_.limits.rows)
+        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(rows_) +
+                                             " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
+    if (uid != 0 && static_cast<std::size_t>(theirs) >= std::max<std::size_t>(parts_.limits.running / 4, 1))
+        return fail(Errc::LimitExceeded, "uid " + std::to_string(uid) + " has " + std::to_string(theirs) +
+                                             " batches under way, and one user may have no more; try again when some have ended");
+    return {};
+}
+
+Result<BatchId> Batches::start(BatchRequest request) {
+    const auto capsule = parts_.capsules.find(request.run.capsule);
+    if (!capsule) return tl::unexpected(capsule.error());
+    auto targets = targetsOf(request);
+    if (!targets) return forward(std::move(targets));
+    if (auto room = checkRoom(request.run.caller.uid, targets->size()); !room) return forward(std::move(room));
+    Batch batch;
+    batch.record.started = microseconds(CLOCK_REALTIME);
+    batch.record.id = ids_.next(batch.record.started / 1000);
+    batch.record.capsule = request.run.capsule;
+    batch.record.trigger = request.run.trigger;
+    batch.record.caller = request.run.caller;
+    batch.parallel = std::max(1u, std::min(request.selection.parallel, (*capsule)->selection.parallel));
+    for (auto& target : *targets) {
+        auto& row = batch.record.rows.emplace_back();
+        row.target = std::move(target.target);
+        row.name = std::move(target.name);
+        batch.allowed.push_back(std::move(target.allowed));
+    }
+    batch.run = std::move(request.run);
+    batch.run.batch = batch.record.id;
+    const BatchId id = batch.record.id;
+    ++running_;
+    rows_ += targets->size();
+    batches_.emplace(id, std::move(batch));
+    for (auto* listener : listeners_) listener->batchStarted(id);
+    turnSoon(id);
+    return id;
+}
+
+const BatchRecord* Batches::findBatch(const BatchId& id) const {
+    const auto found = batches_.find(id);
+    return found == batches_.end() ? nullptr : &found->second.record;
+}
+
+std::vector<const BatchRecord*> Batches::currentBatches() const {
+    std::vector<const BatchRecord*> all;
+    for (const auto& [id, batch] : batches_) all.push_back(&batch.record);
+    return all;
+}
+
+Batches::Batch* Batches::known(const BatchId& id) {
+    const auto found = batches_.find(id);
+    return found == batches_.end() ? nullptr : &found->second;
+}
+
+void Batches::stopBatch(const BatchId& id, std::chrono::microseconds grace, Reply<void> reply) {
+    Batch* batch = known(id);
+    if (batch == nullptr)
+        return reply(fail(Errc::NotFound, "no batch '" + id + "' is under way or has just ended; its runs are in the list of runs"));
+    batch->stopping = true;
+    withdrawWaiting(*batch);
+    turnSoon(id);
+    std::vector<RunId> underWay;
+    for (const auto& row : batch->record.rows)
+        if (!row.run.empty() && row.state != RunState::Finished) underWay.push_back(row.run);
+    if (underWay.empty()) return reply({});
+    struct Answers {
+        std::size_t left;
+        Result<void> first;
+        Reply<void> reply;
+    };
+    const auto answers = std::make_shared<Answers>(Answers{underWay.size(), {}, std::move(reply)});
+    for (const auto& run : underWay)
+        parts_.runs.stop(run, grace, [answers](const Result<void>& stopped) {
+            if (!stopped && stopped.error().code != Errc::NotFound && answers->first) answers->first = stopped;
+            if (--answers->left == 0) answers->reply(answers->first);
+        });
+}
+
+void Batches::batchCallerGone(const std::string& busName) {
+    std::vector<BatchId> theirs;
+    for (const auto& [id, batch] : batches_)
+        if (batch.run.lifetime == Lifetime::Caller && batch.record.caller.busName == busName) theirs.push_back(id);
+    for (const auto& id : theirs) stopBatch(id, kGrace, [](const Result<void>&) {});
+}
+
+void Batches::advance(Batch& batch) {
+    if (batch.stopping) {
+        for (const std::size_t row : std::exchange(batch.again, {})) end(batch, row, Outcome::Skipped, "the batch was stopped");
+        while (batch.next < batch.record.rows.size()) end(batch, batch.next++, Outcome::Skipped, "the batch was stopped");
+    }
+    while (batch.underWay < batch.parallel && !full_.contains(batch.record.id)) {
+        std::size_t row = batch.next;
+        if (!batch.again.empty()) {
+            row = batch.again.front();
+            batch.again.pop_front();
+        } else if (row < batch.record.rows.size()) {
+            ++batch.next;
+        } else {
+            break;
+        }
+        ++batch.underWay;
+        begin(batch, row);
+    }
+}
+
+// Whoever asks for a run has it, whatever else runs there; what nobody asked for minds the runs before it.
+void Batches::begin(Batch& batch, std::size_t row) {
+    if (const auto& allowed = batch.allowed[row]; !allowed) {
+        --batch.underWay;
+        return end(batch, row, Outcome::Denied, allowed.error().message);
+    }
+    const auto capsule = parts_.capsules.find(batch.record.capsule);
+    if (batch.record.trigger == Trigger::OnDemand || !capsule) return submit(batch, row);
+    const auto place = placeOf(batch, row);
+    const auto verdict = gate_.ask(place, (*capsule)->schedule.overlap);
+    if (verdict.go == Gate::Go::Now) return submit(batch, row);
+    --batch.underWay;
+    if (verdict.go == Gate::Go::Skip)
+        return skip(batch, row,
+                    "run " + verdict.earlier + " of this capsule is still under way there" +
+                        (verdict.another ? ", and another one waits for its end" : ""));
+    atGate_[place] = {batch.record.id, row};
+    if (verdict.go == Gate::Go::Replace) parts_.runs.stop(verdict.earlier, kGrace, [](const Result<void>&) {});
+}
+
+void Batches::submit(Batch& batch, std::size_t row) {
+    auto& entry = batch.record.rows[row];
+    const auto id = parts_.runs.submit(requestOf(batch, row));
+    if (!id && id.error().code == Errc::LimitExceeded) {
+        --batch.underWay;
+        batch.again.push_front(row);
+        full_.insert(batch.record.id);
+        sd_event_source_set_time_relative(retry_.get(), parts_.limits.retryUsec);
+        sd_event_source_set_enabled(retry_.get(), SD_EVENT_ONESHOT);
+        return;
+    }
+    if (!id) {
+        --batch.underWay;
+        return end(batch, row, Outcome::NotStarted, id.error().message);
+    }
+    entry.run = *id;
+    byRun_[*id] = {batch.record.id, row};
+    batch.told = false;
+    turnSoon(batch.record.id);
+}
+
+// A run that does not happen is a fact too.
+void Batches::skip(Batch& batch, std::size_t row, const std::string& why) {
+    if (auto id = parts_.runs.skip(requestOf(batch, row), why)) batch.record.rows[row].run = *id;
+    end(batch, row, Outcome::Skipped, why);
+}
+
+void Batches::end(Batch& batch, std::size_t row, Outcome outcome, const std::string& detail) {
+    auto& entry = batch.record.rows[row];
+    entry.state = RunState::Finished;
+    entry.outcome = outcome;
+    entry.detail = detail;
+    ++batch.done;
+    batch.told = false;
+    for (auto* listener : listeners_) listener->batchRowFinished(batch.record.id, entry);
+    turnSoon(batch.record.id);
+}
+
+RunRequest Batches::requestOf(const Batch& batch, std::size_t row) const {
+    RunRequest request = batch.run;
+    request.target = batch.record.rows[row].target.text();
+    request.received = monotonicMicroseconds();
+    if (const auto& allowed = batch.allowed[row]; allowed) request.authorised = *allowed;
+    return request;
+}
+
+Gate::Place Batches::placeOf(const Batch& batch, std::size_t row) { return {batch.record.capsule, batch.record.rows[row].target.text()}; }
+
+void Batches::letIn(const Gate::Place& place) {
+    const auto waiting = atGate_.extract(place);
+    if (waiting.empty()) return;
+    Batch* batch = known(waiting.mapped().first);
+    if (batch == nullptr) return;
+    batch->again.push_back(waiting.mapped().second);
+    turnSoon(batch->record.id);
+}
+
+void Batches::withdrawWaiting(Batch& batch) {
+    for (auto at = atGate_.begin(); at != atGate_.end();) {
+        if (at->second.first != batch.record.id) {
+            ++at;
+            continue;
+        }
+        gate_.withdraw(at->first);
+        batch.again.push_back(at->second.second);
+        at = atGate_.erase(at);
+    }
+}
+
+void Batches::submitted(const RunId& id) {
+    const RunRecord* run = parts_.runs.find(id);
+    if (run != nullptr && run->state != RunState::Finished && run->report.outcome != Outcome::Skipped)
+        gate_.entered(id, run->request.capsule, run->target);
+}
+
+void Batches::started(const RunPlan& plan) { note(plan.id, RunState::Starting); }
+
+void Batches::changed(const RunId& id, const Phases& phases) {
+    if (phases.executing != 0) note(id, RunState::Running);
+}
+
+void Batches::note(const RunId& id, RunState state) {
+    const auto found = byRun_.find(id);
+    Batch* batch = found == byRun_.end() ? nullptr : known(found->second.first);
+    if (batch == nullptr) return;
+    auto& row = batch->record.rows[found->second.second];
+    if (row.state >= state) return;
+    row.state = state;
+    batch->told = false;
+    turnSoon(batch->record.id);
+}
+
+void Batches::finished(const RunReport& report) {
+    if (const auto free = gate_.left(report.id)) letIn(*free);
+    for (const auto& id : std::exchange(full_, {})) turnSoon(id);
+    const auto found = byRun_.find(report.id);
+    if (found == byRun_.end()) return;
+    const auto [batchId, row] = found->second;
+    byRun_.erase(found);
+    Batch* batch = known(batchId);
+    if (batch == nullptr) return;
+    auto& entry = batch->record.rows[row];
+    entry.exitCode = report.exitCode;
+    if (const RunRecord* run = parts_.runs.find(report.id)) entry.escape = escape(*run);
+    --batch->underWay;
+    end(*batch, row, report.outcome, report.detail);
+}
+
+void Batches::turnSoon(const BatchId& id) {
+    due_.insert(id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+}
+
+// What is made due meanwhile has the next turn, so that a large batch of quick refusals leaves room for others.
+void Batches::turn() {
+    for (const auto& id : std::exchange(due_, {})) {
+        Batch* batch = known(id);
+        if (batch == nullptr || batch->record.state == BatchState::Finished) continue;
+        advance(*batch);
+        if (!std::exchange(batch->told, true))
+            for (auto* listener : listeners_) listener->batchChanged(id);
+        if (batch->done == batch->record.rows.size()) conclude(*batch);
+    }
+}
+
+void Batches::conclude(Batch& batch) {
+    batch.record.state = BatchState::Finished;
+    batch.allowed = {};
+    batch.run = {};
+    --running_;
+    for (auto* listener : listeners_) listener->batchFinished(batch.record.id);
+    ended_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
+    expire();
+}
+
+void Batches::expire() {
+    const std::uint64_t now = monotonicMicroseconds();
+    while (!ended_.empty() && (ended_.size() > parts_.limits.ended || ended_.front().first <= now)) {
+        const BatchId id = std::move(ended_.front().second);
+        ended_.pop_front();
+        rows_ -= batches_.at(id).record.rows.size();
+        batches_.erase(id);
+        for (auto* listener : listeners_) listener->batchExpired(id);
+    }
+    if (ended_.empty()) return;
+    sd_event_source_set_time(expiry_.get(), ended_.front().first);
+    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
+}
+
+int Batches::onTurn(sd_event_source* source, void* self) {
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    static_cast<Batches*>(self)->turn();
+    return 0;
+}
+
+int Batches::onRetry(sd_event_source*, std::uint64_t, void* self) {
+    auto& batches = *static_cast<Batches*>(self);
+    for (const auto& id : std::exchange(batches.full_, {})) batches.turnSoon(id);
+    return 0;
+}
+
+int Batches::onExpiry(sd_event_source*, std::uint64_t, void* self) {
+    static_cast<Batches*>(self)->expire();
+    return 0;
+}
+
+}  // namespace recap

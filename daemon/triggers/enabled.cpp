@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/enabled.hpp"
+
+#include "daemon/core/host.hpp"
+
+namespace recap {
+namespace {
+
+std::string quoted(const std::string& name) { return "capsule '" + name + "'"; }
+
+// polkit allowed it when the capsule was enabled, and nobody is there to be asked now: for what it asked for then, and no more.
+Result<std::optional<Authorisation>> authorise(const CapsuleInfo& capsule, const ImageIndex& images, const Target& target) {
+    const std::uint32_t host = hostNamespaces(capsule, target);
+    if (host != 0 && !privileged(capsule))
+        return fail(Errc::AccessDenied, quoted(capsule.name) +
+                                            " would be in the host's own namespaces there, and the right to that was not asked "
+                                            "for when user " +
+                                            std::to_string(capsule.enabling.uid) + " enabled it");
+    const auto image = images.find(capsule.image);
+    Authorisation authorised;
+    authorised.backend = target.id.backend;
+    authorised.digest = image ? (*image)->digest : std::string();
+    authorised.revision = capsule.revision;
+    authorised.startTime = target.startTime;
+    authorised.hostNamespaces = host;
+    return authorised;
+}
+
+}  // namespace
+
+// Why a capsule that is enabled does not run; empty: it does.
+std::string problemOf(const CapsuleInfo& capsule) {
+    if (!capsule.schedule.any()) return "its manifest has no [schedule] any more";
+    if (asks(capsule) != capsule.enabling.asks)
+        return "it asks for something else than when user " + std::to_string(capsule.enabling.uid) + " enabled it: enable it again";
+    return {};
+}
+
+bool sound(const CapsuleInfo& capsule) { return capsule.enabled && !capsule.image.empty() && problemOf(capsule).empty(); }
+
+Result<void> asEnabler(const CapsuleInfo& capsule, const ImageIndex& images, const BatchTable& batches, BatchRequest& request) {
+    request.run.capsule = capsule.name;
+    request.run.caller.uid = capsule.enabling.uid;
+    if (capsule.enabling.uid == 0) return {};
+    const auto chosen = batches.choose(capsule.name, request.selection, {});
+    if (!chosen) return tl::unexpected(chosen.error());
+    request.targets.emplace();
+    for (const Target* target : *chosen) request.targets->push_back({target->id, target->name, authorise(capsule, images, *target)});
+    return {};
+}
+
+}  // namespace recap

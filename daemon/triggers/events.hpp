@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events that start runs: of enabled capsules, what their [[schedule.event]] say. Targets that start and stop and runs that finish are
+// heard of here; what is watched for in a target comes in through happened(). Lives on the loop.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "daemon/core/batches.hpp"
+#include "daemon/core/capsules.hpp"
+#include "daemon/core/event.hpp"
+#include "daemon/core/target_table.hpp"
+#include "daemon/triggers/throttle.hpp"
+
+namespace recap {
+
+struct EventParts {  // all outlive it
+    sd_event* loop;
+    const TargetTable& targets;
+    const CapsuleStore& capsules;
+    RunTable& runs;
+    // Starts an enabled capsule's runs for this, as its enabler: on these targets of those that it selects; empty: on all.
+    std::function<Result<BatchId>(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on)> fire;
+    // Since when it is enabled (CLOCK_REALTIME, µs), where its events count; 0: they do not.
+    std::function<std::uint64_t(const CapsuleInfo& capsule)> armedSince;
+    ThrottleLimits limits = {};
+    std::function<std::uint64_t()> now = monotonicMicroseconds;
+};
+
+// One [[schedule.event]] of a capsule that is enabled.
+struct ArmedEvent {
+    std::string capsule;
+    std::size_t index = 0;
+    EventSchedule event;
+    Selection selection;
+    Missed missed = Missed::RunOnce;
+    std::uint64_t since = 0;
+};
+
+class Events final : public TargetListener, public RunListener {
+public:
+    static Result<std::unique_ptr<Events>> create(const EventParts& parts);
+    Events(const Events&) = delete;
+    Events& operator=(const Events&) = delete;
+
+    // Targets and runs of before are known: what happened while recapd was away is made up for, or told as missed.
+    void begin();
+    // Capsules, or what is enabled, have changed.
+    void refresh();
+    const std::vector<ArmedEvent>& armed() const { return armed_; }
+
+    // It happened on this target; empty: on no one target, so that the capsule runs on all that it selects.
+    void happened(const ArmedEvent& armed, const Target* target, Occurrence occurrence);
+
+    void targetAdded(const Target& target) override;
+    void targetRemoved(const TargetId& id) override;
+    void backendChanged(const BackendStatus&) override {}
+    void submitted(const RunId&) override {}
+    void started(const RunPlan&) override {}
+    void changed(const RunId&, const Phases&) override {}
+    void finished(const RunReport& report) override;
+    void expired(const RunId&) override {}
+
+    // Events that started nothing are written down; by itself on its timer.
+    void tellMissed();
+
+private:
+    struct Life {
+        pid_t pid = 0;
+        std::uint64_t startTime = 0;  // clock ticks since boot
+        auto operator<=>(const Life&) const = default;
+    };
+    struct Known {
+        Life life;
+        std::string name;
+        std::set<std::pair<std::string, std::size_t>> stops;  // capsules' target-stop events that it would match
+    };
+    // A target that nobody tells of any more: whether it has stopped shows when its process ends.
+    struct Leaving {
+        Events* events = nullptr;
+        TargetId id;
+        Known known;
+        UniqueFd pidfd;
+        EventSource end;
+        EventSource late;
+        std::list<Leaving>::iterator self;
+    };
+    using Fired = std::tuple<std::string, std::size_t, Life>;
+
+    explicit Events(const EventParts& parts) : parts_(parts), throttle_(parts.limits) {}
+
+    void know(const Target& target);
+    void startOf(const ArmedEvent& armed, const Target& target);
+    void stopOf(const TargetId& id, const Known& known);
+    void waitForEnd(const TargetId& id, Known known, UniqueFd pidfd);
+    bool fireOnce(const ArmedEvent& armed, const Life& life);
+    void chain(const ArmedEvent& armed, const RunRecord& run);
+    void skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why);
+    bool isRecorded(const std::string& capsule, const std::string& target, std::uint64_t since, const Occurrence& occurrence) const;
+    void catchUp();
+    void catchUpChain(const ArmedEvent& armed);
+    void tell(const std::vector<Throttle::Missed>& missed);
+    void tellLater();
+    static int onTell(sd_event_source* source, std::uint64_t now, void* self);
+    static int onEnd(sd_event_source* source, int fd, std::uint32_t events, void* self);
+    static int onLate(sd_event_source* source, std::uint64_t now, void* self);
+
+    EventParts parts_;
+    Throttle throttle_;
+    std::vector<ArmedEvent> armed_;
+    std::map<TargetId, Known> known_;  // where a target-stop event matches
+    std::list<Leaving> leaving_;
+    std::set<Fired> fired_;
+    std::deque<std::set<Fired>::iterator> firedOrder_;
+    bool begun_ = false;
+    EventSource tell_;
+};
+
+// The run-finished events of a capsule that would start it again by themselves, as "a -> b -> a"; empty: none. `changed` stands for the
+// one of the same name in `capsules`.
+std::string chainLoop(const CapsuleInfo& changed, const std::vector<const CapsuleInfo*>& capsules);
+
+}  // namespace recap

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/schedules.hpp"
+
+#include <systemd/sd-daemon.h>
+
+#include <cstdio>
+
+#include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/events.hpp"
+
+namespace recap {
+namespace {
+
+std::string quoted(const std::string& name) { return "capsule '" + name + "'"; }
+
+}  // namespace
+
+std::string scheduleText(const std::vector<ScheduleLine>& lines) {
+    std::string text = "recap-schedule 1\n";
+    for (const auto& line : lines) {
+        const auto& [calendar, every, delay] = line.periodic;
+        text += line.capsule + (line.missed == Missed::RunOnce ? " run-once " : " skip ") + std::to_string(delay.count()) +
+                (calendar.empty() ? " every " + std::to_string(every.count()) : " calendar " + calendar) + "\n";
+    }
+    return text;
+}
+
+Result<std::unique_ptr<Schedules>> Schedules::create(const ScheduleParts& parts) {
+    std::unique_ptr<Schedules> schedules(new Schedules(parts));
+    if (parts.save) return schedules;
+    auto timers = LoopTimers::create(parts.loop, [self = schedules.get()](const std::string& name) {
+        if (const auto run = self->run(name); !run)
+            std::fprintf(stderr, SD_WARNING "schedule of %s: %s\n", quoted(name).c_str(), run.error().message.c_str());
+    });
+    if (!timers) return forward(std::move(timers));
+    schedules->timers_ = std::move(*timers);
+    return schedules;
+}
+
+void Schedules::begin() {
+    begun_ = true;
+    refresh();
+}
+
+void Schedules::refresh() {
+    if (const auto armed = arm(); !armed) std::fprintf(stderr, SD_ERR "schedule: %s\n", armed.error().message.c_str());
+}
+
+Result<void> Schedules::arm() {
+    if (!begun_) return {};  // before capsules are read, none is there to be armed
+    std::vector<const CapsuleInfo*> armed;
+    for (const auto* capsule : parts_.capsules.list())
+        if (capsule->schedule.periodic && sound(*capsule)) armed.push_back(capsule);
+    parts_.armed();
+    return armTimers(armed);
+}
+
+Result<void> Schedules::armTimers(const std::vector<const CapsuleInfo*>& armed) {
+    if (timers_) {
+        std::map<std::string, LoopTimers::Wanted> wanted;
+        for (const auto* capsule : armed) {
+            const auto& periodic = *capsule->schedule.periodic;
+            if (periodic.every.count() == 0) continue;  // enabled while there was a manager
+            const auto share = hostsShare(periodic.randomizedDelay, parts_.machineId, capsule->name);
+            wanted[capsule->name] = {{periodic.every, share, capsule->schedule.missed, capsule->enabling.since}, capsule->enabling.last};
+        }
+        timers_->keep(wanted);
+        return {};
+    }
+    std::vector<ScheduleLine> lines;
+    for (const auto* capsule : armed) lines.push_back({capsule->name, *capsule->schedule.periodic, capsule->schedule.missed});
+    std::string text = scheduleText(lines);
+    if (saved_ == text) return {};
+    if (auto saved = parts_.save(text); !saved) return saved;
+    saved_ = std::move(text);
+    return {};
+}
+
+Result<void> Schedules::keptHere(const CapsuleInfo& capsule) const {
+    if (!timers_ || !capsule.schedule.periodic || capsule.schedule.periodic->calendar.empty()) return {};
+    return fail(Errc::NotSupported, quoted(capsule.name) +
+                                        " runs by a calendar, which systemd's timers keep, and this machine has no systemd that runs; "
+                                        "schedule.periodic.every works without");
+}
+
+void Schedules::check(const CapsuleInfo& capsule, Reply<void> reply) {
+    if (auto ends = checkChain(capsule); !ends) return reply(std::move(ends));
+    if (!capsule.schedule.periodic || capsule.schedule.periodic->calendar.empty()) return reply({});
+    const std::string calendar = capsule.schedule.periodic->calendar;
+    calendars_.ask({calendar}, [calendar, reply = std::move(reply)](const Calendars::Answers& answers) {
+        const auto& times = answers.at(calendar);
+        if (!times && times.error().code == Errc::InvalidArgument) return reply(tl::unexpected(times.error()));
+        reply({});
+    });
+}
+
+Result<void> Schedules::checkChain(const CapsuleInfo& capsule) const {
+    const std::string loop = chainLoop(capsule, parts_.capsules.list());
+    if (loop.empty()) return {};
+    return fail(Errc::InvalidArgument,
+                quoted(capsule.name) + " would start itself for ever, by its own run-finished events or others': " + loop);
+}
+
+Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const std::string& shown) const {
+    const auto capsule = parts_.capsules.find(name);
+    if (!capsule) return capsule;
+    if (!(*capsule)->schedule.any())
+        return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule] in its manifest, so there is nothing to enable");
+    if (auto ends = checkChain(**capsule); !ends) return forward(std::move(ends));
+    for (const auto& event : (*capsule)->schedule.events)
+        if (event.on != "target-start" && event.on != "target-stop" && event.on != "run-finished")
+            return fail(Errc::NotSupported,
+                        quoted(name) + " waits for an event '" + event.on +
+                            "', which this version does not hear of; it hears of target-start, target-stop and run-finished");
+    if (asks(**capsule) != shown) return fail(Errc::Denied, quoted(name) + " was changed after the authorisation to enable it; ask again");
+    return capsule;
+}
+
+void Schedules::enable(const std::string& name, std::uint32_t uid, const std::string& shown, Reply<void> reply) {
+    const auto capsule = schedulable(name, shown);
+    if (!capsule) return reply(tl::unexpected(capsule.error()));
+    if (auto kept = keptHere(**capsule); !kept) return reply(std::move(kept));
+    const auto& periodic = (*capsule)->schedule.periodic;
+    if (!periodic || periodic->calendar.empty()) return reply(enableNow(name, uid, shown));
+    const std::string calendar = periodic->calendar;
+    calendars_.ask({calendar}, [this, name, uid, shown, calendar, reply = std::move(reply)](const Calendars::Answers& answers) {
+        const auto& times = answers.at(calendar);
+        if (!times) return reply(tl::unexpected(times.error()));
+        if (times->empty())
+            return reply(
+                fail(Errc::InvalidArgument, "calendar '" + calendar + "' of " + quoted(name) + " has no time that is still to come"));
+        reply(enableNow(name, uid, shown));
+    });
+}
+
+// Enabled and armed, or neither.
+Result<void> Schedules::enableNow(const std::string& name, std::uint32_t uid, const std::string& shown) {
+    if (const auto capsule = schedulable(name, shown); !capsule) return tl::unexpected(capsule.error());
+    if (auto enabled = parts_.capsules.enable(name, uid); !enabled) return enabled;
+    auto armed = arm();
+    if (!armed) (void)parts_.capsules.disable(name);
+    return armed;
+}
+
+Result<void> Schedules::disable(const std::string& name) {
+    if (auto disabled = parts_.capsules.disable(name); !disabled) return disabled;
+    return arm();
+}
+
+Result<BatchId> Schedules::run(const std::string& name) {
+    const auto found = parts_.capsules.find(name);
+    if (!found) return tl::unexpected(found.error());
+    const CapsuleInfo& capsule = **found;
+    if (!capsule.enabled)
+        return fail(Errc::Denied, quoted(name) + " is not enabled, so nobody's right runs it; 'recapctl capsule enable' arms its schedule");
+    if (const auto problem = problemOf(capsule); !problem.empty()) return fail(Errc::Denied, quoted(name) + ": " + problem);
+    if (!capsule.schedule.periodic)
+        return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule.periodic] in its manifest, and so has no turns");
+    BatchRequest request;
+    request.run.trigger = Trigger::Periodic;
+    request.run.received = monotonicMicroseconds();
+    request.selection.parallel = capsule.selection.parallel;
+    if (auto asked = asEnabler(capsule, parts_.images, parts_.batches, request); !asked) return forward(std::move(asked));
+    auto batch = parts_.batches.start(std::move(request));
+    if (batch) parts_.capsules.ranAsScheduled(name);
+    return batch;
+}
+
+void Schedules::list(Reply<std::vector<ScheduleRow>> reply) {
+    std::vector<std::string> calendars;
+    for (const auto* capsule : parts_.capsules.list())
+        if (const auto& periodic = capsule->schedule.periodic; periodic && !periodic->calendar.empty())
+            calendars.push_back(periodic->calendar);
+    calendars_.ask(calendars, [this, reply = std::move(reply)](const Calendars::Answers& answers) {
+        auto all = rows();
+        addTimes(all, answers);
+        reply(std::move(all));
+    });
+}
+
+std::vector<ScheduleRow> Schedules::rows() const {
+    std::vector<ScheduleRow> all;
+    const auto targets = parts_.targets.list();
+    for (const auto* capsule : parts_.capsules.list()) {
+        if (!capsule->schedule.any()) continue;
+        ScheduleRow row;
+        row.capsule = capsule->name;
+        row.enabled = capsule->enabled;
+        row.enabler = capsule->enabling.uid;
+        row.last = capsule->enabling.last;
+        row.targets = select(capsule->selection, targets).size();
+        row.problem = capsule->enabled ? problemOf(*capsule) : std::string();
+        if (capsule->schedule.periodic) {
+            row.periodic = capsule->schedule.periodic;
+            all.push_back(row);
+        }
+        row.periodic.reset();
+        row.last = 0;
+        for (const auto& event : capsule->schedule.events) {
+            row.event = event;
+            all.push_back(row);
+        }
+    }
+    return all;
+}
+
+void Schedules::addTimes(std::vector<ScheduleRow>& rows, const Calendars::Answers& answers) const {
+    for (auto& row : rows) {
+        if (!row.periodic) continue;
+        const auto capsule = parts_.capsules.find(row.capsule);
+        if (!row.periodic->calendar.empty()) {
+            const auto times = answers.find(row.periodic->calendar);
+            if (times == answers.end()) continue;  // installed meanwhile
+            if (times->second) row.next = *times->second;
+            if (row.problem.empty() && !times->second) row.problem = times->second.error().message;
+            if (row.problem.empty() && row.enabled && timers_ && capsule) row.problem = keptHere(**capsule).error().message;
+        } else if (row.enabled && row.problem.empty() && capsule) {
+            const std::uint64_t before = std::max((*capsule)->enabling.last, (*capsule)->enabling.since);
+            row.next = {timers_ ? timers_->next(row.capsule) : before + static_cast<std::uint64_t>(row.periodic->every.count())};
+        }
+    }
+}
+
+}  // namespace recap

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/throttle.hpp"
+
+#include <algorithm>
+
+namespace recap {
+namespace {
+
+constexpr std::uint64_t kTellUsec = 1'000'000;
+
+}  // namespace
+
+bool Throttle::take(std::uint64_t now) {
+    if (filled_ == 0) filled_ = now;
+    const std::uint64_t refilled = (now - filled_) / limits_.refillUsec;
+    filled_ += refilled * limits_.refillUsec;
+    tokens_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(limits_.burst, tokens_ + refilled));
+    if (tokens_ == 0) return false;
+    --tokens_;
+    return true;
+}
+
+// Where there are too many to tell apart, those of one capsule's event share one state.
+Throttle::State& Throttle::stateOf(const Key& key, std::uint64_t now) {
+    const auto found = states_.find(key);
+    if (found != states_.end()) return found->second;
+    if (states_.size() >= limits_.keys)
+        std::erase_if(states_, [&](const auto& one) { return one.second.until <= now && !one.second.counted(); });
+    return states_[states_.size() < limits_.keys ? key : Key{key.capsule, key.event, {}}];
+}
+
+void Throttle::count(State& state, std::uint64_t& counter, std::uint64_t now) {
+    if (!state.counted()) {
+        state.tellAt = std::max(state.until, now + kTellUsec);
+        next_ = std::min(next_.value_or(state.tellAt), state.tellAt);
+    }
+    ++counter;
+}
+
+bool Throttle::pass(const Key& key, std::uint64_t cooldown, std::uint64_t now) {
+    State& state = stateOf(key, now);
+    if (now < state.until) return count(state, state.inCooldown, now), false;
+    if (!take(now)) return count(state, state.overRate, now), false;
+    state.until = now + cooldown;
+    if (cooldown == 0 && !state.counted()) states_.erase(key);
+    return true;
+}
+
+std::vector<Throttle::Missed> Throttle::missed(std::uint64_t now) {
+    std::vector<Missed> all;
+    next_.reset();
+    for (auto it = states_.begin(); it != states_.end();) {
+        State& state = it->second;
+        if (state.counted() && now >= state.tellAt) {
+            all.push_back({it->first, state.inCooldown, state.overRate});
+            state.inCooldown = state.overRate = 0;
+        }
+        if (state.counted()) next_ = std::min(next_.value_or(state.tellAt), state.tellAt);
+        it = !state.counted() && now >= state.until ? states_.erase(it) : std::next(it);
+    }
+    return all;
+}
+
+template <class Of>
+std::vector<Throttle::Missed> Throttle::forget(const Of& of) {
+    std::vector<Missed> all;
+    for (auto it = states_.begin(); it != states_.end();) {
+        if (!of(it->first)) {
+            ++it;
+            continue;
+        }
+        if (it->second.counted()) all.push_back({it->first, it->second.inCooldown, it->second.overRate});
+        it = states_.erase(it);
+    }
+    return all;
+}
+
+std::vector<Throttle::Missed> Throttle::forgetCapsule(const std::string& capsule) {
+    return forget([&](const Key& key) { return key.capsule == capsule; });
+}
+
+std::vector<Throttle::Missed> Throttle::forgetTarget(const std::string& target) {
+    return forget([&](const Key& key) { return key.target == target; });
+}
+
+}  // namespace recap

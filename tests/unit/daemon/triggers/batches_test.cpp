@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/batches.hpp"
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/daemon/triggers/fakes.hpp"
+
+namespace recap::test {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+struct Heard : BatchListener {
+    std::vector<BatchId> startedIds, changedIds, finishedIds, expiredIds;
+    void batchStarted(const BatchId& id) override { startedIds.push_back(id); }
+    void batchChanged(const BatchId& id) override { changedIds.push_back(id); }
+    void batchFinished(const BatchId& id) override { finishedIds.push_back(id); }
+    void batchExpired(const BatchId& id) override { expiredIds.push_back(id); }
+    std::vector<std::string> rows;
+    void batchRowFinished(const BatchId&, const BatchRow& row) override {
+        rows.push_back(row.target.text() + " " + row.run + " " + row.escape);
+    }
+};
+
+struct BatchesTest : World {
+    Heard heard;
+    std::unique_ptr<Batches> batches;
+
+    void SetUp() override {
+        capsules.add("scan");
+        have(5);
+        open({});
+    }
+    void open(const BatchLimits& limits) {
+        runs.listeners.clear();
+        batches = Batches::create({loop.get(), runs, targets, capsules, limits}).value();
+        runs.listeners.push_back(batches.get());
+        batches->listen(heard);
+    }
+    BatchRequest request(const std::string& labels = "", std::uint32_t parallel = 8) {
+        BatchRequest made;
+        made.run.capsule = "scan";
+        made.run.caller = {1000, ":1.5"};
+        made.selection.labels = parseLabels(labels).value();
+        made.selection.parallel = parallel;
+        return made;
+    }
+    BatchRequest periodic() {
+        BatchRequest made = request();
+        made.run.trigger = Trigger::Periodic;
+        return made;
+    }
+    BatchId started(BatchRequest made) {
+        const BatchId id = batches->start(std::move(made)).value();
+        turn(loop);
+        return id;
+    }
+    const BatchRecord& of(const BatchId& id) { return *batches->findBatch(id); }
+    std::map<std::string, std::uint32_t> countsOf(const BatchId& id) { return counts(of(id)); }
+    void endAll() {
+        for (std::size_t i = 0; i < runs.order.size(); ++i) {
+            if (runs.runs.at(runs.order[i]).state != RunState::Finished) runs.end(runs.order[i]);
+            turn(loop);
+        }
+    }
+};
+
+TEST_F(BatchesTest, OneRunForEachThatMatchesAndNoMoreAtATimeThanSaid) {
+    const BatchId id = batches->start(request("n!=3", 2)).value();
+    EXPECT_THAT(runs.order, IsEmpty()) << "the id comes before any work";
+    EXPECT_THAT(heard.startedIds, Contains(id));
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(2));
+    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("pending", 4)));
+    runs.end(runs.order[0], Outcome::Failed, 3);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(3));
+    endAll();
+    EXPECT_THAT(runs.order, SizeIs(4));
+    EXPECT_EQ(of(id).state, BatchState::Finished);
+    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 4), Pair("failed", 1), Pair("succeeded", 3)));
+    EXPECT_THAT(heard.finishedIds, UnorderedElementsAre(id));
+    std::set<std::string> ran;
+    for (const auto& run : runs.order) {
+        ran.insert(runs.runs.at(run).target);
+        EXPECT_EQ(runs.runs.at(run).request.batch, id);
+    }
+    EXPECT_EQ(ran, (std::set<std::string>{"docker:c0", "docker:c1", "docker:c2", "docker:c4"}));
+    EXPECT_EQ(of(id).rows[0].exitCode, 3);
+}
+
+TEST_F(BatchesTest, WhatMatchesNothingIsFinishedWithNoRows) {
+    const BatchId id = started(request("n=9"));
+    EXPECT_EQ(of(id).state, BatchState::Finished);
+    EXPECT_THAT(of(id).rows, IsEmpty());
+    EXPECT_THAT(heard.finishedIds, UnorderedElementsAre(id));
+}
+
+TEST_F(BatchesTest, TheCapsulesOwnSelectionNarrowsWhatIsAsked) {
+    auto& own = capsules.add("scan").selection;
+    own.labels = parseLabels("n in (1,2,3)").value();
+    own.mode = SelectionMode::Fixed;
+    own.modeValue = 2;
+    own.parallel = 1;
+    own.backends = {"docker", "podman"};
+    EXPECT_THAT(of(started(request())).rows, SizeIs(2));
+    EXPECT_THAT(runs.order, SizeIs(1)) << "its parallel";
+    EXPECT_THAT(of(started(request("n=2"))).rows, SizeIs(1));
+    BatchRequest other = request();
+    other.selection.backends = {"containerd"};
+    const auto refused = batches->start(other);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("target.backends"));
+}
+
+TEST_F(BatchesTest, WhatRecapdHasNoRoomForIsSubmittedWhenARunEnds) {
+    runs.room = 2;
+    const BatchId id = started(request());
+    EXPECT_THAT(runs.order, SizeIs(2));
+    runs.end(runs.order[0]);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(3));
+    endAll();
+    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("succeeded", 5)));
+}
+
+TEST_F(BatchesTest, EachTargetHasItsOwnAnswer) {
+    runs.room = 1;
+    BatchRequest made = request();
+    made.targets.emplace();
+    for (const Target* target : batches->choose("scan", made.selection, {}).value()) {
+        BatchTarget asked{target->id, target->name, Authorisation{.backend = "docker", .digest = target->id.id}};
+        if (target->id.id == "c2") asked.allowed = fail(Errc::AccessDenied, "not there");
+        made.targets->push_back(std::move(asked));
+    }
+    const BatchId id = started(made);
+    endAll();
+    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("denied", 1), Pair("succeeded", 4)));
+    for (const auto& run : runs.order) {
+        const auto& request = runs.runs.at(run).request;
+        EXPECT_EQ("docker:" + request.authorised->digest, request.target) << "however long it waited for room";
+    }
+    for (const auto& row : of(id).rows) EXPECT_EQ(row.detail, row.target.id == "c2" ? "not there" : "");
+}
+
+TEST_F(BatchesTest, WhoMayNotReachATargetDoesNotCountItEither) {
+    Selection half;
+    half.mode = SelectionMode::Percent;
+    half.modeValue = 50;
+    const auto chosen = batches->choose("scan", half, [](const Target& target) { return target.id.id != "c0" && target.id.id != "c1"; });
+    ASSERT_TRUE(chosen);
+    EXPECT_THAT(*chosen, SizeIs(2)) << "of three";
+    for (const Target* target : *chosen) EXPECT_GE(target->id.id, "c2");
+}
+
+TEST_F(BatchesTest, EachRowsEndIsToldOnce) {
+    const BatchId id = started(request("", 2));
+    endAll();
+    std::vector<std::string> expected;
+    for (const auto& row : of(id).rows) expected.push_back(row.target.text() + " " + row.run + " clean");
+    EXPECT_THAT(heard.rows, ::testing::UnorderedElementsAreArray(expected));
+}
+
+TEST_F(BatchesTest, ABatchIsStoppedAsOne) {
+    const BatchId id = started(request("", 2));
+    bool answered = false;
+    batches->stopBatch(id, std::chrono::seconds(1), [&](const Result<void>& stopped) { answered = stopped.has_value(); });
+    EXPECT_TRUE(answered);
+    EXPECT_THAT(runs.stopped, SizeIs(2));
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(2));
+    for (const auto& run : runs.stopped) runs.end(run, Outcome::Killed);
+    turn(loop);
+    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("killed", 2), Pair("skipped", 3)));
+    EXPECT_EQ(of(id).state, BatchState::Finished);
+    Errc code = Errc::None;
+    batches->stopBatch("nobody", std::chrono::seconds(1), [&](const Result<void>& stopped) { code = stopped.error().code; });
+    EXPECT_EQ(code, Errc::NotFound);
+}
+
+TEST_F(BatchesTest, OneThatIsBoundToItsCallerEndsWithIt) {
+    BatchRequest bound = request("", 1);
+    bound.run.lifetime = Lifetime::Caller;
+    const BatchId theirs = started(bound), detached = started(request("", 1));
+    batches->batchCallerGone(":1.5");
+    turn(loop);
+    EXPECT_EQ(countsOf(theirs)["skipped"], 4u);
+    EXPECT_EQ(countsOf(detached)["skipped"], 0u);
+}
+
+TEST_F(BatchesTest, WhatIsDueWhileTheOneBeforeRunsIsSkippedAndHasARow) {
+    const BatchId first = started(periodic());
+    const BatchId second = started(periodic());
+    EXPECT_THAT(runs.order, SizeIs(5));
+    EXPECT_THAT(countsOf(second), UnorderedElementsAre(Pair("finished", 5), Pair("skipped", 5)));
+    ASSERT_THAT(runs.skipped, SizeIs(5));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("run run-"));
+    EXPECT_EQ(of(second).rows[0].run, runs.skipped[0].first);
+    EXPECT_THAT(countsOf(started(request())), UnorderedElementsAre(Pair("pending", 5))) << "who asks is not refused for it";
+    EXPECT_EQ(of(first).state, BatchState::Running);
+}
+
+TEST_F(BatchesTest, WhatQueuesBeginsWhenTheOneBeforeHasEnded) {
+    capsules.add("scan").schedule.overlap = Overlap::Queue;
+    started(periodic());
+    const BatchId second = started(periodic()), third = started(periodic());
+    EXPECT_THAT(runs.order, SizeIs(5));
+    EXPECT_THAT(countsOf(third)["skipped"], 5u);
+    const RunId first = runs.order[0];
+    runs.end(first);
+    turn(loop);
+    ASSERT_THAT(runs.order, SizeIs(6));
+    EXPECT_EQ(runs.runs.at(runs.order[5]).target, runs.runs.at(first).target);
+    EXPECT_EQ(runs.runs.at(runs.order[5]).request.batch, second);
+}
+
+TEST_F(BatchesTest, WhatReplacesStopsTheOneBefore) {
+    capsules.add("scan").schedule.overlap = Overlap::Replace;
+    started(periodic());
+    const BatchId second = started(periodic());
+    EXPECT_THAT(runs.stopped, SizeIs(5));
+    EXPECT_THAT(runs.order, SizeIs(5)) << "not before it has ended";
+    for (const auto& run : runs.stopped) runs.end(run, Outcome::Killed);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(10));
+    endAll();
+    EXPECT_THAT(countsOf(second), UnorderedElementsAre(Pair("finished", 5), Pair("succeeded", 5)));
+}
+
+TEST_F(BatchesTest, WhoWaitsIsStoppedWithItsBatch) {
+    capsules.add("scan").schedule.overlap = Overlap::Queue;
+    started(periodic());
+    const BatchId second = started(periodic());
+    batches->stopBatch(second, std::chrono::seconds(0), [](const Result<void>&) {});
+    turn(loop);
+    EXPECT_EQ(countsOf(second)["skipped"], 5u);
+    endAll();
+    EXPECT_THAT(runs.order, SizeIs(5));
+}
+
+TEST_F(BatchesTest, MoreThanAreTakenAreRefusedByNumber) {
+    open({.running = 2, .rows = 8});
+    started(request("", 1));
+    const auto rows = batches->start(request());
+    ASSERT_FALSE(rows);
+    EXPECT_EQ(rows.error().code, Errc::LimitExceeded);
+    EXPECT_THAT(rows.error().message, HasSubstr("at most 8"));
+    BatchRequest roots = request("n=1");
+    roots.run.caller.uid = 0;
+    started(roots);
+    EXPECT_THAT(batches->start(roots).error().message, HasSubstr("2 batches are under way"));
+}
+
+TEST_F(BatchesTest, OneUserHasAQuarterOfThem) {
+    open({.running = 8});
+    started(request("", 1));
+    started(request("", 1));
+    const auto third = batches->start(request());
+    ASSERT_FALSE(third);
+    EXPECT_THAT(third.error().message, HasSubstr("uid 1000 has 2 batches"));
+    BatchRequest another = request();
+    another.run.caller.uid = 1001;
+    EXPECT_TRUE(batches->start(another));
+}
+
+TEST_F(BatchesTest, EndedOnesGoInTheirOrder) {
+    open({.ended = 1});
+    const BatchId first = started(request("n=9")), second = started(request("n=8"));
+    EXPECT_EQ(batches->findBatch(first), nullptr);
+    EXPECT_NE(batches->findBatch(second), nullptr);
+    EXPECT_THAT(heard.expiredIds, UnorderedElementsAre(first));
+}
+
+TEST_F(BatchesTest, CountsAreToldOnceATurn) {
+    started(request());
+    EXPECT_THAT(heard.changedIds, SizeIs(1)) << "for five that were submitted";
+    for (const auto& run : runs.order) batches->changed(run, Phases{.executing = 5});
+    turn(loop);
+    EXPECT_THAT(heard.changedIds, SizeIs(2));
+}
+
+TEST_F(BatchesTest, ACapsuleThatIsNotThereIsRefused) {
+    BatchRequest made = request();
+    made.run.capsule = "nobody";
+    EXPECT_EQ(batches->start(made).error().code, Errc::NotFound);
+}
+
+}  // namespace
+}  // namespace recap::test

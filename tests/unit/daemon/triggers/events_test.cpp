@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "daemon/triggers/events.hpp"
+
+#include <gmock/gmock.h>
+
+#include "tests/unit/daemon/triggers/fakes.hpp"
+
+namespace recap::test {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+struct EventsTest : World {
+    struct Shot {
+        std::string capsule;
+        Occurrence occurrence;
+        std::vector<TargetId> on;
+    };
+    std::vector<Shot> shots;
+    std::uint64_t now = 1'000'000'000;
+    std::uint64_t since = 1;  // enabled long ago
+    std::unique_ptr<Events> events;
+
+    CapsuleInfo& armed(const std::string& name, EventSchedule event, const std::string& labels = "") {
+        CapsuleInfo& capsule = capsules.add(name);
+        capsule.enabled = true;
+        capsule.schedule.events.push_back(std::move(event));
+        capsule.selection.labels = parseLabels(labels).value();
+        return capsule;
+    }
+    void open() {
+        EventParts parts{
+            loop.get(),
+            targets,
+            capsules,
+            runs,
+            [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) -> Result<BatchId> {
+                shots.push_back({capsule.name, occurrence, on});
+                return "batch";
+            },
+            [this](const CapsuleInfo& capsule) { return capsule.enabled ? since : 0; }};
+        parts.now = [this] { return now; };
+        events = Events::create(parts).value();
+        targets.listen(*events);
+        runs.listeners = {events.get()};
+    }
+    RunId ran(const std::string& capsule, const std::string& target, Outcome outcome = Outcome::Succeeded) {
+        RunRequest request;
+        request.capsule = capsule;
+        request.target = target;
+        const RunId id = runs.submit(std::move(request)).value();
+        runs.runs.at(id).started = microseconds(CLOCK_REALTIME);
+        runs.end(id, outcome, outcome == Outcome::Failed ? 3 : 0);
+        return id;
+    }
+};
+
+TEST_F(EventsTest, ATargetThatStartsIsOfThoseThatAreSelected) {
+    armed("scan", {.on = "target-start"}, "n in (0,1)");
+    open();
+    events->begin();
+    have(3);
+    ASSERT_THAT(shots, SizeIs(2));
+    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c0"}));
+    EXPECT_THAT(shots[1].on, ElementsAre(TargetId{"docker", "c1"}));
+    EXPECT_EQ(shots[0].occurrence.on, "target-start");
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("target", "docker:c0")));
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("name", "name-0")));
+}
+
+TEST_F(EventsTest, WhatWasThereBeforeTheCapsuleWasEnabledHasNotStarted) {
+    armed("scan", {.on = "target-start"});
+    open();
+    have(2);
+    since = microseconds(CLOCK_REALTIME) + 60'000'000;
+    events->begin();
+    add("2");
+    EXPECT_THAT(shots, IsEmpty());
+}
+
+TEST_F(EventsTest, AStartIsAProcesssHoweverManyTellOfIt) {
+    armed("scan", {.on = "target-start"});
+    open();
+    events->begin();
+    targets.state({"containerd", "containerd", BackendState::Ready, "", 0});
+    processes.emplace_back();
+    Target target;
+    target.id = {"containerd", "moby/a"};
+    target.pid = processes.back().pid();
+    targets.added(target);
+    target.id = {"docker", "a"};
+    targets.state({"docker", "docker", BackendState::Ready, "", 0});
+    targets.added(target);
+    EXPECT_THAT(shots, SizeIs(1));
+}
+
+TEST_F(EventsTest, WhatStartedWhileRecapdWasAwayIsMadeUpForOnce) {
+    armed("scan", {.on = "target-start"});
+    have(2);
+    RunRequest request;  // the one that the recapd of before acted on
+    request.capsule = "scan";
+    request.target = "docker:c0";
+    Occurrence before{"target-start", 1, std::to_string(targets.resolve("docker:c0").value()->startTime), {}};
+    request.occurrence = std::make_shared<const Occurrence>(before);
+    runs.listed.emplace_back().request = request;
+    runs.listed.back().target = "docker:c0";
+    open();
+    events->begin();
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c1"}));
+}
+
+TEST_F(EventsTest, OrToldAsMissed) {
+    armed("scan", {.on = "target-start"}).schedule.missed = Missed::Skip;
+    have(1);
+    open();
+    events->begin();
+    EXPECT_THAT(shots, IsEmpty());
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("while recapd was away"));
+    const auto& request = runs.runs.at(runs.skipped[0].first).request;
+    EXPECT_EQ(request.target, "docker:c0");
+    EXPECT_EQ(request.trigger, Trigger::Event);
+}
+
+TEST_F(EventsTest, ATargetThatStopsStartsRunsOnThoseThatAreLeft) {
+    armed("note", {.on = "target-stop"}, "n=1");
+    open();
+    have(3);
+    events->begin();
+    const std::size_t before = targets.list().size();
+    processes[1].end();
+    processes[2].end();
+    while (targets.list().size() > before - 2) ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_EQ(shots[0].occurrence.on, "target-stop");
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("target", "docker:c1")));
+    EXPECT_THAT(shots[0].on, IsEmpty());
+}
+
+TEST_F(EventsTest, ATargetThatNobodyTellsOfAnyMoreHasStoppedOnceItsProcessEnds) {
+    armed("note", {.on = "target-stop"});
+    open();
+    have(2);
+    events->begin();
+    targets.removed({"docker", "c0"});
+    turn(loop);
+    EXPECT_THAT(shots, IsEmpty()) << "its backend may have lost sight of it";
+    processes[0].end();
+    while (shots.empty()) ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("target", "docker:c0")));
+}
+
+TEST_F(EventsTest, ARunThatFinishesStartsTheNextOfItsChain) {
+    armed("archive", {.on = "run-finished", .capsule = "scan", .outcome = "failed"});
+    capsules.add("scan");
+    open();
+    have(1);
+    events->begin();
+    ran("scan", "docker:c0");
+    ran("other", "docker:c0", Outcome::Failed);
+    EXPECT_THAT(shots, IsEmpty());
+    const RunId failed = ran("scan", "docker:c0", Outcome::Failed);
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_EQ(shots[0].capsule, "archive");
+    EXPECT_EQ(shots[0].occurrence.cause, failed);
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("outcome", "failed")));
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("exit-code", "3")));
+    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c0"}));
+}
+
+TEST_F(EventsTest, AChainWhoseTargetIsGoneIsTold) {
+    armed("archive", {.on = "run-finished", .capsule = "scan"});
+    open();
+    events->begin();
+    const RunId run = ran("scan", "docker:gone");
+    EXPECT_THAT(shots, IsEmpty());
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("the target of run " + run + " is gone"));
+}
+
+TEST_F(EventsTest, AStormStartsOneInACooldownAndTheRestIsOneRow) {
+    armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
+    open();
+    have(1);
+    events->begin();
+    for (int i = 0; i < 1000; ++i) ran("scan", "docker:c0");
+    EXPECT_THAT(shots, SizeIs(1));
+    EXPECT_THAT(runs.skipped, IsEmpty());
+    now += 60'000'000;
+    events->tellMissed();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("999 more came within the cooldown of 60 s"));
+    ran("scan", "docker:c0");
+    EXPECT_THAT(shots, SizeIs(2));
+}
+
+TEST_F(EventsTest, WhatIsDisabledStartsNothing) {
+    CapsuleInfo& scan = armed("scan", {.on = "target-start"});
+    open();
+    events->begin();
+    scan.enabled = false;
+    events->refresh();
+    have(1);
+    EXPECT_THAT(shots, IsEmpty());
+    EXPECT_THAT(events->armed(), IsEmpty());
+}
+
+TEST(ChainLoop, OneThatLeadsBackIsNamed) {
+    FewCapsules capsules;
+    const auto after = [&](const std::string& name, const std::string& other) {
+        EventSchedule event;
+        event.on = "run-finished";
+        event.capsule = other;
+        capsules.add(name).schedule.events.push_back(event);
+    };
+    after("b", "a");
+    after("c", "b");
+    after("c", "nobody");
+    EXPECT_EQ(chainLoop(*capsules.find("c").value(), capsules.list()), "");
+    CapsuleInfo changed = *capsules.find("b").value();
+    changed.name = "a";
+    changed.schedule.events[0].capsule = "c";
+    EXPECT_EQ(chainLoop(changed, capsules.list()), "a -> b -> c -> a");
+    changed.schedule.events[0].capsule = "a";
+    EXPECT_EQ(chainLoop(changed, capsules.list()), "a -> a");
+}
+
+}  // namespace
+}  // namespace recap::test
