@@ -2,7 +2,6 @@
 #include "daemon/triggers/batches.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace recap {
 namespace {
@@ -21,21 +20,6 @@ Result<std::vector<std::string>> common(const CapsuleInfo& capsule, const Select
 }
 
 }  // namespace
-
-std::map<std::string, std::uint32_t> counts(const BatchRecord& batch) {
-    std::array<std::uint32_t, static_cast<std::size_t>(RunState::Finished) + 1> states{};
-    std::array<std::uint32_t, static_cast<std::size_t>(Outcome::Skipped) + 1> outcomes{};
-    for (const auto& row : batch.rows) {
-        ++states[static_cast<std::size_t>(row.state)];
-        if (row.state == RunState::Finished) ++outcomes[static_cast<std::size_t>(row.outcome)];
-    }
-    std::map<std::string, std::uint32_t> counted;
-    for (std::size_t i = 0; i < states.size(); ++i)
-        if (states[i] > 0) counted[std::string(name(static_cast<RunState>(i)))] = states[i];
-    for (std::size_t i = 0; i < outcomes.size(); ++i)
-        if (outcomes[i] > 0) counted[std::string(name(static_cast<Outcome>(i)))] = outcomes[i];
-    return counted;
-}
 
 Result<std::unique_ptr<Batches>> Batches::create(const BatchParts& parts) {
     std::unique_ptr<Batches> batches(new Batches(parts));
