@@ -76,6 +76,8 @@ int spawn(const std::vector<std::string>& words, int output, pid_t& child) {
     ::posix_spawn_file_actions_addopen(&with.files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_adddup2(&with.files, output, STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&with.files, output, STDERR_FILENO);
+    // Not all are closed by themselves: sdbus-c++ copies what callers hand in for their runs with dup(2).
+    ::posix_spawn_file_actions_addclosefrom_np(&with.files, STDERR_FILENO + 1);
     std::vector<char*> argv;
     for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);

@@ -28,8 +28,8 @@ const std::vector<Shape>& shapes() {
     static const std::vector<Shape> all{
         {"run",
          {Operand::Capsule, Operand::Target},
-         {"--timeout", "--output", "--selector", "--backend", "--name", "--of-image", "--all", "--mode", "--parallel", "--detach", "--tty",
-          "--no-tty", "--open-stdin", "--detach-keys", "--verbose", "--view", "--user", "--processes", "--image"}},
+         {"--timeout", "--output", "--selector", "--backend", "--name", "--of-image", "--all", "--mode", "--parallel", "--now", "--detach",
+          "--tty", "--no-tty", "--open-stdin", "--detach-keys", "--verbose", "--view", "--user", "--processes", "--image"}},
         {"plan", {Operand::Capsule, Operand::Target}, {"--timeout", "--view", "--user", "--processes", "--image"}},
         {"targets", {}, {"--backend", "--label"}},
         {"capsules", {}, {}},
