@@ -34,6 +34,7 @@ struct CapsuleInfo {
     std::vector<std::string> capabilities;  // "CAP_NET_RAW"
     std::string processes = "none";
     std::string view = "none";
+    std::vector<std::string> writes;  // with view = "write": paths of the target's
     std::string user = "target";
     std::string policy = "default";
     std::string reason;
@@ -55,7 +56,7 @@ inline bool privileged(const CapsuleInfo& capsule) {
            capsule.user != "target" || capsule.freeze;
 }
 
-// What the capsule would have on any target, as polkit is told when it is enabled.
+// What the capsule would have on any target: what polkit is told when it is enabled, and what may be written by which profile.
 std::string asks(const CapsuleInfo& capsule);
 
 class CapsuleStore {

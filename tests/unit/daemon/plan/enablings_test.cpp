@@ -72,6 +72,18 @@ TEST_F(EnablingsTest, AManifestThatChangesKeepsWhatItWasEnabledFor) {
     EXPECT_NE(asks(tool()), before);
 }
 
+TEST_F(EnablingsTest, WhatMayBeWrittenAndByWhichProfileIsAskedForToo) {
+    const auto asked = [&](const std::string& sandbox) {
+        scratch.write("vendor/capsules/tool.toml", capsuleText("tool", "[sandbox]\n" + sandbox));
+        EXPECT_TRUE(capsules.reload());
+        return asks(tool());
+    };
+    const std::string before = asked("view = \"write\"\nwrites = [\"/var/log\"]");
+    EXPECT_NE(asked("view = \"write\"\nwrites = [\"/\"]"), before);
+    EXPECT_NE(asked("view = \"write\"\nwrites = [\"/var/log\"]\npolicy = \"trusted\""), before);
+    EXPECT_EQ(asked("view = \"write\"\nwrites = [\"/var/log\"]"), before);
+}
+
 TEST_F(EnablingsTest, ARemovedCapsulesSuccessorIsNotEnabled) {
     ASSERT_TRUE(capsules.install(capsuleText("mine"), false));
     ASSERT_TRUE(capsules.enable("mine", 1000));
