@@ -62,16 +62,24 @@ Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const
     return targets;
 }
 
-// As for runs: one user other than root has at most a quarter.
-Result<void> Batches::checkRoom(std::uint32_t uid, std::size_t rows) const {
-    const auto theirs = std::ranges::count_if(
-        batches_, [&](const auto& one) { return one.second.record.state == BatchState::Running && one.second.record.caller.uid == uid; });
-    if (running_ >= parts_.limits.running)
-        return fail(Errc::LimitExceeded,
-                    std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
+// As for runs: one user other than root has at most a quarter of what is asked for, and no storm of events keeps anybody from asking.
+Result<void> Batches::checkRoom(const RunRequest& run, std::size_t rows) const {
     if (rows_ + rows > parts_.limits.rows)
         return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(rows_) +
                                              " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
+    if (run.trigger != Trigger::OnDemand) {
+        if (unasked_ < parts_.limits.unasked) return {};
+        return fail(Errc::LimitExceeded, std::to_string(unasked_) + " batches that events and timers started are under way, and recapd " +
+                                             "takes no more of them");
+    }
+    if (running_ >= parts_.limits.running)
+        return fail(Errc::LimitExceeded,
+                    std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
+    const std::uint32_t uid = run.caller.uid;
+    const auto theirs = std::ranges::count_if(batches_, [&](const auto& one) {
+        const BatchRecord& record = one.second.record;
+        return record.state == BatchState::Running && record.trigger == Trigger::OnDemand && record.caller.uid == uid;
+    });
     if (uid != 0 && static_cast<std::size_t>(theirs) >= std::max<std::size_t>(parts_.limits.running / 4, 1))
         return fail(Errc::LimitExceeded, "uid " + std::to_string(uid) + " has " + std::to_string(theirs) +
                                              " batches under way, and one user may have no more; try again when some have ended");
@@ -83,7 +91,7 @@ Result<BatchId> Batches::start(BatchRequest request) {
     if (!capsule) return tl::unexpected(capsule.error());
     auto targets = targetsOf(request);
     if (!targets) return forward(std::move(targets));
-    if (auto room = checkRoom(request.run.caller.uid, targets->size()); !room) return forward(std::move(room));
+    if (auto room = checkRoom(request.run, targets->size()); !room) return forward(std::move(room));
     Batch batch;
     batch.record.started = microseconds(CLOCK_REALTIME);
     batch.record.id = ids_.next(batch.record.started / 1000);
@@ -100,7 +108,7 @@ Result<BatchId> Batches::start(BatchRequest request) {
     batch.run = std::move(request.run);
     batch.run.batch = batch.record.id;
     const BatchId id = batch.record.id;
-    ++running_;
+    ++running(batch.record.trigger);
     rows_ += targets->size();
     batches_.emplace(id, std::move(batch));
     for (auto* listener : listeners_) listener->batchStarted(id);
@@ -324,7 +332,7 @@ void Batches::conclude(Batch& batch) {
     batch.record.state = BatchState::Finished;
     batch.allowed = {};
     batch.run = {};
-    --running_;
+    --running(batch.record.trigger);
     for (auto* listener : listeners_) listener->batchFinished(batch.record.id);
     ended_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
     expire();

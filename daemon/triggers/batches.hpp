@@ -22,7 +22,8 @@
 namespace recap {
 
 struct BatchLimits {
-    std::size_t running = 64;
+    std::size_t running = 64;                         // that somebody asked for
+    std::size_t unasked = 4096;                       // that events and timers started: each event's is a batch, and they bound themselves
     std::size_t rows = 100'000;                       // of all batches that are objects
     std::size_t ended = 256;                          // that are objects: beyond, the oldest are in the ledger only, run by run
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended batch stays an object
@@ -77,7 +78,8 @@ private:
     explicit Batches(const BatchParts& parts) : parts_(parts) {}
 
     Result<std::vector<BatchTarget>> targetsOf(BatchRequest& request) const;
-    Result<void> checkRoom(std::uint32_t uid, std::size_t rows) const;
+    Result<void> checkRoom(const RunRequest& run, std::size_t rows) const;
+    std::size_t& running(Trigger trigger) { return trigger == Trigger::OnDemand ? running_ : unasked_; }
     Batch* known(const BatchId& id);
 
     // The way of a row, in order.
@@ -104,6 +106,7 @@ private:
     std::vector<BatchListener*> listeners_;
     std::map<BatchId, Batch> batches_;
     std::size_t running_ = 0;
+    std::size_t unasked_ = 0;
     std::size_t rows_ = 0;
     std::unordered_map<RunId, RowPlace> byRun_;
     std::map<Gate::Place, RowPlace> atGate_;

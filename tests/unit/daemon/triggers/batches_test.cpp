@@ -268,6 +268,18 @@ TEST_F(BatchesTest, OneUserHasAQuarterOfThem) {
     EXPECT_TRUE(batches->start(another));
 }
 
+TEST_F(BatchesTest, WhatNobodyAskedForKeepsNobodyFromAsking) {
+    open({.running = 4, .unasked = 8});
+    for (int i = 0; i < 8; ++i) EXPECT_TRUE(batches->start(periodic())) << "of one user, and more than people may have";
+    const auto more = batches->start(periodic());
+    ASSERT_FALSE(more);
+    EXPECT_THAT(more.error().message, HasSubstr("8 batches that events and timers started"));
+    const BatchId asked = started(request("n=1"));
+    endAll();
+    EXPECT_EQ(of(asked).state, BatchState::Finished);
+    EXPECT_TRUE(batches->start(periodic())) << "there is room again";
+}
+
 TEST_F(BatchesTest, EndedOnesGoInTheirOrder) {
     open({.ended = 1});
     const BatchId first = started(request("n=9")), second = started(request("n=8"));
