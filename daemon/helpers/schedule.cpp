@@ -94,8 +94,6 @@ Result<void> checkOwner(int fd, uid_t owner, mode_t kind) {
 
 // What recapd wants; nothing at all where there is no file.
 Result<ScheduleFile> readFile(const UniqueFd& state, uid_t owner) {
-    // First of all: what changes from now on is for the next turn.
-    if (::unlinkat(state.get(), "schedule.changed", 0) != 0 && errno != ENOENT) return failErrno("take away schedule.changed");
     const UniqueFd fd(::openat(state.get(), "schedule", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!fd && errno == ENOENT) return ScheduleFile{};
     if (!fd) return failErrno("open it");
@@ -221,10 +219,13 @@ int schedule(const Places& places) {
         say("<3>", places.state + "/schedule: " + why + "; timers stay as they are");
         return EXIT_FAILURE;
     };
-    const passwd* owner = ::getpwnam(places.owner.c_str());
-    if (owner == nullptr) return complain("this host has no user '" + places.owner + "'");
     const UniqueFd state(::open(places.state.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!state && errno != ENOENT) return complain(::strerrordesc_np(errno));
+    // First of all: what changes from now on is for the next turn. And whatever is wrong here, or the path unit starts this without end.
+    if (state && ::unlinkat(state.get(), "schedule.changed", 0) != 0 && errno != ENOENT)
+        return complain(std::string("take away schedule.changed: ") + ::strerrordesc_np(errno));
+    const passwd* owner = ::getpwnam(places.owner.c_str());
+    if (owner == nullptr) return complain("this host has no user '" + places.owner + "'");
     if (state) {
         if (const auto checked = checkOwner(state.get(), owner->pw_uid, S_IFDIR); !checked) return complain(checked.error().message);
     }
