@@ -23,7 +23,7 @@ namespace recap {
 
 struct BatchLimits {
     std::size_t running = 64;                         // that somebody asked for
-    std::size_t unasked = 4096;                       // that events and timers started: each event's is a batch, and they bound themselves
+    std::size_t unasked = 1024;                       // that events and timers started: each event's is a batch, and they bound themselves
     std::size_t rows = 100'000;                       // of all batches that are objects
     std::size_t ended = 256;                          // that are objects: beyond, the oldest are in the ledger only, run by run
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended batch stays an object
