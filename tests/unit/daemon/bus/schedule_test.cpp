@@ -14,13 +14,14 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 constexpr const char* kCapsules = "org.recap1.manage-capsules";
+constexpr std::uint32_t kNobody = 65534, kSomebodyElse = 1000;
 
 // Asked by root's connection of the house, unless the bus says that it is another user's.
 struct ScheduleTest : House {
     // A call of user nobody's, by a program of its own; polkit is asked.
     std::string callAsNobody(const std::string& method) {
         Child child(Command{.argv = {"busctl", "--system", "call", "org.recap1", "/org/recap1", kManager, method, "sa{sv}", "tool", "0"},
-                            .uid = 65534});
+                            .uid = kNobody});
         bool ended = false;
         CommandResult result;
         for (const Deadline deadline(kPatience); !ended && !deadline.passed();) {
@@ -79,6 +80,22 @@ TEST_F(ScheduleTest, ATurnNeedsARightOfItsOwn) {
     schedules.turns.clear();
     EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("you may not run capsule 'tool' as its timer does"));
     EXPECT_THAT(schedules.turns, IsEmpty());
+}
+
+TEST_F(ScheduleTest, WhoEnabledACapsuleHasItsTurnsWithoutARight) {
+    polkit.mood = FakePolkit::Mood::Broken;
+    capsules.info.enabled = true;
+    capsules.info.enabling.uid = kSomebodyElse;
+    EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("you may not run"));
+    EXPECT_THAT(asked(), ElementsAre("org.recap1.run-scheduled"));
+    polkit.questions.clear();
+    capsules.info.enabling.uid = kNobody;
+    EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("/org/recap1/batch/"));
+    EXPECT_THAT(asked(), IsEmpty());
+    EXPECT_THAT(schedules.turns, ElementsAre("tool"));
+    capsules.info.enabled = false;
+    EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("you may not run")) << "who enabled it once";
+    EXPECT_THAT(schedules.turns, SizeIs(1));
 }
 
 TEST_F(ScheduleTest, AWrongCalendarIsNotInstalled) {
