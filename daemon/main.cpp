@@ -218,7 +218,7 @@ Result<void> Recapd::makeTriggers() {
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
-    const auto armedSince = [](const CapsuleInfo& capsule) { return sound(capsule) ? capsule.enabling.since : 0; };
+    const auto armedSince = [this](const CapsuleInfo& capsule) { return sound(capsule, capsules_) ? capsule.enabling.since : 0; };
     const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
         return startFor(capsule, occurrence, on);
     };

@@ -6,7 +6,6 @@
 #include <cstdio>
 
 #include "daemon/triggers/enabled.hpp"
-#include "daemon/triggers/events.hpp"
 
 namespace recap {
 namespace {
@@ -50,7 +49,7 @@ Result<void> Schedules::arm() {
     if (!begun_) return {};  // before capsules are read, none is there to be armed
     std::vector<const CapsuleInfo*> armed;
     for (const auto* capsule : parts_.capsules.list())
-        if (capsule->schedule.periodic && sound(*capsule)) armed.push_back(capsule);
+        if (capsule->schedule.periodic && sound(*capsule, parts_.capsules)) armed.push_back(capsule);
     parts_.armed();
     return armTimers(armed);
 }
@@ -95,10 +94,9 @@ void Schedules::check(const CapsuleInfo& capsule, Reply<void> reply) {
 }
 
 Result<void> Schedules::checkChain(const CapsuleInfo& capsule) const {
-    const std::string loop = chainLoop(capsule, parts_.capsules.list());
+    const std::string loop = loopProblem(capsule, parts_.capsules);
     if (loop.empty()) return {};
-    return fail(Errc::InvalidArgument,
-                quoted(capsule.name) + " would start itself for ever, by its own run-finished events or others': " + loop);
+    return fail(Errc::InvalidArgument, quoted(capsule.name) + " " + loop);
 }
 
 Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const std::string& shown) const {
@@ -153,7 +151,8 @@ Result<BatchId> Schedules::run(const std::string& name) {
     const CapsuleInfo& capsule = **found;
     if (!capsule.enabled)
         return fail(Errc::Denied, quoted(name) + " is not enabled, so nobody's right runs it; 'recapctl capsule enable' arms its schedule");
-    if (const auto problem = problemOf(capsule); !problem.empty()) return fail(Errc::Denied, quoted(name) + ": " + problem);
+    if (const auto problem = problemOf(capsule, parts_.capsules); !problem.empty())
+        return fail(Errc::Denied, quoted(name) + ": " + problem);
     if (!capsule.schedule.periodic)
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule.periodic] in its manifest, and so has no turns");
     BatchRequest request;
@@ -189,7 +188,7 @@ std::vector<ScheduleRow> Schedules::rows() const {
         row.enabler = capsule->enabling.uid;
         row.last = capsule->enabling.last;
         row.targets = select(capsule->selection, targets).size();
-        row.problem = capsule->enabled ? problemOf(*capsule) : std::string();
+        row.problem = capsule->enabled ? problemOf(*capsule, parts_.capsules) : std::string();
         if (capsule->schedule.periodic) {
             row.periodic = capsule->schedule.periodic;
             all.push_back(row);

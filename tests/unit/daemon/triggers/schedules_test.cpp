@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "daemon/triggers/enabled.hpp"
 #include "tests/unit/daemon/triggers/fakes.hpp"
 
 namespace recap::test {
@@ -209,6 +210,28 @@ TEST_F(SchedulesTest, ACapsuleThatAsksForMoreThanWhenItWasEnabledIsNotRun) {
     EXPECT_THAT(rows().at(0).problem, HasSubstr("when user 1000 enabled it"));
     EXPECT_EQ(enable("tool", kUser), "ok");
     EXPECT_EQ(refusal("tool"), "none");
+}
+
+TEST_F(SchedulesTest, AChainThatFilesHaveMadeALoopIsNotRun) {
+    EventSchedule after = event("run-finished");
+    after.capsule = "first";
+    capsules.all["tool"].schedule.events = {after};
+    periodic("first").every = 90s;
+    EXPECT_EQ(enable("first", kUser), "ok");
+    EXPECT_EQ(enable("tool", kUser), "ok");
+    after.capsule = "tool";
+    capsules.all["first"].schedule.events = {after};  // a file in /etc, and a reload
+    schedules->refresh();
+    EXPECT_EQ(saved.back(), "recap-schedule 1\n");
+    for (const char* name : {"tool", "first"}) EXPECT_FALSE(sound(capsules.all[name], capsules)) << name;
+    EXPECT_THAT(refusal("tool"), HasSubstr("it would start itself for ever"));
+    const auto all = rows();
+    ASSERT_THAT(all, SizeIs(4));
+    EXPECT_THAT(all[0].problem, HasSubstr("first -> tool -> first"));
+    EXPECT_THAT(all[3].problem, HasSubstr("tool -> first -> tool"));
+    capsules.all["first"].schedule.events.clear();
+    schedules->refresh();
+    EXPECT_THAT(saved.back(), HasSubstr("tool run-once")) << "enabled all the time";
 }
 
 TEST_F(SchedulesTest, TheHostsNamespacesTakeTheGreaterRight) {
