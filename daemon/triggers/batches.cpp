@@ -200,7 +200,7 @@ void Batches::begin(Batch& batch, std::size_t row) {
                     "run " + verdict.earlier + " of this capsule is still under way there" +
                         (verdict.another ? ", and another one waits for its end" : ""));
     atGate_[place] = {batch.record.id, row};
-    if (verdict.go == Gate::Go::Replace) parts_.runs.stop(verdict.earlier, kGrace, [](const Result<void>&) {});
+    for (const auto& earlier : verdict.stop) parts_.runs.stop(earlier, kGrace, [](const Result<void>&) {});
 }
 
 void Batches::submit(Batch& batch, std::size_t row) {
@@ -275,7 +275,7 @@ void Batches::withdrawWaiting(Batch& batch) {
 void Batches::submitted(const RunId& id) {
     const RunRecord* run = parts_.runs.find(id);
     if (run != nullptr && run->state != RunState::Finished && run->report.outcome != Outcome::Skipped)
-        gate_.entered(id, run->request.capsule, run->target);
+        gate_.entered(id, run->request.capsule, run->target, run->request.trigger);
 }
 
 void Batches::started(const RunPlan& plan) { note(plan.id, RunState::Starting); }

@@ -232,6 +232,27 @@ TEST_F(BatchesTest, WhatReplacesStopsTheOneBefore) {
     EXPECT_THAT(countsOf(second), UnorderedElementsAre(Pair("finished", 5), Pair("succeeded", 5)));
 }
 
+TEST_F(BatchesTest, WhatReplacesStopsNobodysOwnRunAndAllOthers) {
+    capsules.add("scan").schedule.overlap = Overlap::Allow;
+    BatchRequest one = periodic();
+    one.selection.labels = parseLabels("n=1").value();
+    started(one);
+    started(one);
+    const BatchId asked = started(request("n=1"));
+    ASSERT_THAT(runs.order, SizeIs(3));
+    capsules.add("scan").schedule.overlap = Overlap::Replace;
+    const BatchId last = started(one);
+    EXPECT_THAT(runs.stopped, UnorderedElementsAre(runs.order[0], runs.order[1]));
+    for (const auto& run : runs.stopped) runs.end(run, Outcome::Killed);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(3)) << "somebody's own goes on there";
+    EXPECT_THAT(countsOf(last), UnorderedElementsAre(Pair("pending", 1)));
+    runs.end(runs.order[2]);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(4));
+    EXPECT_THAT(countsOf(asked), UnorderedElementsAre(Pair("finished", 1), Pair("succeeded", 1)));
+}
+
 TEST_F(BatchesTest, WhoWaitsIsStoppedWithItsBatch) {
     capsules.add("scan").schedule.overlap = Overlap::Queue;
     started(periodic());
