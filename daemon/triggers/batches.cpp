@@ -64,17 +64,18 @@ Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const
 
 // As for runs: one user other than root has at most a quarter of what is asked for, and no storm of events keeps anybody from asking.
 Result<void> Batches::checkRoom(const RunRequest& run, std::size_t rows) const {
-    if (rows_ + rows > parts_.limits.rows)
-        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(rows_) +
+    const Kind& alike = kind(run.trigger);
+    if (alike.rows + rows > parts_.limits.rows)
+        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(alike.rows) +
                                              " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
     if (run.trigger != Trigger::OnDemand) {
-        if (unasked_ < parts_.limits.unasked) return {};
-        return fail(Errc::LimitExceeded, std::to_string(unasked_) + " batches that events and timers started are under way, and recapd " +
-                                             "takes no more of them");
+        if (alike.running < parts_.limits.unasked) return {};
+        return fail(Errc::LimitExceeded, std::to_string(alike.running) +
+                                             " batches that events and timers started are under way, and recapd takes no more of them");
     }
-    if (running_ >= parts_.limits.running)
+    if (alike.running >= parts_.limits.running)
         return fail(Errc::LimitExceeded,
-                    std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
+                    std::to_string(alike.running) + " batches are under way, and recapd takes no more; try again when some have ended");
     const std::uint32_t uid = run.caller.uid;
     const auto theirs = std::ranges::count_if(batches_, [&](const auto& one) {
         const BatchRecord& record = one.second.record;
@@ -108,8 +109,8 @@ Result<BatchId> Batches::start(BatchRequest request) {
     batch.run = std::move(request.run);
     batch.run.batch = batch.record.id;
     const BatchId id = batch.record.id;
-    ++running(batch.record.trigger);
-    rows_ += targets->size();
+    ++kind(batch.record.trigger).running;
+    kind(batch.record.trigger).rows += targets->size();
     batches_.emplace(id, std::move(batch));
     for (auto* listener : listeners_) listener->batchStarted(id);
     turnSoon(id);
@@ -332,24 +333,33 @@ void Batches::conclude(Batch& batch) {
     batch.record.state = BatchState::Finished;
     batch.allowed = {};
     batch.run = {};
-    --running(batch.record.trigger);
+    Kind& alike = kind(batch.record.trigger);
+    --alike.running;
     for (auto* listener : listeners_) listener->batchFinished(batch.record.id);
-    ended_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
+    alike.ended.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
     expire();
 }
 
 void Batches::expire() {
     const std::uint64_t now = monotonicMicroseconds();
-    while (!ended_.empty() && (ended_.size() > parts_.limits.ended || ended_.front().first <= now)) {
-        const BatchId id = std::move(ended_.front().second);
-        ended_.pop_front();
-        rows_ -= batches_.at(id).record.rows.size();
+    std::uint64_t next = UINT64_MAX;
+    for (Kind* kind : {&asked_, &unasked_}) {
+        expire(*kind, now);
+        if (!kind->ended.empty()) next = std::min(next, kind->ended.front().first);
+    }
+    if (next == UINT64_MAX) return;
+    sd_event_source_set_time(expiry_.get(), next);
+    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
+}
+
+void Batches::expire(Kind& kind, std::uint64_t now) {
+    while (!kind.ended.empty() && (kind.ended.size() > parts_.limits.ended || kind.ended.front().first <= now)) {
+        const BatchId id = std::move(kind.ended.front().second);
+        kind.ended.pop_front();
+        kind.rows -= batches_.at(id).record.rows.size();
         batches_.erase(id);
         for (auto* listener : listeners_) listener->batchExpired(id);
     }
-    if (ended_.empty()) return;
-    sd_event_source_set_time(expiry_.get(), ended_.front().first);
-    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
 }
 
 int Batches::onTurn(sd_event_source* source, void* self) {

@@ -9,6 +9,7 @@ namespace recap::test {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
@@ -307,6 +308,23 @@ TEST_F(BatchesTest, EndedOnesGoInTheirOrder) {
     EXPECT_EQ(batches->findBatch(first), nullptr);
     EXPECT_NE(batches->findBatch(second), nullptr);
     EXPECT_THAT(heard.expiredIds, UnorderedElementsAre(first));
+}
+
+TEST_F(BatchesTest, WhatNobodyAskedForPushesOutNothingThatSomebodyDid) {
+    open({.rows = 6, .ended = 2});
+    const BatchId asked = started(request());
+    endAll();
+    std::vector<BatchId> unasked;
+    for (int i = 0; i < 4; ++i) {
+        BatchRequest made = periodic();
+        made.selection.labels = parseLabels("n=1").value();
+        unasked.push_back(started(made));
+        endAll();
+    }
+    EXPECT_THAT(heard.expiredIds, ElementsAre(unasked[0], unasked[1]));
+    EXPECT_EQ(of(asked).rows.size(), 5u) << "its results are there for their ten minutes";
+    EXPECT_TRUE(batches->start(request("n=1"))) << "nor do their rows take its room";
+    EXPECT_FALSE(batches->start(request())) << "beside its own";
 }
 
 TEST_F(BatchesTest, CountsAreToldOnceATurn) {
