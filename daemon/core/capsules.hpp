@@ -74,6 +74,8 @@ public:
     // Whose schedules are armed is kept durably; what it takes to be enabled is daemon/triggers' to know.
     virtual Result<void> enable(std::string_view, std::uint32_t /*uid*/) { return fail(Errc::NotSupported, "nothing is enabled here"); }
     virtual Result<void> disable(std::string_view) { return fail(Errc::NotSupported, "nothing is enabled here"); }
+    // Of whatever is called so now or will be; nothing: it is not enabled.
+    virtual std::optional<Enabling> enablingOf(std::string_view) const { return {}; }
     virtual void ranAsScheduled(std::string_view) {}  // just now, by its timer
 };
 

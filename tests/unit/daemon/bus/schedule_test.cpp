@@ -111,6 +111,23 @@ TEST_F(ScheduleTest, AWrongCalendarIsNotInstalled) {
     EXPECT_GT(schedules.refreshed, before);
 }
 
+TEST_F(ScheduleTest, NobodyElseGivesAnEnablerAnotherCommand) {
+    polkit.mood = FakePolkit::Mood::Yes;
+    capsules.info.enabled = true;
+    for (const std::uint32_t enabler : {0u, kSomebodyElse}) {
+        capsules.info.enabling.uid = enabler;
+        EXPECT_THAT(callAsNobody("InstallCapsule"), HasSubstr("by the right of user " + std::to_string(enabler) + " who enabled it"));
+        EXPECT_EQ(capsules.installed, 0);
+    }
+    EXPECT_EQ(callManager<sdbus::ObjectPath>("InstallCapsule", std::string("tool"), Values()).outcome, "ok") << "root";
+    capsules.info.enabling.uid = kNobody;
+    EXPECT_THAT(callAsNobody("InstallCapsule"), HasSubstr("/org/recap1/capsule/"));
+    capsules.info.enabling.uid = 0;
+    capsules.info.enabled = false;
+    EXPECT_THAT(callAsNobody("InstallCapsule"), HasSubstr("/org/recap1/capsule/"));
+    EXPECT_EQ(capsules.installed, 3);
+}
+
 TEST_F(ScheduleTest, EachWayToStartIsARow) {
     ScheduleRow daily, often, pressed;
     daily.capsule = "daily";

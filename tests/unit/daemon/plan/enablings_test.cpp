@@ -92,6 +92,17 @@ TEST_F(EnablingsTest, ARemovedCapsulesSuccessorIsNotEnabled) {
     EXPECT_FALSE((*capsules.find("mine"))->enabled);
 }
 
+TEST_F(EnablingsTest, AnEnablingIsOfANameEvenWhereTheFileIsGone) {
+    ASSERT_TRUE(capsules.enable("tool", 1000));
+    std::filesystem::remove(scratch.path("vendor/capsules/tool.toml"));
+    ASSERT_TRUE(capsules.reload());
+    EXPECT_FALSE(capsules.find("tool"));
+    ASSERT_TRUE(capsules.enablingOf("tool")) << "whoever installs the next one would have it run by that user's right";
+    EXPECT_EQ(capsules.enablingOf("tool")->uid, 1000u);
+    ASSERT_TRUE(capsules.disable("tool"));
+    EXPECT_FALSE(capsules.enablingOf("tool"));
+}
+
 TEST_F(EnablingsTest, AFileThatIsNoneOfRecapdsIsSaidAndEnablesNothing) {
     for (const char* text : {"", "uid 0\n", "uid -1\nsince 1\nasks x\n", "uid 0\nsince 1\nasks x", "uid 0\nsince 1\nasks x\ny\n",
                              "uid 0 \nsince 1\nasks x\n"}) {
