@@ -103,11 +103,15 @@ Result<ScheduleFile> readFile(const UniqueFd& state, uid_t owner) {
     return readSchedule(*text);
 }
 
-// When its timer ran a capsule last: the time of recapd's own file about it. A wrong one makes for a wrong first turn and no more.
-std::uint64_t lastTurn(const UniqueFd& state, const std::string& capsule) {
+// Of recapd's own file about a capsule: its text, and as its time when its timer ran it last. A wrong one makes for a wrong first turn
+// and no more.
+Turns turnsOf(const UniqueFd& state, const std::string& capsule) {
+    const UniqueFd fd(::openat(state.get(), ("enabled/" + capsule).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     struct stat file {};
-    if (::fstatat(state.get(), ("enabled/" + capsule).c_str(), &file, AT_SYMLINK_NOFOLLOW) != 0 || file.st_mtim.tv_sec < 0) return 0;
-    return static_cast<std::uint64_t>(file.st_mtim.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(file.st_mtim.tv_nsec) / 1000;
+    if (!fd || ::fstat(fd.get(), &file) != 0 || !S_ISREG(file.st_mode) || file.st_mtim.tv_sec < 0) return {};
+    const auto text = readAll(fd.get());
+    const auto seconds = static_cast<std::uint64_t>(file.st_mtim.tv_sec), rest = static_cast<std::uint64_t>(file.st_mtim.tv_nsec);
+    return {text ? sinceIn(*text) : 0, seconds * 1'000'000 + rest / 1000};
 }
 
 std::uint64_t realtime() {
@@ -196,7 +200,7 @@ bool apply(const Places& places, const UniqueFd& state, const ScheduleFile& file
         const auto made = before.extract(entry.capsule);
         if (!made.empty() && made.mapped() == lineOf(entry)) {
             same.push_back(entry.capsule);
-        } else if (writeDropIn(places, entry, firstWaitUsec(entry, lastTurn(state, entry.capsule), realtime()))) {
+        } else if (writeDropIn(places, entry, firstWaitUsec(entry, turnsOf(state, entry.capsule), realtime()))) {
             changed.push_back(entry.capsule);
         } else {
             good = false;

@@ -54,20 +54,28 @@ Result<void> Schedules::arm() {
     return armTimers(armed);
 }
 
+// Of a periodic capsule's randomized delay.
+std::chrono::microseconds Schedules::shareOf(const CapsuleInfo& capsule) const {
+    return hostsShare(capsule.schedule.periodic->randomizedDelay, parts_.machineId, capsule.name);
+}
+
 Result<void> Schedules::armTimers(const std::vector<const CapsuleInfo*>& armed) {
     if (timers_) {
         std::map<std::string, LoopTimers::Wanted> wanted;
         for (const auto* capsule : armed) {
             const auto& periodic = *capsule->schedule.periodic;
             if (periodic.every.count() == 0) continue;  // enabled while there was a manager
-            const auto share = hostsShare(periodic.randomizedDelay, parts_.machineId, capsule->name);
-            wanted[capsule->name] = {{periodic.every, share, capsule->schedule.missed, capsule->enabling.since}, capsule->enabling.last};
+            wanted[capsule->name] = {{periodic.every, shareOf(*capsule), capsule->schedule.missed, capsule->enabling.since},
+                                     capsule->enabling.last};
         }
         timers_->keep(wanted);
         return {};
     }
     std::vector<ScheduleLine> lines;
-    for (const auto* capsule : armed) lines.push_back({capsule->name, *capsule->schedule.periodic, capsule->schedule.missed});
+    for (const auto* capsule : armed) {
+        auto& line = lines.emplace_back(ScheduleLine{capsule->name, *capsule->schedule.periodic, capsule->schedule.missed});
+        if (line.periodic.calendar.empty()) line.periodic.randomizedDelay = shareOf(*capsule);
+    }
     std::string text = scheduleText(lines);
     if (saved_ == text) return {};
     if (auto saved = parts_.save(text); !saved) return saved;
@@ -214,8 +222,10 @@ void Schedules::addTimes(std::vector<ScheduleRow>& rows, const Calendars::Answer
             if (row.problem.empty() && !times->second) row.problem = times->second.error().message;
             if (row.problem.empty() && row.enabled && timers_ && capsule) row.problem = keptHere(**capsule).error().message;
         } else if (row.enabled && row.problem.empty() && capsule) {
-            const std::uint64_t before = std::max((*capsule)->enabling.last, (*capsule)->enabling.since);
-            row.next = {timers_ ? timers_->next(row.capsule) : before + static_cast<std::uint64_t>(row.periodic->every.count())};
+            const Enabling& enabling = (*capsule)->enabling;
+            const auto wait = row.periodic->every + (enabling.last == 0 ? shareOf(**capsule) : std::chrono::microseconds(0));
+            const std::uint64_t before = std::max(enabling.last, enabling.since);
+            row.next = {timers_ ? timers_->next(row.capsule) : before + static_cast<std::uint64_t>(wait.count())};
         }
     }
 }

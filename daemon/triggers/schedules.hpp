@@ -20,7 +20,7 @@ namespace recap {
 // The schedule file: what recap-schedule makes timers of, a capsule a line.
 struct ScheduleLine {
     std::string capsule;
-    PeriodicSchedule periodic;
+    PeriodicSchedule periodic;  // of `every`, randomizedDelay is this host's share of it: systemd would add it to each interval
     Missed missed = Missed::RunOnce;
 };
 std::string scheduleText(const std::vector<ScheduleLine>& lines);
@@ -62,6 +62,7 @@ private:
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);
     Result<void> arm();
+    std::chrono::microseconds shareOf(const CapsuleInfo& capsule) const;
     Result<void> armTimers(const std::vector<const CapsuleInfo*>& armed);
     std::vector<ScheduleRow> rows() const;
     void addTimes(std::vector<ScheduleRow>& rows, const Calendars::Answers& answers) const;

@@ -125,6 +125,18 @@ TEST_F(SchedulesTest, WhatIsEnabledIsInTheFileAndWhatIsDisabledNot) {
     EXPECT_THAT(saved, SizeIs(times)) << "nothing is new";
 }
 
+TEST_F(SchedulesTest, APeriodsDelayIsThisHostsShareAndACalendarsIsSystemds) {
+    periodic("tool").randomizedDelay = 30s;
+    const auto share = static_cast<std::uint64_t>(hostsShare(30s, "machine", "tool").count());
+    ASSERT_NE(share, 0u);
+    EXPECT_EQ(enable("tool"), "ok");
+    EXPECT_EQ(saved.back(), "recap-schedule 1\ntool run-once " + std::to_string(share) + " every 90000000\n");
+    const auto& enabling = capsules.all["tool"].enabling;
+    EXPECT_THAT(rows().at(0).next, ElementsAre(enabling.since + 90'000'000 + share));
+    EXPECT_TRUE(schedules->run("tool"));
+    EXPECT_THAT(rows().at(0).next, ElementsAre(enabling.last + 90'000'000)) << "it is in the time of the first";
+}
+
 TEST_F(SchedulesTest, NothingIsArmedBeforeCapsulesAreRead) {
     EXPECT_EQ(enable("tool"), "ok");
     open(true);

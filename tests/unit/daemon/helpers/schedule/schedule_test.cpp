@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // recap-schedule from outside, with somebody who plays systemctl: what it leaves in the units' folder, and what it asks for. Calendars
 // are checked by the real systemd-analyze.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <ctime>
 
 #include "tests/support/command.hpp"
 #include "tests/support/environment.hpp"
@@ -131,10 +134,30 @@ TEST_F(RecapSchedule, ATurnThatWasMissedIsDueWhenTheTimerStarts) {
     fs::create_directory(state() / "enabled");
     writeFile(state() / "enabled/late", "");
     fs::last_write_time(state() / "enabled/late", fs::file_time_type::clock::now() - std::chrono::hours(1));
-    want("late run-once 0 every 60000000\nnew run-once 0 every 60000000\n");
+    want("late run-once 0 every 60000000\nnew run-once 9 every 60000000\n");
     ASSERT_TRUE(make().ok());
     EXPECT_THAT(readFile(dropIn("late")), HasSubstr("\nOnActiveSec=0us\n"));
-    EXPECT_THAT(readFile(dropIn("new")), HasSubstr("\nOnActiveSec=60000000us\n"));
+    EXPECT_THAT(readFile(dropIn("new")), AllOf(HasSubstr("\nOnActiveSec=60000009us\n"), Not(HasSubstr("RandomizedDelaySec"))));
+}
+
+TEST_F(RecapSchedule, ADelayIsAddedToAPeriodsFirstTurnAlone) {
+    const std::string hour = "3600000000";
+    fs::create_directory(state() / "enabled");
+    const auto tenMinutesAgo = std::time(nullptr) - 600;
+    for (const auto& [name, since] : {std::pair{"first", tenMinutesAgo}, {"later", tenMinutesAgo - 3600}}) {
+        const auto path = state() / "enabled" / name;
+        writeFile(path, "uid 0\nsince " + std::to_string(since) + "000000\nasks x\n");
+        const timespec times[] = {{tenMinutesAgo, 0}, {tenMinutesAgo, 0}};
+        ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+    }
+    want("first skip " + hour + " every " + hour + "\nlater skip " + hour + " every " + hour + "\n");
+    ASSERT_TRUE(make().ok());
+    const auto wait = [&](const char* name) {
+        const auto text = readFile(dropIn(name));
+        return std::stoull(text.substr(text.find("OnActiveSec=") + 12));
+    };
+    EXPECT_GT(wait("first"), std::stoull(hour)) << "which is 110 minutes after it was enabled ten minutes ago";
+    EXPECT_LT(wait("later"), std::stoull(hour));
 }
 
 }  // namespace
