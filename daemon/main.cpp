@@ -212,6 +212,7 @@ Result<void> Recapd::makeTriggers() {
     if (!batches) return forward(std::move(batches));
     batches_ = std::move(*batches);
     ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
+    parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
     parts.armed = [this] {
         if (events_) events_->refresh();
     };

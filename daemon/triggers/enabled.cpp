@@ -50,6 +50,7 @@ std::string loopProblem(const CapsuleInfo& capsule, const CapsuleStore& capsules
 }
 
 std::string problemOf(const CapsuleInfo& capsule, const CapsuleStore& capsules) {
+    if (unreadable(capsule)) return "its file can't be read: " + capsule.problem;
     if (!capsule.schedule.any()) return "its manifest has no [schedule] any more";
     if (asks(capsule) != capsule.enabling.asks)
         return "it asks for something else than when user " + std::to_string(capsule.enabling.uid) + " enabled it: enable it again";

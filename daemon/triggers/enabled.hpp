@@ -10,6 +10,8 @@
 
 namespace recap {
 
+// Nothing is known of it but its name, and whether it is enabled.
+inline bool unreadable(const CapsuleInfo& capsule) { return capsule.image.empty() && !capsule.problem.empty(); }
 // Would it start itself for ever, as "would start itself …: a -> b -> a"; empty: no. It stands for the one of its name in `capsules`.
 std::string loopProblem(const CapsuleInfo& capsule, const CapsuleStore& capsules);
 // Why a capsule that is enabled does not run; empty: it does. Files may have changed since it was enabled, so all is asked again.

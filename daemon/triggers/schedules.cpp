@@ -12,21 +12,34 @@ namespace {
 
 std::string quoted(const std::string& name) { return "capsule '" + name + "'"; }
 
+constexpr std::string_view kHeader = "recap-schedule 1\n";
+
+// By capsule; nothing of what is no schedule file.
+std::map<std::string, std::string> linesOf(std::string_view text) {
+    std::map<std::string, std::string> lines;
+    if (!text.starts_with(kHeader)) return lines;
+    text.remove_prefix(kHeader.size());
+    for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+        lines.emplace(text.substr(0, text.find(' ')), text.substr(0, end + 1));
+        text.remove_prefix(end + 1);
+    }
+    return lines;
+}
+
 }  // namespace
 
-std::string scheduleText(const std::vector<ScheduleLine>& lines) {
-    std::string text = "recap-schedule 1\n";
-    for (const auto& line : lines) {
-        const auto& [calendar, every, delay] = line.periodic;
-        text += line.capsule + (line.missed == Missed::RunOnce ? " run-once " : " skip ") + std::to_string(delay.count()) +
-                (calendar.empty() ? " every " + std::to_string(every.count()) : " calendar " + calendar) + "\n";
-    }
-    return text;
+std::string lineText(const ScheduleLine& line) {
+    const auto& [calendar, every, delay] = line.periodic;
+    return line.capsule + (line.missed == Missed::RunOnce ? " run-once " : " skip ") + std::to_string(delay.count()) +
+           (calendar.empty() ? " every " + std::to_string(every.count()) : " calendar " + calendar) + "\n";
 }
 
 Result<std::unique_ptr<Schedules>> Schedules::create(const ScheduleParts& parts) {
     std::unique_ptr<Schedules> schedules(new Schedules(parts));
-    if (parts.save) return schedules;
+    if (parts.save) {
+        schedules->lines_ = linesOf(parts.before);
+        return schedules;
+    }
     auto timers = LoopTimers::create(parts.loop, [self = schedules.get()](const std::string& name) {
         if (const auto run = self->run(name); !run)
             std::fprintf(stderr, SD_WARNING "schedule of %s: %s\n", quoted(name).c_str(), run.error().message.c_str());
@@ -71,16 +84,28 @@ Result<void> Schedules::armTimers(const std::vector<const CapsuleInfo*>& armed) 
         timers_->keep(wanted);
         return {};
     }
-    std::vector<ScheduleLine> lines;
+    std::map<std::string, std::string> lines;
     for (const auto* capsule : armed) {
-        auto& line = lines.emplace_back(ScheduleLine{capsule->name, *capsule->schedule.periodic, capsule->schedule.missed});
+        ScheduleLine line{capsule->name, *capsule->schedule.periodic, capsule->schedule.missed};
         if (line.periodic.calendar.empty()) line.periodic.randomizedDelay = shareOf(*capsule);
+        lines[capsule->name] = lineText(line);
     }
-    std::string text = scheduleText(lines);
+    keepUnreadable(lines);
+    std::string text(kHeader);
+    for (const auto& [name, line] : lines) text += line;
     if (saved_ == text) return {};
     if (auto saved = parts_.save(text); !saved) return saved;
     saved_ = std::move(text);
+    lines_ = std::move(lines);
     return {};
+}
+
+// A file that can't be read for now takes no timer away, and with it when that elapsed last: its turns are refused, and are seen to be.
+void Schedules::keepUnreadable(std::map<std::string, std::string>& lines) const {
+    for (const auto* capsule : parts_.capsules.list()) {
+        if (!capsule->enabled || !unreadable(*capsule)) continue;
+        if (const auto before = lines_.find(capsule->name); before != lines_.end()) lines.insert(*before);
+    }
 }
 
 Result<void> Schedules::keptHere(const CapsuleInfo& capsule) const {
@@ -189,18 +214,16 @@ std::vector<ScheduleRow> Schedules::rows() const {
     std::vector<ScheduleRow> all;
     const auto targets = parts_.targets.list();
     for (const auto* capsule : parts_.capsules.list()) {
-        if (!capsule->schedule.any()) continue;
+        if (!capsule->schedule.any() && !capsule->enabled) continue;
         ScheduleRow row;
         row.capsule = capsule->name;
         row.enabled = capsule->enabled;
         row.enabler = capsule->enabling.uid;
         row.last = capsule->enabling.last;
-        row.targets = select(capsule->selection, targets).size();
+        if (capsule->schedule.any()) row.targets = select(capsule->selection, targets).size();
         row.problem = capsule->enabled ? problemOf(*capsule, parts_.capsules) : std::string();
-        if (capsule->schedule.periodic) {
-            row.periodic = capsule->schedule.periodic;
-            all.push_back(row);
-        }
+        row.periodic = capsule->schedule.periodic;
+        if (row.periodic || !capsule->schedule.any()) all.push_back(row);
         row.periodic.reset();
         row.last = 0;
         for (const auto& event : capsule->schedule.events) {

@@ -146,9 +146,13 @@ TEST_F(ScheduleTest, EachWayToStartIsARow) {
     pressed.event->on = "pressure";
     pressed.event->resource = "memory";
     pressed.event->stall = std::chrono::milliseconds(100);
-    schedules.all = {daily, often, pressed};
+    ScheduleRow unreadable;
+    unreadable.capsule = "unreadable";
+    unreadable.enabled = true;
+    schedules.all = {daily, often, pressed, unreadable};
     const auto rows = list("ListSchedule");
-    ASSERT_THAT(rows, SizeIs(3));
+    ASSERT_THAT(rows, SizeIs(4));
+    EXPECT_FALSE(rows[3].contains("trigger") || rows[3].contains("every"));
     EXPECT_EQ(rows[0].at("trigger").get<std::string>(), "periodic");
     EXPECT_EQ(rows[0].at("calendar").get<std::string>(), "daily");
     EXPECT_EQ(rows[0].at("randomized-delay").get<std::uint64_t>(), 30'000'000u);

@@ -53,8 +53,9 @@ struct SchedulesTest : World {
         schedules->begin();
         saved.clear();
     }
-    void open(bool systemd) {
+    void open(bool systemd, const std::string& before = "") {
         ScheduleParts parts{loop.get(), capsules, images, targets, batches, {}, "machine"};
+        parts.before = before;
         if (systemd)
             parts.save = [this](const std::string& text) -> Result<void> {
                 if (diskFull) return fail(Errc::Io, "disk full");
@@ -145,6 +146,38 @@ TEST_F(SchedulesTest, NothingIsArmedBeforeCapsulesAreRead) {
     EXPECT_THAT(saved, IsEmpty()) << "an empty file would end every timer";
     schedules->begin();
     EXPECT_THAT(saved, SizeIs(1));
+}
+
+TEST_F(SchedulesTest, AFileThatCannotBeReadAtABootTakesNoTimerAway) {
+    periodic("other").every = 60s;
+    EXPECT_EQ(enable("other"), "ok");
+    EXPECT_EQ(enable("tool", kUser), "ok");
+    const std::string before = saved.back();
+    const CapsuleInfo readable = capsules.all["tool"];
+    CapsuleInfo& tool = capsules.all["tool"] = {};
+    tool.name = "tool";
+    tool.problem = "tool.toml:3:1: unknown key 'imge'";
+    tool.enabled = true;
+    tool.enabling = readable.enabling;
+    open(true, before);
+    schedules->begin();
+    EXPECT_THAT(saved, SizeIs(3));
+    EXPECT_EQ(saved.back(), before);
+    const auto all = rows();
+    ASSERT_THAT(all, SizeIs(2));
+    EXPECT_EQ(all[1].capsule, "tool");
+    EXPECT_EQ(all[1].enabler, kUser);
+    EXPECT_FALSE(all[1].periodic || all[1].event);
+    EXPECT_EQ(all[1].targets, 0u);
+    EXPECT_THAT(all[1].problem, AllOf(HasSubstr("can't be read"), HasSubstr("'imge'")));
+    EXPECT_THAT(refusal("tool"), HasSubstr("can't be read"));
+    EXPECT_TRUE(schedules->disable("tool"));
+    EXPECT_EQ(saved.back(), "recap-schedule 1\nother run-once 0 every 60000000\n");
+    EXPECT_THAT(rows(), SizeIs(1));
+    open(true, "[Timer]\ntool run-once 0 every 60000000\n");
+    tool.enabled = true;
+    schedules->begin();
+    EXPECT_EQ(saved.back(), "recap-schedule 1\nother run-once 0 every 60000000\n") << "that was no schedule file";
 }
 
 TEST_F(SchedulesTest, EnabledAndArmedOrNeither) {

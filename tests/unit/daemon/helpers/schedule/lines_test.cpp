@@ -20,13 +20,12 @@ const std::string kHead = "recap-schedule 1\n";
 ScheduleFile read(const std::string& lines) { return readSchedule(kHead + lines).value(); }
 
 TEST(ScheduleLines, WhatRecapdWritesIsRead) {
-    const auto file = readSchedule(scheduleText({{"clock-check", {"", microseconds(90'000'000), microseconds(5)}, Missed::Skip},
-                                                 {"logrotate", {"Mon..Fri *-*-* 06:30:00 Europe/Berlin", {}, {}}, Missed::RunOnce}}))
-                          .value();
+    const auto file = read(lineText({"clock-check", {"", microseconds(90'000'000), microseconds(5)}, Missed::Skip}) +
+                           lineText({"logrotate", {"Mon..Fri *-*-* 06:30:00 Europe/Berlin", {}, {}}, Missed::RunOnce}));
     EXPECT_THAT(file.problems, IsEmpty());
     EXPECT_THAT(file.entries, ElementsAre(ScheduleEntry{"clock-check", "", 90'000'000, 5, false, 2},
                                           ScheduleEntry{"logrotate", "Mon..Fri *-*-* 06:30:00 Europe/Berlin", 0, 0, true, 3}));
-    EXPECT_THAT(readSchedule(scheduleText({})).value().entries, IsEmpty());
+    EXPECT_THAT(read("").entries, IsEmpty());
 }
 
 TEST(ScheduleLines, AWrongLineIsNamedAndHarmsNoOther) {
