@@ -2,8 +2,6 @@
 // The catalogue's capsules that look after a container's data: checksum, archive, logrotate.
 #include <sys/stat.h>
 
-#include <algorithm>
-
 #include "tests/support/wait.hpp"
 #include "tests/system/stack/catalogue_fixture.hpp"
 
@@ -37,11 +35,6 @@ protected:
         fs::create_directories((data_.path() / name).parent_path());
         writeFile(data_.path() / name, text);
     }
-    static std::vector<std::string> sorted(const std::string& text) {
-        auto all = lines(text);
-        std::ranges::sort(all);
-        return all;
-    }
     static CommandResult check(const MicroContainer& app, std::vector<std::string> words, const std::string& list = {}) {
         std::vector<std::string> argv{"recapctl", "run", "checksum", targetOf(app), "--"};
         argv.insert(argv.end(), words.begin(), words.end());
@@ -66,12 +59,15 @@ TEST_F(CatalogueData, ChecksumListsAsSha256sumDoesAndTellsWhatIsDifferentLater) 
         const TempDir first;
         const auto listed = Stack::get().ctl({"run", "--output", first.path().string(), "checksum", targetOf(*app)});
         ASSERT_EQ(listed.status, 0) << listed.all();
-        EXPECT_THAT(listed.err, HasSubstr("3 files listed in SUMS; nothing to compare them with"));
         const std::string list = readFile(artifact(first, "SUMS"));
-        const std::string expected = mustRun({"sh", "-c", "cd " + data_.path().string() + " && find * -type f | xargs sha256sum"}).out;
+        const std::string expected =
+            mustRun({"sh", "-c", "cd " + data_.path().string() + " && find * -type f | LC_ALL=C sort | xargs sha256sum"}).out;
         std::string ours;
         for (const auto& line : lines(expected)) ours += line.substr(0, 66) + "data/" + line.substr(66) + "\n";
-        EXPECT_EQ(sorted(list), sorted(ours));
+        EXPECT_EQ(list, ours) << "in the order of names, so that two lists are compared line by line";
+        const std::string digest = mustRun({"sha256sum", artifact(first, "SUMS").string()}).out.substr(0, 64);
+        EXPECT_THAT(listed.err, HasSubstr("3 files listed in SUMS (sha256 " + digest + "); nothing to compare them with"));
+        EXPECT_THAT(check(*app, {"/data"}).err, HasSubstr(digest)) << "of every run, as long as nothing changes";
         const auto same = check(*app, {"--against", "-", "/data"}, list);
         EXPECT_EQ(same.status, 0) << same.all();
         EXPECT_EQ(same.out, "");
@@ -84,6 +80,7 @@ TEST_F(CatalogueData, ChecksumListsAsSha256sumDoesAndTellsWhatIsDifferentLater) 
         fs::remove(data_.path() / "static/index.html");
         const auto later = check(*app, {"--against", "-", "/data"}, list);
         EXPECT_EQ(later.status, 1) << later.all();
+        EXPECT_THAT(later.err, Not(HasSubstr(digest)));
         EXPECT_EQ(later.out,
                   "added data/static/miner.js\nchanged data/conf/app.conf\ngone data/static/index.html\nodd name in data\n"
                   "unreadable data/static/of root\n");
