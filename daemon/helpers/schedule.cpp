@@ -18,6 +18,8 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -120,20 +122,32 @@ std::uint64_t realtime() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
-bool takesCalendars(const Places& places, const Names& calendars) {
+bool takesCalendars(const Places& places, std::span<const std::string> calendars) {
     Names words{places.analyze, "calendar", "--"};
     words.insert(words.end(), calendars.begin(), calendars.end());
     return run(words, true);
 }
 
-// All at once, and where one is wrong one by one.
-void checkCalendars(const Places& places, ScheduleFile& file) {
-    Names calendars;
-    for (const auto& entry : file.entries)
-        if (!entry.calendar.empty()) calendars.push_back(entry.calendar);
+// Those that systemd does not take. All are asked about at once, and where one is wrong each half, and so on: there may be thousands.
+void findWrong(const Places& places, std::span<const std::string> calendars, std::set<std::string>& wrong) {
     if (calendars.empty() || takesCalendars(places, calendars)) return;
+    if (calendars.size() == 1) {
+        wrong.insert(calendars.front());
+        return;
+    }
+    const auto half = calendars.size() / 2;
+    findWrong(places, calendars.first(half), wrong);
+    findWrong(places, calendars.subspan(half), wrong);
+}
+
+void checkCalendars(const Places& places, ScheduleFile& file) {
+    std::set<std::string> different;
+    for (const auto& entry : file.entries)
+        if (!entry.calendar.empty()) different.insert(entry.calendar);
+    std::set<std::string> wrong;
+    findWrong(places, Names(different.begin(), different.end()), wrong);
     std::erase_if(file.entries, [&](const ScheduleEntry& entry) {
-        if (entry.calendar.empty() || takesCalendars(places, {entry.calendar})) return false;
+        if (!wrong.contains(entry.calendar)) return false;
         file.problems.push_back("line " + std::to_string(entry.line) + ": systemd takes no calendar '" + entry.calendar + "'");
         return true;
     });

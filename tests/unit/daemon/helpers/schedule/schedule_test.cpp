@@ -36,10 +36,11 @@ protected:
         fs::permissions(state() / "schedule", fs::perms::owner_read | fs::perms::owner_write);
         writeFile(state() / "schedule.changed", "");
     }
-    CommandResult make(const std::string& owner = "root") {
+    CommandResult make(const std::string& owner = "root", const fs::path& analyze = "/usr/bin/systemd-analyze") {
         fs::remove(top_.path() / "asked");
         return run(Command{.argv = {(binDir() / "recap-schedule").string(), "--state", state().string(), "--owner", owner, "--units",
-                                    (top_.path() / "units").string(), "--systemctl", (top_.path() / "systemctl").string()}});
+                                    (top_.path() / "units").string(), "--systemctl", (top_.path() / "systemctl").string(),
+                                    "--systemd-analyze", analyze.string()}});
     }
     std::vector<std::string> asked() {
         return fs::exists(top_.path() / "asked") ? lines(readFile(top_.path() / "asked")) : std::vector<std::string>();
@@ -94,6 +95,21 @@ TEST_F(RecapSchedule, ABadLineAndABadCalendarAreSaidAndTheRestStands) {
     EXPECT_THAT(made.err, AllOf(HasSubstr("<4>"), HasSubstr("line 3: systemd takes no calendar 'the 30th of February'"),
                                 HasSubstr("line 4: '../up' is not a name")));
     EXPECT_THAT(asked(), ElementsAre("daemon-reload", "--no-block restart -- recap-capsule@good.timer recap-capsule@fine.timer"));
+}
+
+TEST_F(RecapSchedule, AWrongCalendarAmongManyIsFoundByHalves) {
+    const auto analyze = top_.path() / "analyze";
+    writeFile(analyze, "#!/bin/sh\necho x >>" + (top_.path() / "looked").string() + "\ncase \"$*\" in *wrong*) exit 1 ;; esac\n");
+    fs::permissions(analyze, fs::perms::owner_all);
+    std::string all;
+    for (int i = 0; i < 512; ++i)
+        all += "c" + std::to_string(i) + " skip 0 calendar " + (i == 123 ? "wrong" : "x" + std::to_string(i)) + "\n";
+    want(all);
+    const auto made = make("root", analyze);
+    EXPECT_THAT(made.err, HasSubstr("line 125: systemd takes no calendar 'wrong'"));
+    EXPECT_FALSE(fs::exists(dropIn("c123")));
+    EXPECT_TRUE(fs::exists(dropIn("c122")) && fs::exists(dropIn("c511")));
+    EXPECT_EQ(lines(readFile(top_.path() / "looked")).size(), 19u) << "of all, and of two halves nine times";
 }
 
 TEST_F(RecapSchedule, AFileOfSomebodyElsesChangesNothing) {
