@@ -69,6 +69,35 @@ protected:
         EXPECT_TRUE(got.ok()) << got.all();
         return json::parse(got.out).at("data");
     }
+    static void endWhatIsUnderWay(const std::string& capsule) {
+        const json run = onlyOneUnderWay(capsule);
+        if (run.is_null()) return;
+        Stack::get().ctl({"stop", "--now", run.at("id")});
+        expectClean(Stack::get().waitForEnd(run.at("id")));
+    }
+    // At once, where nothing of it is under way: its timer may be quicker, and then this turn is the one that does not happen.
+    static bool hasTurnNow(const std::string& capsule) {
+        endWhatIsUnderWay(capsule);
+        const std::string batch = trimmed(Stack::get().ctl({"run", "--now", capsule}).out);
+        std::vector<json> rows;
+        const auto told = [&] {
+            rows = Stack::get().ctlJson({"runs", "--batch", batch}).at("runs").get<std::vector<json>>();
+            return !rows.empty();
+        };
+        EXPECT_TRUE(waitUntil(told, Deadline{kPatience}));
+        EXPECT_EQ(rows.size(), 1u);
+        return rows.size() == 1 && rows[0].at("state") != "finished";
+    }
+    static void expectNoneBesideAnother(const std::string& capsule) {
+        std::uint64_t free = 0;
+        const auto runs = runsOf(capsule);
+        for (auto run = runs.rbegin(); run != runs.rend(); ++run) {  // oldest first
+            if (run->at("outcome") == "skipped") continue;
+            const json phases = phasesOf(run->at("id"));
+            EXPECT_GE(phases.value("executing", std::uint64_t{0}), free) << run->dump(2);
+            free = phases.value("escaped", UINT64_MAX);
+        }
+    }
     static CommandResult turn(const std::string& capsule, std::uint32_t uid) {
         return run(
             Command{.argv = {"busctl", "call", "org.recap1", "/org/recap1", "org.recap1.Manager", "RunScheduled", "sa{sv}", capsule, "0"},
@@ -163,6 +192,7 @@ TEST_F(Schedule, A18_EveryTwoSecondsOverARestartOfItsTarget) {
     ASSERT_TRUE(Stack::get().ctl({"capsule", "enable", "t-two"}).ok());
     ASSERT_TRUE(waitUntil([] { return withOutcome("t-two", "skipped").size() >= 2; }, Deadline{kPatience})) << Stack::get().logs();
     const json first = onlyOneUnderWay("t-two");
+    ASSERT_FALSE(first.is_null());
     EXPECT_EQ(first.value("target", ""), before);
     for (const auto& missed : withOutcome("t-two", "skipped"))
         EXPECT_THAT(missed.at("detail").get<std::string>(),
@@ -182,37 +212,10 @@ TEST_F(Schedule, A18_EveryTwoSecondsOverARestartOfItsTarget) {
     ASSERT_TRUE(waitUntil([&] { return !(again = onlyOneUnderWay("t-two")).is_null(); }, Deadline{kPatience})) << Stack::get().logs();
     EXPECT_EQ(again.at("target"), targetOf(*app)) << "found anew, by its label";
 
-    // At once, where nothing of it is under way: its timer may be quicker, and then this turn is the one that did not happen.
-    const auto hasTurnNow = [&] {
-        if (const json earlier = onlyOneUnderWay("t-two"); !earlier.is_null()) {
-            Stack::get().ctl({"stop", "--now", earlier.at("id")});
-            Stack::get().waitForEnd(earlier.at("id"));
-        }
-        const std::string batch = trimmed(Stack::get().ctl({"run", "--now", "t-two"}).out);
-        json rows;
-        EXPECT_TRUE(waitUntil(
-            [&] {
-                return !(rows = Stack::get().ctlJson({"runs", "--batch", batch}).at("runs")).empty();
-            },
-            Deadline{kPatience}));
-        EXPECT_EQ(rows.size(), 1u) << rows.dump(2);
-        return rows.at(0).value("state", "") != "finished";
-    };
-    EXPECT_TRUE(waitUntil(hasTurnNow, Deadline{kPatience}));
+    EXPECT_TRUE(waitUntil([] { return hasTurnNow("t-two"); }, Deadline{kPatience}));
     ASSERT_TRUE(Stack::get().ctl({"capsule", "disable", "t-two"}).ok());
-    const json last = onlyOneUnderWay("t-two");
-    ASSERT_FALSE(last.is_null());
-    Stack::get().ctl({"stop", "--now", last.at("id")});
-    expectClean(Stack::get().waitForEnd(last.at("id")));
-
-    std::uint64_t free = 0;
-    const auto runs = runsOf("t-two");
-    for (auto run = runs.rbegin(); run != runs.rend(); ++run) {  // oldest first
-        if (run->at("outcome") == "skipped") continue;
-        const json phases = phasesOf(run->at("id"));
-        EXPECT_GE(phases.value("executing", std::uint64_t{0}), free) << run->dump(2);
-        free = phases.value("escaped", UINT64_MAX);
-    }
+    endWhatIsUnderWay("t-two");
+    expectNoneBesideAnother("t-two");
 }
 
 TEST_F(Schedule, WhoEnablesNeedsTheRightToRunAndLendsIt) {

@@ -74,6 +74,31 @@ protected:
         expectClean(Stack::get().waitForEnd(run));
     }
 
+    // None of the storm's ends, so who asks has only what is kept for people.
+    void expectRoomForWhoAsks() const {
+        const json asked = Stack::get().run("t-payload", target(), {"exit"});
+        EXPECT_EQ(asked.at("outcome"), "succeeded") << asked.dump(2);
+        const json amongThem = Stack::get().ctlJson({"run", "t-payload", "--name", nameOf(0), "--backend", "demo", "--", "exit"});
+        EXPECT_EQ(amongThem.at("counts"), (json{{"succeeded", 1}})) << amongThem.dump(2);
+        EXPECT_TRUE(isFull(kGoing)) << "the storm waits as before";
+    }
+    // Where that is taken too.
+    void expectTheFirstRoomForWhoAsks() const {
+        std::vector<std::string> resting;
+        for (int i = 0; i < 2; ++i) resting.push_back(Stack::get().startDetached("t-payload", target(), {"rest"}));
+        for (const auto& run : resting) ASSERT_TRUE(Stack::get().waitForLog(run, "resting"));
+        resting.push_back(Stack::get().startDetached("t-payload", target(), {"rest"}));
+        const auto waits = [&] {
+            return Stack::get().ctlJson({"show", resting.back()}).value("detail", "").find("waits for room: 8 runs are under way") == 0;
+        };
+        ASSERT_TRUE(waitUntil(waits, Deadline{kPatience})) << Stack::get().ctl({"show", resting.back()}).out;
+        const auto storm = runs();
+        end(std::ranges::find_if(storm, [](const json& run) { return run.at("state") == "running"; })->at("id"));
+        EXPECT_TRUE(Stack::get().waitForLog(resting.back(), "resting")) << "the first room is for who asks";
+        EXPECT_TRUE(isFull(kGoing - 1)) << "and not for what has waited longer";
+        for (const auto& run : resting) end(run);
+    }
+
     const std::string mine_ = "storm-" + std::to_string(::getpid());
     std::vector<std::unique_ptr<MicroContainer>> containers_;
 };
@@ -89,29 +114,8 @@ TEST_F(Storm, TwoHundredStartsAtOnceAreBoundedAndKeepNobodyWaitingWhoAsks) {
     show();
     ASSERT_TRUE(isFull(kGoing)) << Stack::get().logs();
 
-    // None of the storm's ends, so who asks has only what is kept for people.
-    const json asked = Stack::get().run("t-payload", target(), {"exit"});
-    EXPECT_EQ(asked.at("outcome"), "succeeded") << asked.dump(2);
-    const json amongThem = Stack::get().ctlJson({"run", "t-payload", "--name", nameOf(0), "--backend", "demo", "--", "exit"});
-    EXPECT_EQ(amongThem.at("counts"), (json{{"succeeded", 1}})) << amongThem.dump(2);
-    EXPECT_TRUE(isFull(kGoing)) << "the storm waits as before";
-
-    std::vector<std::string> resting;
-    for (int i = 0; i < 2; ++i) resting.push_back(Stack::get().startDetached("t-payload", target(), {"rest"}));
-    for (const auto& run : resting) ASSERT_TRUE(Stack::get().waitForLog(run, "resting"));
-    resting.push_back(Stack::get().startDetached("t-payload", target(), {"rest"}));
-    const auto waits = [&] {
-        return Stack::get().ctlJson({"show", resting.back()}).value("detail", "").find("waits for room: 8 runs are under way") == 0;
-    };
-    ASSERT_TRUE(waitUntil(waits, Deadline{kPatience})) << Stack::get().ctl({"show", resting.back()}).out;
-    for (const auto& run : runs()) {
-        if (run.at("state") != "running") continue;
-        end(run.at("id"));
-        break;
-    }
-    EXPECT_TRUE(Stack::get().waitForLog(resting.back(), "resting")) << "the first room is for who asks";
-    EXPECT_TRUE(isFull(kGoing - 1)) << "and not for what has waited longer";
-    for (const auto& run : resting) end(run);
+    expectRoomForWhoAsks();
+    expectTheFirstRoomForWhoAsks();
 
     ASSERT_TRUE(Stack::get().ctl({"capsule", "disable", "t-storm"}).ok());
     containers_.clear();
