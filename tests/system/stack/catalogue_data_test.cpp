@@ -194,6 +194,45 @@ TEST_F(CatalogueData, LogrotateTurnsTheLogAndNoLineIsLost) {
     EXPECT_THAT(names, ::testing::UnorderedElementsAre("app.log", "app.log.1")) << "nothing of logrotate's own";
 }
 
+// A5 by its own schedule, with a period in place of the calendar, which only systemd keeps.
+TEST_F(CatalogueData, A5_LogrotateTurnsTheLogByItself) {
+    const std::string mine = "logs-" + std::to_string(::getpid());
+    const std::string text = replaced(shippedText("logrotate"), "\"logrotate\"", "\"logrotate-often\"");
+    Stack::get().install(
+        replaced(replaced(text, "calendar         = \"daily\"", "every            = \"1s\""), "randomized-delay = \"1h\"", "") +
+        "[target]\nselector = { logs = \"" + mine + "\" }\n");
+    const auto log = data_.path() / "app.log";
+    const auto logger = container({.kind = "busybox",
+                                   .argv = {"/bin/sh", "-c", kLogger},
+                                   .volumes = {{data_.path(), "/var/log", true}},
+                                   .labels = {{"logs", mine}},
+                                   .runtimeRoot = kRuncRoot});
+    ASSERT_TRUE(waitUntil([&] { return fs::exists(log) && wholeLines(readFile(log)) > 3; }, Deadline{kPatience}));
+    ASSERT_TRUE(Stack::get().ctl({"capsule", "enable", "logrotate-often"}).ok());
+    const auto turns = [] {
+        auto runs =
+            Stack::get().ctlJson({"runs", "--capsule", "logrotate-often", "--trigger", "periodic"}).at("runs").get<std::vector<json>>();
+        std::erase_if(runs, [](const json& run) { return run.at("outcome") == "skipped"; });  // the one before was at it
+        return runs;
+    };
+    EXPECT_TRUE(waitUntil([&] { return turns().size() >= 2; }, Deadline{kPatience}));
+    ASSERT_TRUE(Stack::get().ctl({"capsule", "disable", "logrotate-often"}).ok());
+    for (const auto& run : turns()) {
+        const json ended = Stack::get().waitForEnd(run.at("id"));
+        EXPECT_EQ(ended.at("outcome"), "succeeded") << ended.dump(2);
+        EXPECT_EQ(ended.at("target"), targetOf(*logger));
+        expectClean(ended);
+    }
+    const auto sizeNow = readFile(log).size();
+    ASSERT_TRUE(waitUntil([&] { return readFile(log).size() > sizeNow; }, Deadline{kPatience})) << "it writes to the newest file";
+    std::string all;
+    for (std::size_t i = turns().size(); i > 0; --i) {
+        ASSERT_TRUE(fs::exists(log.string() + "." + std::to_string(i))) << "each turn made an older file";
+        all += readFile(log.string() + "." + std::to_string(i));
+    }
+    EXPECT_GT(wholeLines(all + readFile(log)), 8) << "and no line is lost";
+}
+
 TEST_F(CatalogueData, LogrotateTouchesNoLogOfWhomItCannotTell) {
     file("app.log", "line 1\n");
     ASSERT_EQ(::chown((data_.path() / "app.log").c_str(), kApp, kApp), 0);
