@@ -32,7 +32,8 @@ protected:
         StackTest::TearDownTestSuite();
     }
     void TearDown() override {
-        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule"))
+        const json all = Stack::get().ctlJson({"schedule"});
+        for (const auto& row : all.at("schedule"))
             if (row.at("enabled")) Stack::get().ctl({"capsule", "disable", row.at("capsule")});
     }
     static std::string manifest(const std::string& name, const std::string& periodic) {
@@ -47,7 +48,8 @@ protected:
         return waitUntil([&] { return runsOf(capsule).size() >= count; }, Deadline{kPatience});
     }
     static json rowOf(const std::string& capsule) {
-        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule"))
+        const json all = Stack::get().ctlJson({"schedule"});
+        for (const auto& row : all.at("schedule"))
             if (row.at("capsule") == capsule) return row;
         return {};
     }
