@@ -39,7 +39,7 @@ for folder; do
     inside=${folder#"$root"}
     while [ "${inside#/}" != "$inside" ]; do inside=${inside#/}; done
     inside=${inside%/}
-    [ -e "$root/$inside" ] || fail "the target has no /$inside; FOLDERS in the manifest, or an argument, names another"
+    [ -e "$root/$inside" ] || [ -L "$root/$inside" ] || fail "the target has no /$inside; FOLDERS in the manifest, or an argument, names another"
     # a link would lead to somewhere in this image
     [ "$(busybox readlink -f "$root/$inside")" = "${root}${inside:+/$inside}" ] || fail "/$inside is reached through a symbolic link; name what it leads to"
     echo "$inside" >>/tmp/folders
