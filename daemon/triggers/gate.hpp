@@ -24,9 +24,9 @@ public:
     };
     struct Verdict {
         Go go = Go::Now;
-        RunId earlier;            // that is under way
-        bool another = false;     // of Skip: one waits already
-        std::vector<RunId> stop;  // of Wait: those that make room; never one that somebody asked for, its end is waited for
+        RunId earlier;              // that is under way
+        bool another = false;       // of Skip: one waits already
+        std::vector<RunId> stop{};  // of Wait: those that make room; never one that somebody asked for, its end is waited for
     };
 
     void entered(const RunId& id, const std::string& capsule, const std::string& target, Trigger trigger);

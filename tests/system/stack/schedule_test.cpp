@@ -232,7 +232,8 @@ TEST_F(Schedule, WhoEnablesNeedsTheRightToRunAndLendsIt) {
     const PolkitRule both{"\"org.recap1.manage-capsules\", \"org.recap1.run\""};
     ASSERT_TRUE(waitUntil([&] { return enable().ok(); }, Deadline{kPatience})) << enable().all();
     EXPECT_EQ(rowOf("t-theirs").at("enabler"), kNobody);
-    ASSERT_TRUE(Stack::get().ctl({"run", "--now", "t-theirs"}).ok());
+    const CommandResult now = Stack::get().ctl({"run", "--now", "t-theirs"}, kNobody);
+    ASSERT_TRUE(now.ok()) << now.all();
     ASSERT_TRUE(hasRuns("t-theirs", 1));
     const json ended = Stack::get().waitForEnd(runsOf("t-theirs")[0].at("id"));
     EXPECT_EQ(ended.at("outcome"), "succeeded") << ended.dump(2);
