@@ -32,6 +32,7 @@
 #include "daemon/triggers/enabled.hpp"
 #include "daemon/triggers/events.hpp"
 #include "daemon/triggers/schedules.hpp"
+#include "daemon/triggers/watches.hpp"
 #include "sdk/manifest/files.hpp"
 
 namespace recap {
@@ -119,7 +120,7 @@ private:
     void progressed(const RunId& id, const Phases& phases) override { engine_->progressed(id, phases); }
     void ended(RunReport report) override { engine_->ended(std::move(report)); }
     void connected() override;
-    void disconnected(Error why) override { engine_->disconnected(std::move(why)); }
+    void disconnected(Error why) override;
     void targetAdded(const Target&) override {}
     void targetRemoved(const TargetId&) override {}
     void backendChanged(const BackendStatus&) override { settle(false); }
@@ -141,6 +142,7 @@ private:
     std::unique_ptr<Batches> batches_;
     std::unique_ptr<Schedules> schedules_;
     std::unique_ptr<Events> events_;
+    std::unique_ptr<Watches> watches_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -203,6 +205,7 @@ Result<void> Recapd::makeRooms() {
     engine_->listen(*batches_);  // first: what the bus tells of a run's end is already in its batch
     engine_->listen(*bus_);
     engine_->listen(*events_);
+    targets_->listen(*watches_);  // before events, which then tell what watches have counted of a target that goes
     targets_->listen(*events_);
     return engine_->restore();
 }
@@ -215,7 +218,9 @@ Result<void> Recapd::makeTriggers() {
     parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
     parts.armed = [this] {
         if (events_) events_->refresh();
+        if (watches_) watches_->refresh();
     };
+    parts.unheard = [this](const std::string& capsule, std::size_t event) { return watches_->problemOf(capsule, event); };
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
@@ -226,6 +231,9 @@ Result<void> Recapd::makeTriggers() {
     auto events = Events::create({loop_.get(), *targets_, capsules_, *engine_, fire, armedSince});
     if (!events) return forward(std::move(events));
     events_ = std::move(*events);
+    auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_});
+    if (!watches) return forward(std::move(watches));
+    watches_ = std::move(*watches);
     return {};
 }
 
@@ -283,7 +291,13 @@ void Recapd::connected() {
         settle(false);
     });
     targets_->launcherConnected();
+    watches_->launcherConnected();
     engine_->connected();
+}
+
+void Recapd::disconnected(Error why) {
+    watches_->launcherGone();
+    engine_->disconnected(std::move(why));
 }
 
 // Calls are taken once there is something to answer them with: early ones wait in the bus.
@@ -303,6 +317,7 @@ void Recapd::settle(bool late) {
 Result<void> Recapd::openForCalls() {
     if (auto published = bus_->publish(); !published) return published;
     events_->begin();
+    watches_->refresh();
     schedules_->begin();  // a turn that is due at once finds its targets
     sd_notify(0, "READY=1\nSTATUS=Taking calls as org.recap1");
     return {};

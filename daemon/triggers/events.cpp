@@ -19,12 +19,6 @@ constexpr std::uint64_t kLeavingUsec = 10'000'000;  // for so long
 constexpr std::uint64_t kChainUsec = 600'000'000;   // how old a finished run may be that a chain is made up for
 constexpr std::uint32_t kMostRows = 1000;
 
-// When a process was started, by its clock ticks since boot (CLOCK_BOOTTIME, proc_pid_stat(5)).
-std::uint64_t realTimeOf(std::uint64_t ticks) {
-    static const auto hertz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
-    return microseconds(CLOCK_REALTIME) - microseconds(CLOCK_BOOTTIME) + ticks * (1'000'000 / hertz);
-}
-
 std::string seconds(std::chrono::microseconds time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
 }
@@ -37,6 +31,11 @@ Occurrence startOccurrence(const Target& target) {
 }
 
 }  // namespace
+
+std::uint64_t realTimeOf(std::uint64_t ticks) {
+    static const auto hertz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    return microseconds(CLOCK_REALTIME) - microseconds(CLOCK_BOOTTIME) + ticks * (1'000'000 / hertz);
+}
 
 Result<std::unique_ptr<Events>> Events::create(const EventParts& parts) {
     std::unique_ptr<Events> events(new Events(parts));
@@ -78,6 +77,15 @@ void Events::happened(const ArmedEvent& armed, const Target* target, Occurrence 
     if (!capsule) return;
     const auto batch = parts_.fire(**capsule, occurrence, target == nullptr ? std::vector<TargetId>() : std::vector{target->id});
     if (!batch) skip(armed, on, occurrence, batch.error().message);
+}
+
+std::uint64_t Events::coolsUntil(const ArmedEvent& armed, const TargetId& target) const {
+    return throttle_.until({armed.capsule, armed.index, target.text()});
+}
+
+void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count) {
+    throttle_.came({armed.capsule, armed.index, target.text()}, count, parts_.now());
+    tellLater();
 }
 
 // What starts before begin() was there before: catchUp() looks at it.

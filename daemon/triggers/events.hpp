@@ -59,6 +59,12 @@ public:
 
     // It happened on this target; empty: on no one target, so that the capsule runs on all that it selects.
     void happened(const ArmedEvent& armed, const Target* target, Occurrence occurrence);
+    // Until when one on this target would start nothing (EventParts::now); 0: it would.
+    std::uint64_t coolsUntil(const ArmedEvent& armed, const TargetId& target) const;
+    // So many came within the cooldown that was, and nobody looked at them before: told as such.
+    void cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count);
+    // It starts nothing, and why: a row of the ledger.
+    void skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why);
 
     void targetAdded(const Target& target) override;
     void targetRemoved(const TargetId& id) override;
@@ -103,7 +109,6 @@ private:
     void waitForEnd(const TargetId& id, Known known, UniqueFd pidfd);
     bool fireOnce(const ArmedEvent& armed, const Life& life);
     void chain(const ArmedEvent& armed, const RunRecord& run);
-    void skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why);
     bool isRecorded(const std::string& capsule, const std::string& target, std::uint64_t since, const Occurrence& occurrence) const;
     void catchUp();
     void catchUpChain(const ArmedEvent& armed);
@@ -123,6 +128,9 @@ private:
     bool begun_ = false;
     EventSource tell_;
 };
+
+// When a process was started (CLOCK_REALTIME, µs), by its clock ticks since boot (proc_pid_stat(5)).
+std::uint64_t realTimeOf(std::uint64_t ticks);
 
 // The run-finished events of a capsule that would start it again by themselves, as "a -> b -> a"; empty: none. `changed` stands for the
 // one of the same name in `capsules`.

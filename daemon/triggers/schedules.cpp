@@ -139,10 +139,8 @@ Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule] in its manifest, so there is nothing to enable");
     if (auto ends = checkChain(**capsule); !ends) return forward(std::move(ends));
     for (const auto& event : (*capsule)->schedule.events)
-        if (event.on != "target-start" && event.on != "target-stop" && event.on != "run-finished")
-            return fail(Errc::NotSupported,
-                        quoted(name) + " waits for an event '" + event.on +
-                            "', which this version does not hear of; it hears of target-start, target-stop and run-finished");
+        if (event.on == "dbus-signal")
+            return fail(Errc::NotSupported, quoted(name) + " waits for an event '" + event.on + "', which this version does not hear of");
     if (asks(**capsule) != shown) return fail(Errc::Denied, quoted(name) + " was changed after the authorisation to enable it; ask again");
     return capsule;
 }
@@ -226,8 +224,9 @@ std::vector<ScheduleRow> Schedules::rows() const {
         if (row.periodic || !capsule->schedule.any()) all.push_back(row);
         row.periodic.reset();
         row.last = 0;
-        for (const auto& event : capsule->schedule.events) {
-            row.event = event;
+        for (std::size_t i = 0; i < capsule->schedule.events.size(); ++i) {
+            row.event = capsule->schedule.events[i];
+            row.unheard = row.enabled && row.problem.empty() ? parts_.unheard(capsule->name, i) : std::string();
             all.push_back(row);
         }
     }

@@ -29,12 +29,12 @@ Throttle::State& Throttle::stateOf(const Key& key, std::uint64_t now) {
     return states_[states_.size() < limits_.keys ? key : Key{key.capsule, key.event, {}}];
 }
 
-void Throttle::count(State& state, std::uint64_t& counter, std::uint64_t now) {
+void Throttle::count(State& state, std::uint64_t& counter, std::uint64_t now, std::uint64_t times) {
     if (!state.counted()) {
         state.tellAt = std::max(state.until, now + kTellUsec);
         next_ = std::min(next_.value_or(state.tellAt), state.tellAt);
     }
-    ++counter;
+    counter += times;
 }
 
 bool Throttle::pass(const Key& key, std::uint64_t cooldown, std::uint64_t now) {
@@ -44,6 +44,18 @@ bool Throttle::pass(const Key& key, std::uint64_t cooldown, std::uint64_t now) {
     state.until = now + cooldown;
     if (cooldown == 0 && !state.counted()) states_.erase(key);
     return true;
+}
+
+void Throttle::came(const Key& key, std::uint64_t inCooldown, std::uint64_t now) {
+    if (inCooldown == 0) return;
+    State& state = stateOf(key, now);
+    count(state, state.inCooldown, now, inCooldown);
+}
+
+std::uint64_t Throttle::until(const Key& key) const {
+    auto found = states_.find(key);
+    if (found == states_.end()) found = states_.find({key.capsule, key.event, {}});
+    return found == states_.end() ? 0 : found->second.until;
 }
 
 std::vector<Throttle::Missed> Throttle::missed(std::uint64_t now) {

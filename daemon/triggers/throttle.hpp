@@ -36,6 +36,9 @@ public:
 
     // May it start a run? `now` and `cooldown`: µs of one monotonic clock.
     bool pass(const Key& key, std::uint64_t cooldown, std::uint64_t now);
+    // So many more, which came within a cooldown that is over by now perhaps: nobody looked at them before.
+    void came(const Key& key, std::uint64_t inCooldown, std::uint64_t now);
+    std::uint64_t until(const Key& key) const;  // of the cooldown that pass() began; 0: none is known of
     // What has been counted of those that are to be told of by now: at the end of their cooldown, and at most once a second.
     std::vector<Missed> missed(std::uint64_t now);
     // When missed() has something to tell next; none: nothing is counted.
@@ -56,7 +59,7 @@ private:
 
     bool take(std::uint64_t now);
     State& stateOf(const Key& key, std::uint64_t now);
-    void count(State& state, std::uint64_t& counter, std::uint64_t now);
+    void count(State& state, std::uint64_t& counter, std::uint64_t now, std::uint64_t times = 1);
     template <class Of>
     std::vector<Missed> forget(const Of& of);
 

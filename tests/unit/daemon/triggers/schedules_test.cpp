@@ -237,12 +237,25 @@ TEST_F(SchedulesTest, ATurnIsABatchOfWhoEnabledIt) {
 TEST_F(SchedulesTest, WhatWasNotEnabledHasNoTurns) {
     EXPECT_THAT(refusal("tool"), HasSubstr("is not enabled"));
     EXPECT_THAT(refusal("unknown"), HasSubstr("no capsule 'unknown'"));
-    capsules.add("eventful").schedule.events = {event("oom")};
-    EXPECT_THAT(enable("eventful"), HasSubstr("'oom', which this version does not hear of"));
-    capsules.add("eventful").schedule.events = {event("target-start")};
+    capsules.add("eventful").schedule.events = {event("dbus-signal")};
+    EXPECT_THAT(enable("eventful"), HasSubstr("'dbus-signal', which this version does not hear of"));
+    capsules.add("eventful").schedule.events = {event("target-start"), event("oom"), event("pressure"), event("file-changed")};
     EXPECT_EQ(enable("eventful"), "ok");
     EXPECT_THAT(refusal("eventful"), HasSubstr("no [schedule.periodic]"));
     EXPECT_THAT(batches.started, IsEmpty());
+}
+
+TEST_F(SchedulesTest, WhereAnEventIsNotHeardOfIsInItsRow) {
+    ScheduleParts parts{loop.get(), capsules, images, targets, batches, {}, "machine"};
+    parts.unheard = [](const std::string& capsule, std::size_t index) { return index == 1 ? capsule + ": no pressure here" : ""; };
+    schedules = Schedules::create(parts).value();
+    capsules.add("eventful").schedule.events = {event("oom"), event("pressure")};
+    capsules.all["eventful"].image = "recap/eventful:1";
+    EXPECT_EQ(rows().at(1).unheard, "") << "nobody has enabled it";
+    EXPECT_EQ(enable("eventful"), "ok");
+    EXPECT_EQ(rows().at(0).unheard, "");
+    EXPECT_EQ(rows().at(1).unheard, "eventful: no pressure here");
+    EXPECT_EQ(rows().at(1).problem, "");
 }
 
 TEST_F(SchedulesTest, ACapsuleThatAsksForMoreThanWhenItWasEnabledIsNotRun) {

@@ -40,6 +40,22 @@ TEST(Throttle, WhatStartedNothingIsCountedAndToldOnce) {
     EXPECT_EQ(throttle.size(), 0u) << "nothing is kept of what is over";
 }
 
+TEST(Throttle, WhatCameInACooldownIsCountedAfterIt) {
+    Throttle throttle;
+    EXPECT_EQ(throttle.until(kWeb), 0u);
+    EXPECT_TRUE(throttle.pass(kWeb, 10 * kSecond, kSecond));
+    EXPECT_EQ(throttle.until(kWeb), 11 * kSecond);
+    EXPECT_THAT(throttle.missed(11 * kSecond), IsEmpty());
+    throttle.came(kWeb, 0, 12 * kSecond);
+    EXPECT_FALSE(throttle.next()) << "none is nothing to tell of";
+    throttle.came(kWeb, 7, 12 * kSecond);
+    EXPECT_EQ(throttle.next(), 13 * kSecond);
+    EXPECT_TRUE(throttle.pass(kWeb, 10 * kSecond, 12 * kSecond)) << "it is over";
+    const auto missed = throttle.missed(13 * kSecond);
+    ASSERT_THAT(missed, SizeIs(1));
+    EXPECT_EQ(missed[0].inCooldown, 7u);
+}
+
 TEST(Throttle, AStormPassesNoFasterThanTheRate) {
     Throttle throttle({.refillUsec = kSecond / 10, .burst = 50});
     std::size_t passed = 0;
