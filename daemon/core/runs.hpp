@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/run.hpp"
@@ -92,9 +93,15 @@ public:
     virtual std::vector<const RunRecord*> current() const = 0;
     virtual Result<RunPage> list(const RunFilter& filter) const = 0;
     virtual CapsuleHealth health(const std::string&) const { return {}; }  // of a capsule, by name
-    // A run that does not happen is a fact too: a row with outcome "skipped" and this sentence. Nothing is checked or started;
-    // its record has that outcome from submitted() on.
-    virtual Result<RunId> skip(RunRequest request, std::string why) = 0;
+    // Runs like this one that are to be submitted by and by, one on each of these targets (BACKEND:ID): rows of the ledger from now on,
+    // so that the next recapd says which ones one that is killed did not come to. Each id goes into RunRequest::expected of the one
+    // submit() or leaveOut() that follows. `durable`, on the loop: after the fsync, which is at once where that is given, and else soon.
+    virtual Result<std::vector<RunId>> expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                              std::function<void(Result<void>)> durable) = 0;
+    // A run that does not happen is a fact too: a row with this outcome and sentence. Nothing is checked or started; its record has
+    // that outcome from submitted() on.
+    virtual Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) = 0;
+    Result<RunId> skip(RunRequest request, std::string why) { return leaveOut(std::move(request), Outcome::Skipped, std::move(why)); }
     // What submit() would do, without doing it.
     virtual void plan(RunRequest request, Reply<RunPlan> reply) = 0;
     virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;

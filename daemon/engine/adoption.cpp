@@ -131,7 +131,8 @@ void Engine::loseUnknown(const std::set<RunId>& present) {
         return;
     }
     for (auto& row : *rows) {
-        if (!present.contains(row.id) && known(row.id) == nullptr) declareLost(insert(std::move(row)));
+        const bool isOurs = known(row.id) != nullptr || expected_.contains(row.id);
+        if (!isOurs && !present.contains(row.id)) declareLost(insert(std::move(row)));
     }
 }
 

@@ -70,7 +70,9 @@ public:
     void limit(const RunLimits& limits);
 
     Result<RunId> submit(RunRequest request) override;
-    Result<RunId> skip(RunRequest request, std::string why) override;
+    Result<std::vector<RunId>> expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                      std::function<void(Result<void>)> durable) override;
+    Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) override;
     const RunRecord* find(const RunId& id) const override;
     std::vector<const RunRecord*> current() const override;
     Result<RunPage> list(const RunFilter& filter) const override;
@@ -107,6 +109,7 @@ private:
         bool askedTarget = false;
         bool askedToEnd = false;
         std::shared_ptr<const ArtifactIndex> index;  // of the last few that were asked for artifacts
+        bool noted = false;  // that it is to be is durable
         std::vector<std::function<void()>> onceKept;
         std::vector<std::function<void()>> onceHandedOver;  // to the launcher; or refused before
     };
@@ -176,9 +179,11 @@ private:
     std::deque<RunId> indexed_;                             // whose artifacts' index is held
     unsigned listings_ = 0;                                 // LIST is under way
     std::map<RunId, RunReport> endedMeanwhile_;             // of runs that are not known, while it is
-    std::set<RunId> unwritten_;                             // whose report the ledger could not take
-    std::set<RunId> unkept_;                                // whose estate could not be brought in
-    bool unlisted_ = false;                                 // the launcher has not told its runs
+    std::uint64_t lastEnd_ = 0;
+    std::unordered_map<RunId, bool> expected_;  // true: durable
+    std::set<RunId> unwritten_;                 // whose report the ledger could not take
+    std::set<RunId> unkept_;                    // whose estate could not be brought in
+    bool unlisted_ = false;                     // the launcher has not told its runs
     bool retrying_ = false;
     std::deque<RunId> accepted_;  // to begin on the next turn
     EventSource turn_;

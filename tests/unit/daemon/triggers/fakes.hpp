@@ -122,7 +122,11 @@ struct ManualRuns : RunTable {
     std::vector<RunId> stopped;
     std::vector<RunRecord> listed;  // as the ledger has them
     std::vector<RunListener*> listeners;
-    std::size_t room = 1000;  // that many may be under way
+    std::size_t room = 1000;                // that many may be under way
+    std::map<RunId, std::string> expected;  // and their targets, until they are submitted or left out
+    bool diskIsSlow = false;                // what is expected is durable when the test says so
+    std::vector<std::function<void(Result<void>)>> notDurable;
+    int ids = 0;
 
     std::size_t underWay() const {
         std::size_t count = 0;
@@ -132,7 +136,8 @@ struct ManualRuns : RunTable {
     RunId insert(RunRequest request, Outcome outcome = Outcome::NotStarted) {
         RunRecord run;
         run.report.outcome = outcome;
-        run.id = "run-" + std::to_string(runs.size());
+        run.id = request.expected.empty() ? newId() : request.expected;
+        expected.erase(run.id);
         run.target = request.target;
         run.request = std::move(request);
         const RunId id = run.id;
@@ -145,8 +150,17 @@ struct ManualRuns : RunTable {
         order.push_back(insert(std::move(request)));
         return order.back();
     }
-    Result<RunId> skip(RunRequest request, std::string why) override {
-        const RunId id = insert(std::move(request), Outcome::Skipped);
+    Result<std::vector<RunId>> expect(const RunRequest&, const std::vector<std::string>& targets,
+                                      std::function<void(Result<void>)> durable) override {
+        std::vector<RunId> all;
+        for (const auto& target : targets) expected[all.emplace_back(newId())] = target;
+        if (durable && diskIsSlow) notDurable.push_back(std::move(durable));
+        if (durable && !diskIsSlow) durable({});
+        return all;
+    }
+    // Denied ones and the like are among the skipped, by their outcome.
+    Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) override {
+        const RunId id = insert(std::move(request), outcome);
         runs[id].state = RunState::Finished;
         skipped.emplace_back(id, std::move(why));
         return id;
@@ -215,6 +229,7 @@ struct World : ::testing::Test {
         for (int i = 0; i < count; ++i) add(std::to_string(i));
         ASSERT_EQ(targets.list().size(), static_cast<std::size_t>(count));
     }
+    RunId newId() { return "run-" + std::to_string(ids++); }
     void add(const std::string& number) {
         processes.emplace_back();
         Target target;
