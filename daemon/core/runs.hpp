@@ -66,6 +66,14 @@ struct RunPage {
     RunId next;                   // for `before`; empty: no more
 };
 
+// Of a run that has ended, what its chains go by.
+struct EndedRun {
+    RunId id;
+    std::string target;
+    Outcome outcome = Outcome::NotStarted;
+    int exitCode = 0;
+};
+
 // How a capsule fares that starts by itself: of what nobody asked for.
 struct CapsuleHealth {
     std::uint32_t failures = 0;        // in a row
@@ -92,6 +100,13 @@ public:
     virtual const RunRecord* find(const RunId& id) const = 0;  // those that are objects; null: only the ledger may know it
     virtual std::vector<const RunRecord*> current() const = 0;
     virtual Result<RunPage> list(const RunFilter& filter) const = 0;
+    // Is there a row of this capsule for that very event, by its kind and cause, from `since` on (CLOCK_REALTIME, µs)?
+    virtual Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const = 0;
+    // Runs of `capsule` that ended from `since` to `until` and that no row of `by` says it was started for, or was told to have missed: of
+    // those whose end listeners have heard of, the soonest first.
+    virtual Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since,
+                                                    std::uint64_t until, std::uint32_t limit) const = 0;
+    virtual std::uint64_t lastEnd() const = 0;  // likewise, of a run that an earlier recapd wrote down last; 0: none
     virtual CapsuleHealth health(const std::string&) const { return {}; }  // of a capsule, by name
     // Runs like this one that are to be submitted by and by, one on each of these targets (BACKEND:ID): rows of the ledger from now on,
     // so that the next recapd says which ones one that is killed did not come to. Each id goes into RunRequest::expected of the one

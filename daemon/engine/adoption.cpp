@@ -12,6 +12,9 @@ Result<void> Engine::restore() {
     const std::uint64_t now = microseconds(CLOCK_REALTIME);
     auto rows = parts_.ledger.endedSince(now - parts_.limits.keptUsec);
     if (!rows) return forward(std::move(rows));
+    const auto last = parts_.ledger.lastEnd();
+    if (!last) return tl::unexpected(last.error());
+    lastEnd_ = *last;
     for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
     sweep();
     return restoreHealth();

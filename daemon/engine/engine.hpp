@@ -76,6 +76,10 @@ public:
     const RunRecord* find(const RunId& id) const override;
     std::vector<const RunRecord*> current() const override;
     Result<RunPage> list(const RunFilter& filter) const override;
+    Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const override;
+    Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t until,
+                                            std::uint32_t limit) const override;
+    std::uint64_t lastEnd() const override { return lastEnd_; }
     CapsuleHealth health(const std::string& capsule) const override;
     void plan(RunRequest request, Reply<RunPlan> reply) override;
     void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
@@ -105,11 +109,11 @@ private:
         Error estateProblem;
         bool concluded = false;  // has its report; the ledger may still be writing it
         bool durable = false;
+        bool noted = false;  // that it is to be is durable
         bool askedAdmission = false;
         bool askedTarget = false;
         bool askedToEnd = false;
         std::shared_ptr<const ArtifactIndex> index;  // of the last few that were asked for artifacts
-        bool noted = false;  // that it is to be is durable
         std::vector<std::function<void()>> onceKept;
         std::vector<std::function<void()>> onceHandedOver;  // to the launcher; or refused before
     };

@@ -83,6 +83,12 @@ struct FakeRuns : RunTable {
         return found == runs.end() ? nullptr : &found->second;
     }
     std::vector<const RunRecord*> current() const override { return {}; }
+    Result<bool> actedOn(const std::string&, const Occurrence&, std::uint64_t) const override { return false; }
+    Result<std::vector<EndedRun>> unchained(const std::string&, const std::string&, std::uint64_t, std::uint64_t,
+                                            std::uint32_t) const override {
+        return std::vector<EndedRun>();
+    }
+    std::uint64_t lastEnd() const override { return 0; }
     CapsuleHealth capsuleHealth;
     mutable RunFilter filtered;
     CapsuleHealth health(const std::string&) const override { return capsuleHealth; }

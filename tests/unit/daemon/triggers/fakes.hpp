@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
 #include <fstream>
 #include <map>
@@ -120,7 +121,9 @@ struct ManualRuns : RunTable {
     std::vector<RunId> order;  // in which they were submitted
     std::vector<std::pair<RunId, std::string>> skipped;
     std::vector<RunId> stopped;
-    std::vector<RunRecord> listed;  // as the ledger has them
+    std::vector<RunRecord> listed;  // as the ledger has them; each ended when it started
+    std::uint64_t last = 0;         // when the last of them ended
+    mutable int asked = 0;          // whether an event has been acted on
     std::vector<RunListener*> listeners;
     std::size_t room = 1000;                // that many may be under way
     std::map<RunId, std::string> expected;  // and their targets, until they are submitted or left out
@@ -185,10 +188,35 @@ struct ManualRuns : RunTable {
     Result<RunPage> list(const RunFilter& filter) const override {
         RunPage page;
         for (const auto& run : listed)
-            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target))
+            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) &&
+                (filter.trigger.empty() || filter.trigger == name(run.request.trigger)) && run.started >= filter.since)
                 page.runs.push_back(run);
         return page;
     }
+    static bool isOf(const RunRecord& run, const std::string& capsule, const Occurrence& occurrence) {
+        const auto& known = run.request.occurrence;
+        return run.request.capsule == capsule && known && known->on == occurrence.on && known->cause == occurrence.cause;
+    }
+    Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const override {
+        ++asked;
+        for (const auto& run : listed)
+            if (run.started >= since && isOf(run, capsule, occurrence)) return true;
+        for (const auto& [id, run] : runs)
+            if (isOf(run, capsule, occurrence)) return true;
+        return false;
+    }
+    Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t,
+                                            std::uint32_t limit) const override {
+        std::vector<EndedRun> ended;
+        for (const auto& run : listed) {
+            if (run.request.capsule != capsule || run.state != RunState::Finished || run.started < since || ended.size() == limit) continue;
+            const Occurrence chained{"run-finished", 0, run.id, {}};
+            if (std::none_of(listed.begin(), listed.end(), [&](const RunRecord& other) { return isOf(other, by, chained); }))
+                ended.push_back({run.id, run.target, run.report.outcome, run.report.exitCode});
+        }
+        return ended;
+    }
+    std::uint64_t lastEnd() const override { return last; }
     void plan(RunRequest, Reply<RunPlan> reply) override { reply(none()); }
     void signal(const RunId&, int, Reply<void> reply) override { reply(none()); }
     void attach(const RunId&, const AttachOptions&, Reply<AttachedEnds> reply) override { reply(none()); }
@@ -201,6 +229,7 @@ struct ManualRuns : RunTable {
     void callerGone(const std::string&) override {}
 
 private:
+    RunId newId() { return "run-" + std::to_string(ids++); }
     static tl::unexpected<Error> none() { return fail(Errc::NotSupported, "not here"); }
 };
 
@@ -229,7 +258,6 @@ struct World : ::testing::Test {
         for (int i = 0; i < count; ++i) add(std::to_string(i));
         ASSERT_EQ(targets.list().size(), static_cast<std::size_t>(count));
     }
-    RunId newId() { return "run-" + std::to_string(ids++); }
     void add(const std::string& number) {
         processes.emplace_back();
         Target target;
