@@ -214,7 +214,7 @@ Result<void> Recapd::makeTriggers() {
     auto batches = Batches::create({loop_.get(), *engine_, *targets_, capsules_});
     if (!batches) return forward(std::move(batches));
     batches_ = std::move(*batches);
-    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
+    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, *engine_, scheduleFile(arguments_), machineId()};
     parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
     parts.armed = [this] {
         if (events_) events_->refresh();

@@ -31,6 +31,7 @@ struct ScheduleParts {  // all outlive it
     const ImageIndex& images;
     const TargetTable& targets;
     BatchTable& batches;
+    RunTable& runs;
     // Where a systemd manager keeps the timers: replaces the schedule file. Empty: the loop keeps them.
     std::function<Result<void>(const std::string& text)> save;
     std::string machineId;
@@ -61,6 +62,9 @@ private:
     explicit Schedules(const ScheduleParts& parts) : parts_(parts), calendars_(parts.loop, parts.analyze) {}
 
     Result<void> checkChain(const CapsuleInfo& capsule) const;
+    Result<BatchId> turn(const CapsuleInfo& capsule);
+    void skip(const CapsuleInfo& capsule, const std::string& why, std::shared_ptr<const Occurrence> missed = nullptr);
+    void tellMissed(const CapsuleInfo& capsule, std::uint64_t until);
     Result<const CapsuleInfo*> schedulable(const std::string& name, const std::string& shown) const;
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);
