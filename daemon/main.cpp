@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +72,28 @@ std::function<Result<void>(const std::string&)> scheduleFile(const Arguments& ar
         if (auto written = manifest::writeText(state + "/schedule", text, 0600); !written) return written;
         return manifest::writeText(state + "/schedule.changed", "", 0600);
     };
+}
+
+// Not synced, as it is written often: after a crash of the host no process is what it was, and the next boot is another one.
+void keepTargets(EventParts& events, const std::string& path) {
+    events.recall = [path]() -> Result<std::string> {
+        std::ifstream file(path);
+        if (!file) return fail(Errc::NotFound, path + ": there is none");
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    events.keep = [path](const std::string& text) -> Result<void> {
+        std::error_code error;
+        const std::string part = path + ".part";
+        std::ofstream file(part, std::ios::trunc);
+        std::filesystem::permissions(part, std::filesystem::perms(0600), error);
+        if (!(file << text).flush()) return fail(Errc::Io, part + " can't be written");
+        std::filesystem::rename(part, path, error);
+        if (error) return fail(Errc::Io, path + ": " + error.message());
+        return {};
+    };
+    sd_id128_t id{};
+    char text[SD_ID128_STRING_MAX] = "";
+    if (sd_id128_get_boot(&id) >= 0) events.boot = sd_id128_to_string(id, text);
 }
 
 // The index with its writing side, as core wants it.
@@ -228,7 +252,9 @@ Result<void> Recapd::makeTriggers() {
     const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
         return startFor(capsule, occurrence, on);
     };
-    auto events = Events::create({loop_.get(), *targets_, capsules_, *engine_, fire, armedSince});
+    EventParts eventParts{loop_.get(), *targets_, capsules_, *engine_, fire, armedSince};
+    keepTargets(eventParts, arguments_.folders.state + "/targets");
+    auto events = Events::create(eventParts);
     if (!events) return forward(std::move(events));
     events_ = std::move(*events);
     auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_});

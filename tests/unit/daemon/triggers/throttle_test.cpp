@@ -69,6 +69,24 @@ TEST(Throttle, AStormPassesNoFasterThanTheRate) {
     EXPECT_FALSE(throttle.pass(kWeb, 0, 20 * kSecond));
 }
 
+TEST(Throttle, TheLastThatWasCutIsKnown) {
+    Throttle throttle;
+    for (const char* cause : {"first", "second", "third"}) throttle.pass(kWeb, 60 * kSecond, kSecond, cause);
+    EXPECT_EQ(throttle.missed(61 * kSecond).at(0).cause, "third");
+    throttle.pass(kWeb, kSecond, 62 * kSecond, "fourth");
+    EXPECT_THAT(throttle.missed(70 * kSecond), IsEmpty());
+}
+
+TEST(Throttle, WhatCanWaitLeavesHalfOfTheRoom) {
+    Throttle throttle({.refillUsec = kSecond, .burst = 10});
+    std::size_t passed = 0;
+    for (; throttle.hasRoom(kSecond); ++passed) EXPECT_TRUE(throttle.pass(kWeb, 0, kSecond));
+    EXPECT_EQ(passed, 5u);
+    EXPECT_TRUE(throttle.pass(kWeb, 0, kSecond));
+    EXPECT_FALSE(throttle.hasRoom(2 * kSecond));
+    EXPECT_TRUE(throttle.hasRoom(3 * kSecond));
+}
+
 TEST(Throttle, OnlySoManyAreToldApart) {
     Throttle throttle({.refillUsec = 1, .burst = 1000, .keys = 10});
     for (int i = 0; i < 1000; ++i) throttle.pass({"scan", 0, "docker:" + std::to_string(i)}, 60 * kSecond, kSecond);
@@ -87,6 +105,8 @@ TEST(Throttle, WhatIsGoneIsToldAtOnce) {
     const auto gone = throttle.forgetTarget("docker:web");
     ASSERT_THAT(gone, SizeIs(1));
     EXPECT_EQ(gone[0].inCooldown, 2u);
+    EXPECT_FALSE(throttle.pass(kWeb, 60 * kSecond, 2 * kSecond)) << "it may be back, and its cooldown goes on";
+    EXPECT_THAT(throttle.forgetTarget("docker:web"), SizeIs(1));
     EXPECT_THAT(throttle.forgetCapsule("scan"), SizeIs(1));
     EXPECT_EQ(throttle.size(), 0u);
 }
