@@ -10,6 +10,8 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +34,7 @@
 #include "daemon/triggers/enabled.hpp"
 #include "daemon/triggers/events.hpp"
 #include "daemon/triggers/schedules.hpp"
+#include "daemon/triggers/watches.hpp"
 #include "sdk/manifest/files.hpp"
 
 namespace recap {
@@ -69,6 +72,28 @@ std::function<Result<void>(const std::string&)> scheduleFile(const Arguments& ar
         if (auto written = manifest::writeText(state + "/schedule", text, 0600); !written) return written;
         return manifest::writeText(state + "/schedule.changed", "", 0600);
     };
+}
+
+// Not synced, as it is written often: after a crash of the host no process is what it was, and the next boot is another one.
+void keepTargets(EventParts& events, const std::string& path) {
+    events.recall = [path]() -> Result<std::string> {
+        std::ifstream file(path);
+        if (!file) return fail(Errc::NotFound, path + ": there is none");
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    events.keep = [path](const std::string& text) -> Result<void> {
+        std::error_code error;
+        const std::string part = path + ".part";
+        std::ofstream file(part, std::ios::trunc);
+        std::filesystem::permissions(part, std::filesystem::perms(0600), error);
+        if (!(file << text).flush()) return fail(Errc::Io, part + " can't be written");
+        std::filesystem::rename(part, path, error);
+        if (error) return fail(Errc::Io, path + ": " + error.message());
+        return {};
+    };
+    sd_id128_t id{};
+    char text[SD_ID128_STRING_MAX] = "";
+    if (sd_id128_get_boot(&id) >= 0) events.boot = sd_id128_to_string(id, text);
 }
 
 // The index with its writing side, as core wants it.
@@ -119,7 +144,7 @@ private:
     void progressed(const RunId& id, const Phases& phases) override { engine_->progressed(id, phases); }
     void ended(RunReport report) override { engine_->ended(std::move(report)); }
     void connected() override;
-    void disconnected(Error why) override { engine_->disconnected(std::move(why)); }
+    void disconnected(Error why) override;
     void targetAdded(const Target&) override {}
     void targetRemoved(const TargetId&) override {}
     void backendChanged(const BackendStatus&) override { settle(false); }
@@ -141,6 +166,7 @@ private:
     std::unique_ptr<Batches> batches_;
     std::unique_ptr<Schedules> schedules_;
     std::unique_ptr<Events> events_;
+    std::unique_ptr<Watches> watches_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -203,6 +229,7 @@ Result<void> Recapd::makeRooms() {
     engine_->listen(*batches_);  // first: what the bus tells of a run's end is already in its batch
     engine_->listen(*bus_);
     engine_->listen(*events_);
+    targets_->listen(*watches_);  // before events, which then tell what watches have counted of a target that goes
     targets_->listen(*events_);
     return engine_->restore();
 }
@@ -211,11 +238,13 @@ Result<void> Recapd::makeTriggers() {
     auto batches = Batches::create({loop_.get(), *engine_, *targets_, capsules_});
     if (!batches) return forward(std::move(batches));
     batches_ = std::move(*batches);
-    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
+    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, *engine_, scheduleFile(arguments_), machineId()};
     parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
     parts.armed = [this] {
         if (events_) events_->refresh();
+        if (watches_) watches_->refresh();
     };
+    parts.unheard = [this](const std::string& capsule, std::size_t event) { return watches_->problemOf(capsule, event); };
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
@@ -223,9 +252,14 @@ Result<void> Recapd::makeTriggers() {
     const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
         return startFor(capsule, occurrence, on);
     };
-    auto events = Events::create({loop_.get(), *targets_, capsules_, *engine_, fire, armedSince});
+    EventParts eventParts{loop_.get(), *targets_, capsules_, *engine_, fire, armedSince};
+    keepTargets(eventParts, arguments_.folders.state + "/targets");
+    auto events = Events::create(eventParts);
     if (!events) return forward(std::move(events));
     events_ = std::move(*events);
+    auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_});
+    if (!watches) return forward(std::move(watches));
+    watches_ = std::move(*watches);
     return {};
 }
 
@@ -283,7 +317,13 @@ void Recapd::connected() {
         settle(false);
     });
     targets_->launcherConnected();
+    watches_->launcherConnected();
     engine_->connected();
+}
+
+void Recapd::disconnected(Error why) {
+    watches_->launcherGone();
+    engine_->disconnected(std::move(why));
 }
 
 // Calls are taken once there is something to answer them with: early ones wait in the bus.
@@ -303,6 +343,7 @@ void Recapd::settle(bool late) {
 Result<void> Recapd::openForCalls() {
     if (auto published = bus_->publish(); !published) return published;
     events_->begin();
+    watches_->refresh();
     schedules_->begin();  // a turn that is due at once finds its targets
     sd_notify(0, "READY=1\nSTATUS=Taking calls as org.recap1");
     return {};

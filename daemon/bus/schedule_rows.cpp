@@ -34,6 +34,7 @@ Row row(const ScheduleRow& schedule) {
         values.set("trigger", std::string(name(schedule.periodic ? Trigger::Periodic : Trigger::Event)));
     if (schedule.enabled) values.set("enabler", schedule.enabler);
     if (!schedule.problem.empty()) values.set("problem", schedule.problem);
+    if (!schedule.unheard.empty()) values.set("unheard", schedule.unheard);
     if (schedule.periodic) addPeriodic(values, *schedule.periodic);
     if (schedule.event) addEvent(values, *schedule.event);
     if (!schedule.next.empty()) values.set("next", schedule.next.front());

@@ -55,7 +55,8 @@ struct RunRequest {
     std::optional<Authorisation> authorised;         // none: root, by its bus credentials
     Trigger trigger = Trigger::OnDemand;
     std::string batch;                             // of which it is one; empty: none
-    std::shared_ptr<const Occurrence> occurrence;  // of Trigger::Event; null: none
+    std::shared_ptr<const Occurrence> occurrence;  // of Trigger::Event, and of a turn that was missed; null: none
+    RunId expected;                                // what RunTable::expect() called it; empty: it was not expected
 };
 
 struct RunPlan {

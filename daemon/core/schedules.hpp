@@ -27,6 +27,7 @@ struct ScheduleRow {
     std::uint64_t last = 0;           // likewise, when its timer ran it last; 0: not since it was enabled
     std::size_t targets = 0;          // that it would run on now
     std::string problem;              // why it does not run although it is enabled
+    std::string unheard;              // of an event: where nobody hears of it, and why; empty: it is heard of
 };
 
 class ScheduleTable {

@@ -12,6 +12,9 @@ Result<void> Engine::restore() {
     const std::uint64_t now = microseconds(CLOCK_REALTIME);
     auto rows = parts_.ledger.endedSince(now - parts_.limits.keptUsec);
     if (!rows) return forward(std::move(rows));
+    const auto last = parts_.ledger.lastEnd();
+    if (!last) return tl::unexpected(last.error());
+    lastEnd_ = *last;
     for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
     sweep();
     return restoreHealth();
@@ -131,7 +134,8 @@ void Engine::loseUnknown(const std::set<RunId>& present) {
         return;
     }
     for (auto& row : *rows) {
-        if (!present.contains(row.id) && known(row.id) == nullptr) declareLost(insert(std::move(row)));
+        const bool isOurs = known(row.id) != nullptr || expected_.contains(row.id);
+        if (!isOurs && !present.contains(row.id)) declareLost(insert(std::move(row)));
     }
 }
 

@@ -82,21 +82,47 @@ Result<RunId> Engine::submit(RunRequest request) {
     if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
     if (auto admitted = queue_.admit(request.trigger); !admitted) return forward(std::move(admitted));
     if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
-    const Run& run = insert(recordOf(std::move(request)));
-    parts_.ledger.intend(run.record);
+    Run& run = insert(recordOf(std::move(request)));
+    if (const auto expected = expected_.extract(run.record.id); expected.empty())
+        parts_.ledger.intend(run.record);
+    else
+        run.noted = expected.mapped();
     accepted_.push_back(run.record.id);
     sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
     return run.record.id;
 }
 
-Result<RunId> Engine::skip(RunRequest request, std::string why) {
+// All in one transaction, whose last row tells of its fsync.
+Result<std::vector<RunId>> Engine::expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                          std::function<void(Result<void>)> durable) {
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    std::vector<RunId> ids;
+    for (const auto& target : targets) {
+        RunRecord record = recordOf(request);
+        record.target = record.request.target = target;
+        expected_.emplace(record.id, false);
+        ids.push_back(record.id);
+        const bool last = ids.size() == targets.size();
+        parts_.ledger.intend(record, last && durable ? Ledger::Done([this, ids, durable = std::move(durable)](const Result<void>& written) {
+                                 for (const auto& id : ids)
+                                     if (const auto expected = expected_.find(id); written && expected != expected_.end())
+                                         expected->second = true;
+                                 durable(written);
+                             })
+                                                     : Ledger::Done());
+    }
+    return ids;
+}
+
+Result<RunId> Engine::leaveOut(RunRequest request, Outcome outcome, std::string why) {
     if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
     RunRecord record = recordOf(std::move(request));
-    record.report.outcome = Outcome::Skipped;  // from the start: nobody takes it for one that is under way
+    record.report.outcome = outcome;  // from the start: nobody takes it for one that is under way
+    expected_.erase(record.id);
     Run& run = insert(std::move(record));
     const RunId id = run.record.id;
     RunReport report;
-    report.outcome = Outcome::Skipped;
+    report.outcome = outcome;
     report.detail = std::move(why);
     report.phases.finished = report.phases.escaped = monotonicMicroseconds();
     conclude(run, std::move(report));
@@ -112,7 +138,7 @@ Result<void> Engine::checkLedger() const {
 RunRecord Engine::recordOf(RunRequest request) {
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
-    record.id = ids_.next(record.started / 1000);
+    record.id = request.expected.empty() ? ids_.next(record.started / 1000) : request.expected;
     record.target = request.target;
     record.request = std::move(request);
     if (record.request.received == 0) record.request.received = monotonicMicroseconds();
@@ -219,7 +245,7 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.untrusted = targetMayTrace(*run.plan);
     const bool isAnothers = std::exchange(run.record.tenant, run.plan->tenant) != run.plan->tenant;
     // A later recapd that finds no row would take the event for one that nobody acted on, and act on it once more.
-    if (run.record.request.occurrence)
+    if (run.record.request.occurrence && !run.noted)
         return parts_.ledger.intend(run.record, [this, id = run.record.id](const Result<void>& durable) {
             Run* noted = known(id);
             if (noted == nullptr) return;

@@ -70,10 +70,16 @@ public:
     void limit(const RunLimits& limits);
 
     Result<RunId> submit(RunRequest request) override;
-    Result<RunId> skip(RunRequest request, std::string why) override;
+    Result<std::vector<RunId>> expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                      std::function<void(Result<void>)> durable) override;
+    Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) override;
     const RunRecord* find(const RunId& id) const override;
     std::vector<const RunRecord*> current() const override;
     Result<RunPage> list(const RunFilter& filter) const override;
+    Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const override;
+    Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t until,
+                                            std::uint32_t limit) const override;
+    std::uint64_t lastEnd() const override { return lastEnd_; }
     CapsuleHealth health(const std::string& capsule) const override;
     void plan(RunRequest request, Reply<RunPlan> reply) override;
     void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
@@ -103,6 +109,7 @@ private:
         Error estateProblem;
         bool concluded = false;  // has its report; the ledger may still be writing it
         bool durable = false;
+        bool noted = false;  // that it is to be is durable
         bool askedAdmission = false;
         bool askedTarget = false;
         bool askedToEnd = false;
@@ -176,9 +183,11 @@ private:
     std::deque<RunId> indexed_;                             // whose artifacts' index is held
     unsigned listings_ = 0;                                 // LIST is under way
     std::map<RunId, RunReport> endedMeanwhile_;             // of runs that are not known, while it is
-    std::set<RunId> unwritten_;                             // whose report the ledger could not take
-    std::set<RunId> unkept_;                                // whose estate could not be brought in
-    bool unlisted_ = false;                                 // the launcher has not told its runs
+    std::uint64_t lastEnd_ = 0;
+    std::unordered_map<RunId, bool> expected_;  // true: durable
+    std::set<RunId> unwritten_;                 // whose report the ledger could not take
+    std::set<RunId> unkept_;                    // whose estate could not be brought in
+    bool unlisted_ = false;                     // the launcher has not told its runs
     bool retrying_ = false;
     std::deque<RunId> accepted_;  // to begin on the next turn
     EventSource turn_;

@@ -60,6 +60,7 @@ const char* const kLedgerUpgrades[] = {
     "ALTER TABLE runs ADD COLUMN event TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT '';"
     "CREATE INDEX by_batch ON runs (batch) WHERE batch != '';"
+    "CREATE INDEX by_cause ON runs (capsule, event, cause) WHERE cause != '';"
     "CREATE INDEX unasked ON runs (started_by) WHERE started_by != 'on-demand';"
     "PRAGMA user_version = 7;"
     "COMMIT;"};
@@ -96,6 +97,8 @@ Enum fromName(const std::string& text, Enum last, Enum otherwise) {
 }
 
 }  // namespace
+
+Outcome outcomeNamed(const std::string& name) { return fromName(name, Outcome::Skipped, Outcome::Lost); }
 
 void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
     const RunReport& report = run.report;
@@ -138,7 +141,7 @@ RunRecord readRun(Statement& statement) {
     run.started = statement.number();
     statement.number();
     run.state = fromName(statement.text(), RunState::Finished, RunState::Pending);
-    report.outcome = fromName(statement.text(), Outcome::Skipped, Outcome::Lost);
+    report.outcome = outcomeNamed(statement.text());
     report.exitCode = static_cast<int>(statement.number());
     report.error = static_cast<Errc>(statement.number());
     report.detail = statement.text();

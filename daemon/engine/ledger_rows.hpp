@@ -15,5 +15,6 @@ extern const char* const kSelectRun;  // to be followed by WHERE
 
 void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended);
 RunRecord readRun(Statement& statement);
+Outcome outcomeNamed(const std::string& name);  // what is none: lost
 
 }  // namespace recap

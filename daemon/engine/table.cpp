@@ -63,6 +63,26 @@ Result<RunPage> Engine::list(const RunFilter& filter) const {
     return page;
 }
 
+// The row may be on its way to the disk.
+Result<bool> Engine::actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const {
+    for (const auto& [id, run] : runs_) {
+        const auto& known = run.record.request.occurrence;
+        if (known && known->cause == occurrence.cause && known->on == occurrence.on && run.record.request.capsule == capsule) return true;
+    }
+    return parts_.ledger.hasEvent(capsule, occurrence, since);
+}
+
+Result<std::vector<EndedRun>> Engine::unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t until,
+                                                std::uint32_t limit) const {
+    auto ended = parts_.ledger.unchained(capsule, by, since, until, limit);
+    if (!ended) return ended;
+    std::erase_if(*ended, [&](const EndedRun& one) {
+        const RunRecord* run = find(one.id);
+        return run != nullptr && run->state != RunState::Finished;
+    });
+    return ended;
+}
+
 void Engine::plan(RunRequest request, Reply<RunPlan> reply) {
     if (auto checked = checkArguments(request); !checked) return reply(forward(std::move(checked)));
     if (const auto capsule = parts_.capsules.find(request.capsule); !capsule) return reply(tl::unexpected(capsule.error()));

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/triggers/batches.hpp"
 
+#include <systemd/sd-daemon.h>
+
 #include <algorithm>
+#include <cstdio>
 
 namespace recap {
 namespace {
 
 constexpr std::chrono::seconds kGrace{5};  // of a run that another one replaces, or whose caller is gone
+constexpr int kStoppedATime = 256;         // rows that did not begin, in a turn: each is told, and has its row in the ledger
 
 Result<std::vector<std::string>> common(const CapsuleInfo& capsule, const Selection& asked) {
     const auto& own = capsule.selection.backends;
@@ -109,12 +113,56 @@ Result<BatchId> Batches::start(BatchRequest request) {
     batch.run = std::move(request.run);
     batch.run.batch = batch.record.id;
     const BatchId id = batch.record.id;
-    ++kind(batch.record.trigger).running;
-    kind(batch.record.trigger).rows += targets->size();
     batches_.emplace(id, std::move(batch));
+    if (auto expected = expect(id); !expected) {
+        batches_.erase(id);
+        return forward(std::move(expected));
+    }
+    const Batch& begun = *known(id);
+    ++kind(begun.record.trigger).running;
+    kind(begun.record.trigger).rows += targets->size();
+    if (targets->empty() && begun.record.trigger != Trigger::OnDemand) tellOfNone(begun.record, begun.run, request.selection);
     for (auto* listener : listeners_) listener->batchStarted(id);
     turnSoon(id);
     return id;
+}
+
+// Who asks is told at once; of what nobody asked for the ledger says that there was nothing to run on.
+void Batches::tellOfNone(const BatchRecord& batch, const RunRequest& run, const Selection& asked) {
+    RunRequest none = run;
+    std::string why = "no target that runs is one of those that the capsule selects";
+    if (asked.targets.size() == 1) {
+        none.target = asked.targets.front().text();
+        const auto target = parts_.targets.resolve(none.target);
+        if (!target)
+            why = target.error().message;
+        else if ((*target)->state == TargetState::Running)
+            why = "target '" + none.target + "' is none of those that the capsule selects";
+        else
+            why = "target '" + none.target + ((*target)->state == TargetState::Paused ? "' is paused" : "' does not run");
+    }
+    if (const auto skipped = parts_.runs.skip(std::move(none), why); !skipped)
+        std::fprintf(stderr, SD_WARNING "capsule '%s' ran nowhere (%s), and that can't be written down: %s\n", batch.capsule.c_str(),
+                     why.c_str(), skipped.error().message.c_str());
+}
+
+// Before anything is done about them: a recapd that is killed in the middle leaves word of all. Nobody waits for what nobody asked for,
+// and so its first run waits until the disk has them.
+Result<void> Batches::expect(const BatchId& id) {
+    Batch& batch = *known(id);
+    std::vector<std::string> targets;
+    for (const auto& row : batch.record.rows) targets.push_back(row.target.text());
+    batch.noting = batch.record.trigger != Trigger::OnDemand && !targets.empty();
+    std::function<void(Result<void>)> durable;
+    if (batch.noting)
+        durable = [this, id](const Result<void>&) {  // where the disk is full, each run is refused by itself
+            if (Batch* noted = known(id)) noted->noting = false;
+            turnSoon(id);
+        };
+    auto expected = parts_.runs.expect(batch.run, targets, std::move(durable));
+    if (!expected) return forward(std::move(expected));
+    batch.expected = std::move(*expected);
+    return {};
 }
 
 const BatchRecord* Batches::findBatch(const BatchId& id) const {
@@ -165,30 +213,31 @@ void Batches::batchCallerGone(const std::string& busName) {
 }
 
 void Batches::advance(Batch& batch) {
-    if (batch.stopping) {
-        for (const std::size_t row : std::exchange(batch.again, {})) end(batch, row, Outcome::Skipped, "the batch was stopped");
-        while (batch.next < batch.record.rows.size()) end(batch, batch.next++, Outcome::Skipped, "the batch was stopped");
+    for (int i = 0; batch.stopping && i < kStoppedATime; ++i) {
+        const auto row = nextRow(batch);
+        if (!row) return;
+        leaveOut(batch, *row, Outcome::Skipped, "the batch was stopped");
     }
-    while (batch.underWay < batch.parallel && !full_.contains(batch.record.id)) {
-        std::size_t row = batch.next;
-        if (!batch.again.empty()) {
-            row = batch.again.front();
-            batch.again.pop_front();
-        } else if (row < batch.record.rows.size()) {
-            ++batch.next;
-        } else {
-            break;
-        }
+    while (!batch.stopping && batch.underWay < batch.parallel && !full_.contains(batch.record.id)) {
+        const auto row = nextRow(batch);
+        if (!row) return;
         ++batch.underWay;
-        begin(batch, row);
+        begin(batch, *row);
     }
+}
+
+std::optional<std::size_t> Batches::nextRow(Batch& batch) {
+    if (batch.again.empty()) return batch.next < batch.record.rows.size() ? std::optional(batch.next++) : std::nullopt;
+    const std::size_t row = batch.again.front();
+    batch.again.pop_front();
+    return row;
 }
 
 // Whoever asks for a run has it, whatever else runs there; what nobody asked for minds the runs before it.
 void Batches::begin(Batch& batch, std::size_t row) {
     if (const auto& allowed = batch.allowed[row]; !allowed) {
         --batch.underWay;
-        return end(batch, row, Outcome::Denied, allowed.error().message);
+        return leaveOut(batch, row, Outcome::Denied, allowed.error().message);
     }
     const auto capsule = parts_.capsules.find(batch.record.capsule);
     if (batch.record.trigger == Trigger::OnDemand || !capsule) return submit(batch, row);
@@ -197,9 +246,9 @@ void Batches::begin(Batch& batch, std::size_t row) {
     if (verdict.go == Gate::Go::Now) return submit(batch, row);
     --batch.underWay;
     if (verdict.go == Gate::Go::Skip)
-        return skip(batch, row,
-                    "run " + verdict.earlier + " of this capsule is still under way there" +
-                        (verdict.another ? ", and another one waits for its end" : ""));
+        return leaveOut(batch, row, Outcome::Skipped,
+                        "run " + verdict.earlier + " of this capsule is still under way there" +
+                            (verdict.another ? ", and another one waits for its end" : ""));
     atGate_[place] = {batch.record.id, row};
     for (const auto& earlier : verdict.stop) parts_.runs.stop(earlier, kGrace, [](const Result<void>&) {});
 }
@@ -217,7 +266,7 @@ void Batches::submit(Batch& batch, std::size_t row) {
     }
     if (!id) {
         --batch.underWay;
-        return end(batch, row, Outcome::NotStarted, id.error().message);
+        return leaveOut(batch, row, Outcome::NotStarted, id.error().message);
     }
     entry.run = *id;
     byRun_[*id] = {batch.record.id, row};
@@ -226,9 +275,9 @@ void Batches::submit(Batch& batch, std::size_t row) {
 }
 
 // A run that does not happen is a fact too.
-void Batches::skip(Batch& batch, std::size_t row, const std::string& why) {
-    if (auto id = parts_.runs.skip(requestOf(batch, row), why)) batch.record.rows[row].run = *id;
-    end(batch, row, Outcome::Skipped, why);
+void Batches::leaveOut(Batch& batch, std::size_t row, Outcome outcome, const std::string& why) {
+    if (auto id = parts_.runs.leaveOut(requestOf(batch, row), outcome, why)) batch.record.rows[row].run = *id;
+    end(batch, row, outcome, why);
 }
 
 void Batches::end(Batch& batch, std::size_t row, Outcome outcome, const std::string& detail) {
@@ -246,6 +295,7 @@ RunRequest Batches::requestOf(const Batch& batch, std::size_t row) const {
     RunRequest request = batch.run;
     request.target = batch.record.rows[row].target.text();
     request.received = monotonicMicroseconds();
+    request.expected = batch.expected[row];
     if (const auto& allowed = batch.allowed[row]; allowed) request.authorised = *allowed;
     return request;
 }
@@ -275,7 +325,7 @@ void Batches::withdrawWaiting(Batch& batch) {
 
 void Batches::submitted(const RunId& id) {
     const RunRecord* run = parts_.runs.find(id);
-    if (run != nullptr && run->state != RunState::Finished && run->report.outcome != Outcome::Skipped)
+    if (run != nullptr && run->state != RunState::Finished && run->report.outcome == Outcome::NotStarted)
         gate_.entered(id, run->request.capsule, run->target, run->request.trigger);
 }
 
@@ -321,7 +371,7 @@ void Batches::turnSoon(const BatchId& id) {
 void Batches::turn() {
     for (const auto& id : std::exchange(due_, {})) {
         Batch* batch = known(id);
-        if (batch == nullptr || batch->record.state == BatchState::Finished) continue;
+        if (batch == nullptr || batch->noting || batch->record.state == BatchState::Finished) continue;
         advance(*batch);
         if (!std::exchange(batch->told, true))
             for (auto* listener : listeners_) listener->batchChanged(id);
@@ -332,6 +382,7 @@ void Batches::turn() {
 void Batches::conclude(Batch& batch) {
     batch.record.state = BatchState::Finished;
     batch.allowed = {};
+    batch.expected = {};
     batch.run = {};
     Kind& alike = kind(batch.record.trigger);
     --alike.running;

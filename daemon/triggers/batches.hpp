@@ -6,6 +6,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -68,9 +69,11 @@ private:
         std::uint32_t parallel = 1;
         std::size_t next = 0;                                       // first row that nothing was done about
         std::deque<std::size_t> again;                              // rows that could not be submitted yet
+        std::vector<RunId> expected;                                // by row: what the ledger calls it
         std::vector<Result<std::optional<Authorisation>>> allowed;  // by row
         std::size_t underWay = 0;                                   // rows that run
         std::size_t done = 0;                                       // rows that are finished
+        bool noting = false;                                        // the ledger's disk has not taken them yet
         bool stopping = false;
         bool told = true;  // of its counts
     };
@@ -90,11 +93,15 @@ private:
     const Kind& kind(Trigger trigger) const { return trigger == Trigger::OnDemand ? asked_ : unasked_; }
     Batch* known(const BatchId& id);
 
+    void tellOfNone(const BatchRecord& batch, const RunRequest& run, const Selection& asked);
+    Result<void> expect(const BatchId& id);
+
     // The way of a row, in order.
+    static std::optional<std::size_t> nextRow(Batch& batch);
     void advance(Batch& batch);
     void begin(Batch& batch, std::size_t row);
     void submit(Batch& batch, std::size_t row);
-    void skip(Batch& batch, std::size_t row, const std::string& why);
+    void leaveOut(Batch& batch, std::size_t row, Outcome outcome, const std::string& why);
     void end(Batch& batch, std::size_t row, Outcome outcome, const std::string& detail);
     void note(const RunId& id, RunState state);
 

@@ -13,86 +13,136 @@
 namespace recap {
 namespace {
 
-constexpr std::size_t kFired = 20'000;              // target starts and stops that are remembered
-constexpr std::size_t kLeaving = 4096;              // targets at a time whose end is waited for
-constexpr std::uint64_t kLeavingUsec = 10'000'000;  // for so long
-constexpr std::uint64_t kChainUsec = 600'000'000;   // how old a finished run may be that a chain is made up for
-constexpr std::uint32_t kMostRows = 1000;
-
-// When a process was started, by its clock ticks since boot (CLOCK_BOOTTIME, proc_pid_stat(5)).
-std::uint64_t realTimeOf(std::uint64_t ticks) {
-    static const auto hertz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
-    return microseconds(CLOCK_REALTIME) - microseconds(CLOCK_BOOTTIME) + ticks * (1'000'000 / hertz);
-}
+constexpr std::size_t kFired = 20'000;  // target starts and stops that are remembered
+constexpr std::size_t kLeaving = 4096;  // targets at a time whose end is waited for
+constexpr std::size_t kToldApart = 16;  // targets of one event in a second, beyond which one row is for all of them
 
 std::string seconds(std::chrono::microseconds time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
 }
 
-Occurrence startOccurrence(const Target& target) {
-    return {"target-start",
-            microseconds(CLOCK_REALTIME),
-            std::to_string(target.startTime),
-            {{"target", target.id.text()}, {"name", target.name}}};
+std::string whyMissed(const ArmedEvent& armed, const Throttle::Missed& missed) {
+    std::string why;
+    if (missed.inCooldown != 0)
+        why = std::to_string(missed.inCooldown) + " more came within the cooldown of " + seconds(armed.event.cooldown);
+    if (missed.overRate != 0)
+        why += (why.empty() ? "" : "; ") + std::to_string(missed.overRate) + " were more than recapd starts of all events in a second";
+    return why;
 }
+
+// The next recapd looks for each of these by itself, and so each has its own row where it starts nothing.
+bool isMadeUpFor(const std::string& on) { return on == "target-start" || on == "target-stop" || on == "run-finished"; }
 
 }  // namespace
 
+std::uint64_t realTimeOf(std::uint64_t ticks) {
+    static const auto hertz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
+    return microseconds(CLOCK_REALTIME) - microseconds(CLOCK_BOOTTIME) + ticks * (1'000'000 / hertz);
+}
+
 Result<std::unique_ptr<Events>> Events::create(const EventParts& parts) {
     std::unique_ptr<Events> events(new Events(parts));
-    sd_event_source* source = nullptr;
-    const int error = sd_event_add_time(parts.loop, &source, CLOCK_MONOTONIC, 0, 100'000, onTell, events.get());
-    if (error < 0) return failErrno("the events' timer", -error);
-    events->tell_.reset(source);
-    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    for (const auto& [owner, handler] : {std::pair{&events->tell_, &onTell}, {&events->pace_, &onPace}, {&events->keep_, &onKeep}})
+        if (auto added = events->addTimer(*owner, handler); !added) return forward(std::move(added));
     return events;
 }
 
+Events::~Events() {
+    int enabled = SD_EVENT_OFF;
+    if (keep_ && sd_event_source_get_enabled(keep_.get(), &enabled) >= 0 && enabled != SD_EVENT_OFF) keepKnown();
+}
+
+Result<void> Events::addTimer(EventSource& into, sd_event_time_handler_t handler) {
+    sd_event_source* source = nullptr;
+    const int error = sd_event_add_time(parts_.loop, &source, CLOCK_MONOTONIC, 0, 20'000, handler, this);
+    if (error < 0) return failErrno("the events' timer", -error);
+    into.reset(source);
+    sd_event_source_set_enabled(source, SD_EVENT_OFF);
+    return {};
+}
+
+const ArmedEvent* Events::Armed::find(const std::string& capsule, std::size_t index) const {
+    const auto found = std::ranges::find_if(all, [&](const ArmedEvent& event) { return event.capsule == capsule && event.index == index; });
+    return found == all.end() ? nullptr : &*found;
+}
+
 void Events::refresh() {
-    std::vector<ArmedEvent> armed;
+    const auto now = std::make_shared<Armed>();
+    std::map<std::pair<std::string_view, std::size_t>, const EventSchedule*> events;
     for (const CapsuleInfo* capsule : parts_.capsules.list()) {
         const std::uint64_t since = parts_.armedSince(*capsule);
         if (since == 0) continue;
-        for (std::size_t i = 0; i < capsule->schedule.events.size(); ++i)
-            armed.push_back({capsule->name, i, capsule->schedule.events[i], capsule->selection, capsule->schedule.missed, since});
+        for (std::size_t i = 0; i < capsule->schedule.events.size(); ++i) {
+            now->all.push_back({capsule->name, i, capsule->schedule.events[i], capsule->selection, capsule->schedule.missed, since});
+            events[{capsule->name, i}] = &capsule->schedule.events[i];
+        }
     }
-    for (const auto& old : armed_)  // by what it was armed with
-        if (std::ranges::none_of(armed, [&](const ArmedEvent& now) { return now.capsule == old.capsule; }))
-            tell(throttle_.forgetCapsule(old.capsule));
-    armed_ = std::move(armed);
+    for (const auto& one : now->all) {
+        if (one.event.on == "target-start") now->starts.push_back(&one);
+        if (one.event.on == "target-stop") now->stops.push_back(&one);
+        if (one.event.on == "run-finished") now->chains[one.event.capsule].push_back(&one);
+    }
+    // Told by what they were armed as, before that is forgotten.
+    for (const auto& old : armed_->all) {
+        const auto found = events.find({old.capsule, old.index});
+        if (found == events.end() || *found->second != old.event) tell(throttle_.forgetCapsule(old.capsule));
+    }
+    armed_ = now;
     known_.clear();
     for (const Target* target : parts_.targets.list()) know(*target);
-}
-
-void Events::begin() {
-    begun_ = true;
-    refresh();
-    catchUp();
+    keepLater();
 }
 
 void Events::happened(const ArmedEvent& armed, const Target* target, Occurrence occurrence) {
-    const std::string on = target == nullptr ? std::string() : target->id.text();
-    if (!throttle_.pass({armed.capsule, armed.index, on}, static_cast<std::uint64_t>(armed.event.cooldown.count()), parts_.now()))
-        return tellLater();
-    const auto capsule = parts_.capsules.find(armed.capsule);
-    if (!capsule) return;
-    const auto batch = parts_.fire(**capsule, occurrence, target == nullptr ? std::vector<TargetId>() : std::vector{target->id});
-    if (!batch) skip(armed, on, occurrence, batch.error().message);
+    if (target == nullptr) return act(armed, {}, {}, occurrence);
+    act(armed, target->id.text(), {target->id}, occurrence);
 }
 
-// What starts before begin() was there before: catchUp() looks at it.
+std::uint64_t Events::coolsUntil(const ArmedEvent& armed, const TargetId& target) const {
+    return throttle_.until({armed.capsule, armed.index, target.text()});
+}
+
+void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count) {
+    throttle_.came({armed.capsule, armed.index, target.text()}, count, parts_.now());
+    tellLater();
+}
+
+void Events::act(const ArmedEvent& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence) {
+    const auto cooldown = static_cast<std::uint64_t>(armed.event.cooldown.count());
+    if (!throttle_.pass({armed.capsule, armed.index, about}, cooldown, parts_.now(), occurrence.cause)) return tellLater();
+    const auto capsule = parts_.capsules.find(armed.capsule);
+    if (!capsule) return;
+    if (const auto batch = parts_.fire(**capsule, occurrence, on); !batch) skip(armed, about, occurrence, batch.error().message);
+}
+
+// What starts before begin() was there before, and is looked at there.
 void Events::targetAdded(const Target& target) {
     know(target);
-    if (!begun_) return;
-    const auto armed = armed_;  // what is fired may change it
-    for (const auto& one : armed)
-        if (one.event.on == "target-start" && matches(one.selection, target)) startOf(one, target);
+    if (begun_ == 0) return;
+    const auto armed = armed_;
+    for (const auto* one : armed->starts)
+        if (matches(one->selection, target)) startOf(*one, target);
 }
 
 // A better backend may tell of it once more, by another name: a start is a process's.
 void Events::startOf(const ArmedEvent& armed, const Target& target) {
+    if (wasBefore(target)) return lateStart(armed, target);
     if (target.pid <= 0 || realTimeOf(target.startTime) + 1'000'000 < armed.since) return;
-    if (fireOnce(armed, {target.pid, target.startTime})) happened(armed, &target, startOccurrence(target));
+    if (fireOnce(armed, {target.pid, target.startTime})) happened(armed, &target, ofStart(target));
+}
+
+Occurrence Events::ofStart(const Target& target) {
+    return {"target-start",
+            microseconds(CLOCK_REALTIME),
+            std::to_string(target.pid) + " " + std::to_string(target.startTime),
+            {{"target", target.id.text()}, {"name", target.name}}};
+}
+
+Occurrence Events::ofStop(const TargetId& id, const Known& known) {
+    return {"target-stop",
+            microseconds(CLOCK_REALTIME),
+            id.text() + " " + std::to_string(known.life.startTime),
+            {{"target", id.text()}, {"name", known.name}}};
 }
 
 bool Events::fireOnce(const ArmedEvent& armed, const Life& life) {
@@ -108,31 +158,45 @@ bool Events::fireOnce(const ArmedEvent& armed, const Life& life) {
 
 void Events::know(const Target& target) {
     Known known{{target.pid, target.startTime}, target.name, {}};
-    for (const auto& one : armed_)
-        if (one.event.on == "target-stop" && matches(one.selection, target)) known.stops.emplace(one.capsule, one.index);
-    if (!known.stops.empty()) known_[target.id] = std::move(known);
+    if (!leaving_.empty()) std::erase_if(leaving_, [&](const Leaving& leaving) { return leaving.known.life == known.life; });
+    for (const auto* one : armed_->stops)
+        if (matches(one->selection, target)) known.stops.emplace(one->capsule, one->index);
+    if (known.stops.empty()) return;
+    known_[target.id] = std::move(known);
+    keepLater();
 }
 
 // Its backend may be gone, or a better one tell of it: it has stopped where its process has.
 void Events::targetRemoved(const TargetId& id) {
     tell(throttle_.forgetTarget(id.text()));
     auto node = known_.extract(id);
-    if (node.empty() || !begun_) return;
-    auto pinned = pinProcess(node.mapped().life.pid);
-    if (!pinned || pinned->startTime != node.mapped().life.startTime || ended(pinned->pidfd)) return stopOf(id, node.mapped());
+    if (node.empty() || begun_ == 0) return;
+    keepLater();
+    const Life life = node.mapped().life;
+    if (std::ranges::any_of(known_, [&](const auto& one) { return one.second.life == life; })) return;  // known by another name
+    auto pinned = pinProcess(life.pid);
+    if (!pinned || pinned->startTime != life.startTime || ended(pinned->pidfd)) return stopOf(id, node.mapped());
     waitForEnd(id, std::move(node.mapped()), std::move(pinned->pidfd));
 }
 
+// Until then, or somebody tells of it again.
 void Events::waitForEnd(const TargetId& id, Known known, UniqueFd pidfd) {
-    if (leaving_.size() >= kLeaving) return;
-    leaving_.push_front({this, id, std::move(known), std::move(pidfd), {}, {}, {}});
+    leaving_.push_front({this, id, std::move(known), std::move(pidfd), {}, {}});
     Leaving& leaving = leaving_.front();
     leaving.self = leaving_.begin();
-    sd_event_source *end = nullptr, *late = nullptr;
-    if (sd_event_add_io(parts_.loop, &end, leaving.pidfd.get(), EPOLLIN, onEnd, &leaving) < 0) return leaving_.pop_front();
-    leaving.end.reset(end);
-    if (sd_event_add_time_relative(parts_.loop, &late, CLOCK_MONOTONIC, kLeavingUsec, 0, onLate, &leaving) < 0) return leaving_.pop_front();
-    leaving.late.reset(late);
+    sd_event_source* end = nullptr;
+    if (leaving_.size() <= kLeaving && sd_event_add_io(parts_.loop, &end, leaving.pidfd.get(), EPOLLIN, onEnd, &leaving) >= 0) {
+        leaving.end.reset(end);
+        return;
+    }
+    const Leaving unheard = std::move(leaving);
+    leaving_.pop_front();
+    const auto armed = armed_;
+    for (const auto* one : armed->stops)
+        if (unheard.known.stops.contains({one->capsule, one->index}))
+            skip(*one, id.text(), ofStop(id, unheard.known),
+                 "no backend tells of it any more, and recapd waits for the end of " + std::to_string(kLeaving) +
+                     " such processes already: it does not hear when this one ends");
 }
 
 int Events::onEnd(sd_event_source*, int, std::uint32_t, void* self) {
@@ -141,54 +205,47 @@ int Events::onEnd(sd_event_source*, int, std::uint32_t, void* self) {
     const TargetId id = leaving.id;
     const Known known = std::move(leaving.known);
     events.leaving_.erase(leaving.self);
+    events.keepLater();
     events.stopOf(id, known);
-    return 0;
-}
-
-int Events::onLate(sd_event_source*, std::uint64_t, void* self) {
-    Leaving& leaving = *static_cast<Leaving*>(self);
-    leaving.events->leaving_.erase(leaving.self);
     return 0;
 }
 
 // There is nothing to attach to any more: the capsule runs on what it selects of the others.
 void Events::stopOf(const TargetId& id, const Known& known) {
     const auto armed = armed_;
-    for (const auto& one : armed) {
-        if (one.event.on != "target-stop" || !known.stops.contains({one.capsule, one.index}) || !fireOnce(one, known.life)) continue;
-        happened(one, nullptr,
-                 {"target-stop",
-                  microseconds(CLOCK_REALTIME),
-                  id.text() + " " + std::to_string(known.life.startTime),
-                  {{"target", id.text()}, {"name", known.name}}});
-    }
+    for (const auto* one : armed->stops)
+        if (known.stops.contains({one->capsule, one->index}) && fireOnce(*one, known.life)) act(*one, id.text(), {}, ofStop(id, known));
 }
 
 void Events::finished(const RunReport& report) {
-    if (!begun_) return;
-    const RunRecord* found = parts_.runs.find(report.id);
-    if (found == nullptr) return;
-    const RunRecord run = *found;
+    if (begun_ == 0) return;
+    const RunRecord* run = parts_.runs.find(report.id);
+    if (run == nullptr) return;
+    if (!toLookBack_.empty()) finished_.insert(run->id);
     const auto armed = armed_;
-    for (const auto& one : armed) chain(one, run);
+    const auto chains = armed->chains.find(run->request.capsule);
+    if (chains == armed->chains.end()) return;
+    const EndedRun ended{run->id, run->target, run->report.outcome, run->report.exitCode};
+    for (const auto* one : chains->second) chain(*one, ended, false);
 }
 
 // A run that was skipped is none that finished, but where that is asked for.
-void Events::chain(const ArmedEvent& armed, const RunRecord& run) {
-    if (armed.event.on != "run-finished" || armed.event.capsule != run.request.capsule) return;
-    const std::string outcome(name(run.report.outcome));
-    if (armed.event.outcome.empty() ? run.report.outcome == Outcome::Skipped : armed.event.outcome != outcome) return;
+void Events::chain(const ArmedEvent& armed, const EndedRun& run, bool isLate) {
+    const std::string outcome(name(run.outcome));
+    if (armed.event.outcome.empty() ? run.outcome == Outcome::Skipped : armed.event.outcome != outcome) return;
     const Occurrence occurrence{"run-finished",
                                 microseconds(CLOCK_REALTIME),
                                 run.id,
                                 {{"run", run.id},
-                                 {"capsule", run.request.capsule},
+                                 {"capsule", armed.event.capsule},
                                  {"outcome", outcome},
-                                 {"exit-code", std::to_string(run.report.exitCode)},
+                                 {"exit-code", std::to_string(run.exitCode)},
                                  {"target", run.target}}};
     const auto target = parts_.targets.resolve(run.target);
     if (!target) return skip(armed, run.target, occurrence, "the target of run " + run.id + " is gone: " + target.error().message);
-    if (matches(armed.selection, **target)) happened(armed, *target, occurrence);
+    if (!matches(armed.selection, **target)) return;
+    if (!isLate) return happened(armed, *target, occurrence);
+    late(armed, (*target)->id.text(), {(*target)->id}, occurrence, "run " + run.id + " finished");
 }
 
 void Events::skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why) {
@@ -202,70 +259,23 @@ void Events::skip(const ArmedEvent& armed, const std::string& target, const Occu
                      occurrence.on.c_str(), armed.capsule.c_str(), why.c_str(), skipped.error().message.c_str());
 }
 
-bool Events::isRecorded(const std::string& capsule, const std::string& target, std::uint64_t since, const Occurrence& occurrence) const {
-    RunFilter filter;
-    filter.capsule = capsule;
-    filter.target = target;
-    filter.since = since;
-    filter.limit = kMostRows;
-    const auto page = parts_.runs.list(filter);
-    if (!page) return true;  // better not at all than twice
-    return std::ranges::any_of(page->runs, [&](const RunRecord& run) {
-        const auto& known = run.request.occurrence;
-        return known && known->on == occurrence.on && known->cause == occurrence.cause;
-    });
-}
-
-// The ledger knows what was acted on; the rest happened while recapd was away.
-void Events::catchUp() {
-    const auto armed = armed_;
-    for (const auto& one : armed) {
-        if (one.event.on == "run-finished") catchUpChain(one);
-        if (one.event.on != "target-start") continue;
-        for (const Target* target : parts_.targets.list()) {
-            const std::uint64_t started = realTimeOf(target->startTime);
-            if (target->pid <= 0 || started < one.since || !matches(one.selection, *target)) continue;
-            const auto occurrence = startOccurrence(*target);
-            const bool isNew = fireOnce(one, {target->pid, target->startTime});
-            if (!isNew || isRecorded(one.capsule, target->id.text(), started - 1'000'000, occurrence)) continue;
-            if (one.missed == Missed::RunOnce)
-                happened(one, target, occurrence);
-            else
-                skip(one, target->id.text(), occurrence, "it started while recapd was away, and schedule.missed says skip");
-        }
-    }
-}
-
-void Events::catchUpChain(const ArmedEvent& armed) {
-    RunFilter filter;
-    filter.capsule = armed.event.capsule;
-    filter.since = std::max(armed.since, microseconds(CLOCK_REALTIME) - kChainUsec);
-    filter.limit = kMostRows;
-    const auto page = parts_.runs.list(filter);
-    if (!page) return;
-    for (auto run = page->runs.rbegin(); run != page->runs.rend(); ++run) {
-        Occurrence occurrence;
-        occurrence.on = "run-finished";
-        occurrence.cause = run->id;
-        if (run->state != RunState::Finished || isRecorded(armed.capsule, {}, run->started, occurrence)) continue;
-        if (armed.missed == Missed::RunOnce)
-            chain(armed, *run);
-        else
-            skip(armed, run->target, occurrence, "run " + run->id + " finished while recapd was away, and schedule.missed says skip");
-    }
-}
-
 void Events::tell(const std::vector<Throttle::Missed>& missed) {
-    for (const auto& one : missed) {
-        const auto armed = std::ranges::find_if(
-            armed_, [&](const ArmedEvent& event) { return event.capsule == one.key.capsule && event.index == one.key.event; });
-        if (armed == armed_.end()) continue;
-        std::string why;
-        if (one.inCooldown != 0)
-            why = std::to_string(one.inCooldown) + " more came within the cooldown of " + seconds(armed->event.cooldown);
-        if (one.overRate != 0)
-            why += (why.empty() ? "" : "; ") + std::to_string(one.overRate) + " were more than recapd starts of all events in a second";
-        skip(ArmedEvent(*armed), one.key.target, {armed->event.on, microseconds(CLOCK_REALTIME), {}, {}}, why);
+    if (missed.empty()) return;
+    std::map<std::pair<std::string, std::size_t>, std::vector<const Throttle::Missed*>> byEvent;
+    for (const auto& one : missed) byEvent[{one.key.capsule, one.key.event}].push_back(&one);
+    const auto armed = armed_;
+    for (const auto& [key, of] : byEvent) {
+        const ArmedEvent* event = armed->find(key.first, key.second);
+        if (event == nullptr) continue;
+        if (of.size() <= kToldApart || isMadeUpFor(event->event.on)) {
+            for (const auto* one : of)
+                skip(*event, one->key.target, {event->event.on, microseconds(CLOCK_REALTIME), one->cause, {}}, whyMissed(*event, *one));
+            continue;
+        }
+        Throttle::Missed all;
+        for (const auto* one : of) all.inCooldown += one->inCooldown, all.overRate += one->overRate;
+        skip(*event, {}, {event->event.on, microseconds(CLOCK_REALTIME), {}, {}},
+             "on " + std::to_string(of.size()) + " targets: " + whyMissed(*event, all));
     }
 }
 
@@ -284,30 +294,6 @@ void Events::tellLater() {
 int Events::onTell(sd_event_source*, std::uint64_t, void* self) {
     static_cast<Events*>(self)->tellMissed();
     return 0;
-}
-
-std::string chainLoop(const CapsuleInfo& changed, const std::vector<const CapsuleInfo*>& capsules) {
-    std::map<std::string, const CapsuleInfo*> byName;
-    for (const CapsuleInfo* capsule : capsules) byName[capsule->name] = capsule;
-    byName[changed.name] = &changed;
-    // From what is waited for to who waits: a depth-first walk against the arrows, which ends where it began.
-    std::vector<std::string> path;
-    std::set<std::string> seen;
-    const std::function<bool(const std::string&)> leadsBack = [&](const std::string& name) {
-        const auto found = byName.find(name);
-        if (found == byName.end() || !seen.insert(name).second) return false;
-        path.push_back(name);
-        for (const auto& event : found->second->schedule.events) {
-            if (event.on != "run-finished") continue;
-            if (event.capsule == changed.name || leadsBack(event.capsule)) return true;
-        }
-        path.pop_back();
-        return false;
-    };
-    if (!leadsBack(changed.name)) return {};
-    std::string text = changed.name;
-    for (auto it = path.rbegin(); it != path.rend(); ++it) text += " -> " + *it;
-    return text;
 }
 
 }  // namespace recap

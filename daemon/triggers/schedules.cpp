@@ -52,6 +52,10 @@ Result<std::unique_ptr<Schedules>> Schedules::create(const ScheduleParts& parts)
 void Schedules::begin() {
     begun_ = true;
     refresh();
+    const std::uint64_t now = microseconds(CLOCK_REALTIME);
+    const std::uint64_t until = timers_ ? now : now - microseconds(CLOCK_BOOTTIME);  // systemd's go on without recapd
+    for (const auto* capsule : parts_.capsules.list())
+        if (capsule->schedule.periodic && sound(*capsule, parts_.capsules)) tellMissed(*capsule, until);
 }
 
 void Schedules::refresh() {
@@ -139,10 +143,8 @@ Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule] in its manifest, so there is nothing to enable");
     if (auto ends = checkChain(**capsule); !ends) return forward(std::move(ends));
     for (const auto& event : (*capsule)->schedule.events)
-        if (event.on != "target-start" && event.on != "target-stop" && event.on != "run-finished")
-            return fail(Errc::NotSupported,
-                        quoted(name) + " waits for an event '" + event.on +
-                            "', which this version does not hear of; it hears of target-start, target-stop and run-finished");
+        if (event.on == "dbus-signal")
+            return fail(Errc::NotSupported, quoted(name) + " waits for an event '" + event.on + "', which this version does not hear of");
     if (asks(**capsule) != shown) return fail(Errc::Denied, quoted(name) + " was changed after the authorisation to enable it; ask again");
     return capsule;
 }
@@ -184,18 +186,58 @@ Result<BatchId> Schedules::run(const std::string& name) {
     const CapsuleInfo& capsule = **found;
     if (!capsule.enabled)
         return fail(Errc::Denied, quoted(name) + " is not enabled, so nobody's right runs it; 'recapctl capsule enable' arms its schedule");
-    if (const auto problem = problemOf(capsule, parts_.capsules); !problem.empty())
-        return fail(Errc::Denied, quoted(name) + ": " + problem);
     if (!capsule.schedule.periodic)
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule.periodic] in its manifest, and so has no turns");
+    auto batch = turn(capsule);
+    if (batch)
+        parts_.capsules.ranAsScheduled(name);
+    else
+        skip(capsule, batch.error().message);
+    return batch;
+}
+
+Result<BatchId> Schedules::turn(const CapsuleInfo& capsule) {
+    if (const auto problem = problemOf(capsule, parts_.capsules); !problem.empty())
+        return fail(Errc::Denied, quoted(capsule.name) + ": " + problem);
     BatchRequest request;
     request.run.trigger = Trigger::Periodic;
     request.run.received = monotonicMicroseconds();
     request.selection.parallel = capsule.selection.parallel;
     if (auto asked = asEnabler(capsule, parts_.images, parts_.batches, request); !asked) return forward(std::move(asked));
-    auto batch = parts_.batches.start(std::move(request));
-    if (batch) parts_.capsules.ranAsScheduled(name);
-    return batch;
+    return parts_.batches.start(std::move(request));
+}
+
+// A turn that starts nothing is a fact too.
+void Schedules::skip(const CapsuleInfo& capsule, const std::string& why, std::shared_ptr<const Occurrence> missed) {
+    RunRequest request;
+    request.occurrence = std::move(missed);
+    request.capsule = capsule.name;
+    request.caller.uid = capsule.enabling.uid;
+    request.trigger = Trigger::Periodic;
+    if (const auto skipped = parts_.runs.skip(std::move(request), why); !skipped)
+        std::fprintf(stderr, SD_WARNING "a turn of %s started nothing (%s), and that can't be written down: %s\n",
+                     quoted(capsule.name).c_str(), why.c_str(), skipped.error().message.c_str());
+}
+
+// Turns that passed by `until` and that nothing makes up for, in one row, by whichever recapd is the first to see it.
+void Schedules::tellMissed(const CapsuleInfo& capsule, std::uint64_t until) {
+    const PeriodicSchedule& periodic = *capsule.schedule.periodic;
+    const auto every = static_cast<std::uint64_t>(periodic.every.count());
+    const std::uint64_t before = std::max(capsule.enabling.last, capsule.enabling.since);
+    if (capsule.schedule.missed == Missed::RunOnce || every == 0 || before == 0) return;
+    // systemd spreads each turn over all of that time.
+    auto delay = periodic.randomizedDelay;
+    if (timers_) delay = capsule.enabling.last == 0 ? hostsShare(delay, parts_.machineId, capsule.name) : std::chrono::microseconds(0);
+    const std::uint64_t due = before + every + static_cast<std::uint64_t>(delay.count());
+    if (due >= until) return;
+    const Occurrence missed{"missed-turn", until, std::to_string(due), {}};
+    const auto told = parts_.runs.actedOn(capsule.name, missed, due);
+    if (!told || *told) return;
+    const std::uint64_t turns = (until - due) / every + 1;
+    skip(capsule,
+         std::to_string(turns) + (turns == 1 ? " turn was" : " turns were") + " due while " +
+             (timers_ ? "recapd was away" : "this machine was off") + ", and schedule.missed says skip",
+         std::make_shared<const Occurrence>(missed));
 }
 
 void Schedules::list(Reply<std::vector<ScheduleRow>> reply) {
@@ -226,8 +268,9 @@ std::vector<ScheduleRow> Schedules::rows() const {
         if (row.periodic || !capsule->schedule.any()) all.push_back(row);
         row.periodic.reset();
         row.last = 0;
-        for (const auto& event : capsule->schedule.events) {
-            row.event = event;
+        for (std::size_t i = 0; i < capsule->schedule.events.size(); ++i) {
+            row.event = capsule->schedule.events[i];
+            row.unheard = row.enabled && row.problem.empty() ? parts_.unheard(capsule->name, i) : std::string();
             all.push_back(row);
         }
     }

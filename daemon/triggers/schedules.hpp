@@ -31,12 +31,15 @@ struct ScheduleParts {  // all outlive it
     const ImageIndex& images;
     const TargetTable& targets;
     BatchTable& batches;
+    RunTable& runs;
     // Where a systemd manager keeps the timers: replaces the schedule file. Empty: the loop keeps them.
     std::function<Result<void>(const std::string& text)> save;
     std::string machineId;
     std::string analyze = "/usr/bin/systemd-analyze";
     std::string before = {};              // the schedule file, as the recapd of before left it
     std::function<void()> armed = [] {};  // what is enabled may be other capsules now
+    // Why this event of an enabled capsule's is not heard of, on some target at least; empty: it is.
+    std::function<std::string(const std::string& capsule, std::size_t event)> unheard = [](const auto&, auto) { return std::string(); };
 };
 
 class Schedules final : public ScheduleTable {
@@ -59,6 +62,9 @@ private:
     explicit Schedules(const ScheduleParts& parts) : parts_(parts), calendars_(parts.loop, parts.analyze) {}
 
     Result<void> checkChain(const CapsuleInfo& capsule) const;
+    Result<BatchId> turn(const CapsuleInfo& capsule);
+    void skip(const CapsuleInfo& capsule, const std::string& why, std::shared_ptr<const Occurrence> missed = nullptr);
+    void tellMissed(const CapsuleInfo& capsule, std::uint64_t until);
     Result<const CapsuleInfo*> schedulable(const std::string& name, const std::string& shown) const;
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);

@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::chrono::seconds kLeastPeriod{1};
 constexpr std::chrono::hours kMostPeriod{366 * 24};  // of both: whatever is rarer is a calendar's
+constexpr std::chrono::milliseconds kLeastWindow{500};
+constexpr std::chrono::seconds kMostWindow{10};
 
 void readPeriodic(TableReader table, std::optional<Periodic>& into) {
     Periodic periodic;
@@ -45,6 +47,14 @@ void checkOwners(TableReader& table, std::string_view event) {
     }
 }
 
+// As the kernel takes them (its pressure stall information).
+void checkPressure(TableReader& table, const EventTrigger& event) {
+    if (table.has("window") && (event.window < kLeastWindow || event.window > kMostWindow))
+        table.note("window", "a window is 500ms to 10s");
+    if (table.has("stall") && event.stall.count() == 0) table.note("stall", "a stall is more than none");
+    if (event.window.count() && event.stall > event.window) table.note("stall", "a stall can't be longer than its window");
+}
+
 void readEvent(TableReader table, std::vector<EventTrigger>& into) {
     EventTrigger event;
     table.require("on");
@@ -74,7 +84,7 @@ void readEvent(TableReader table, std::vector<EventTrigger>& into) {
                   {"skipped", "skipped"}});
     table.duration("cooldown", event.cooldown);
     if (known) checkOwners(table, event.on);
-    if (event.window.count() && event.stall > event.window) table.note("stall", "a stall can't be longer than its window");
+    if (event.on == "pressure") checkPressure(table, event);
     table.finish();
     into.push_back(std::move(event));
 }

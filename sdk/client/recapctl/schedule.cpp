@@ -33,12 +33,14 @@ std::string enabledInWords(const Dict& row) {
     return (row.has("problem") ? "not running, for user " : "for user ") + std::to_string(row.number("enabler"));
 }
 
+std::string problemOf(const Dict& row) { return std::string(row.text(row.has("problem") ? "problem" : "unheard")); }
+
 int listSchedule(const Style& style) {
     return withClient(style, [&](client::Client& client) {
         return unlessFailed<Rows>(style, client.schedule(), [&](Rows& rows) {
             const std::vector<Column> columns{text("CAPSULE", "capsule"), {"WHEN", whenInWords}, {"ENABLED", enabledInWords},
                                               time("NEXT", "next"),       time("LAST", "last"),  number("TARGETS", "targets"),
-                                              text("PROBLEM", "problem")};
+                                              {"PROBLEM", problemOf}};
             return printRows(columns, rows, "schedule", style);
         });
     });
@@ -63,6 +65,7 @@ std::string scheduleInWords(client::Client& client, const std::string& capsule) 
         if (words.empty()) say("enabled       ", enabledInWords(row));
         if (words.find("problem") == std::string::npos && row.has("problem")) say("problem       ", std::string(row.text("problem")));
         say("schedule      ", whenInWords(row));
+        if (row.has("unheard")) say("unheard       ", std::string(row.text("unheard")));
         auto upcoming = row.numbers("upcoming");
         if (upcoming.empty() && row.has("next")) upcoming.push_back(static_cast<std::uint64_t>(row.number("next")));
         for (const auto next : upcoming) say(next == upcoming.front() ? "next          " : "              ", localTime(next));

@@ -20,16 +20,6 @@ bool told(int fd, short event, const Deadline& deadline) {
     return ::poll(&waiting, 1, deadline.remainingMs()) == 1 && (waiting.revents & event) != 0;
 }
 
-// A cgroup of the container's, wherever this hierarchy is; empty: it has none there.
-fs::path cgroupOf(pid_t pid, const std::string& controller) {
-    for (const std::string& line : lines(processOf(pid)->cgroups)) {
-        const auto first = line.find(':'), second = line.find(':', first + 1);
-        if (line.substr(first + 1, second - first - 1) != controller || line.size() < second + 3) continue;
-        return (controller.empty() ? unifiedCgroups() : fs::path("/sys/fs/cgroup") / controller) / line.substr(second + 2);
-    }
-    return {};
-}
-
 class LauncherWatch : public LauncherTest {
 protected:
     Result<WatchAnswer> ask(const WatchRequest& watch, pid_t target) { return askWatch(*client_, watch, target); }
@@ -208,15 +198,6 @@ TEST_F(LauncherWatch, ManyAreAskedForAtOnce) {
 // runc puts a container into version 1's cgroups and the unified one, crun into version 1's only, where there are both.
 class LauncherWatchCgroup : public LauncherWatch, public ::testing::WithParamInterface<const char*> {
 protected:
-    static void limitMemory(pid_t pid) {
-        const fs::path v2 = cgroupOf(pid, ""), v1 = cgroupOf(pid, "memory");
-        if (!v2.empty() && fs::exists(v2 / "memory.max")) {
-            writeFile(v2 / "memory.max", "33554432");
-            writeFile(v2 / "memory.swap.max", "0");
-        } else {
-            writeFile(v1 / "memory.limit_in_bytes", "33554432");
-        }
-    }
     static std::uint64_t kills(pid_t pid) {  // as the kernel counts them
         const fs::path v2 = cgroupOf(pid, ""), v1 = cgroupOf(pid, "memory");
         const bool unified = !v2.empty() && fs::exists(v2 / "memory.events");
@@ -229,7 +210,7 @@ protected:
 TEST_P(LauncherWatchCgroup, AnOomThatHappensIsTold) {
     const Writable target({"/bin/sh", "-c", "while [ ! -e /srv/go ]; do sleep 0.1; done; tail /dev/zero; while :; do sleep 86401; done"},
                           GetParam());
-    limitMemory(target.pid());
+    limitMemory(target.pid(), 32 << 20);
     const WatchAnswer watch = opened(oom(target.pid()), target.pid());
     const bool counted = watch.what.form == WatchForm::Counters;
     EXPECT_TRUE(counted || watch.what.form == WatchForm::Counter);

@@ -220,6 +220,32 @@ TEST_F(Batch, ItsCallerNoticesThatTheDaemonIsGone) {
     EXPECT_TRUE(rest(0)) << "the next recapd stops what was to end with its caller, and starts no more";
 }
 
+// Two of five run: each target has one row afterwards, those that the daemon did not come to as well.
+TEST_F(Batch, WhatAKilledDaemonDidNotComeToIsInTheLedger) {
+    const std::string batch = onAllJson({"--detach", "--parallel", "2"}, {"rest"}).at("id");
+    ASSERT_TRUE(rest(2)) << results(batch).dump(2);
+    const Words running = resting();
+    killHard("recapd.service");
+    json rows;
+    const auto areThere = [&] {
+        rows = Stack::get().ctlJson({"runs", "--batch", batch}).value("runs", json::array());
+        return std::count_if(rows.begin(), rows.end(), [](const json& row) { return row.value("outcome", "") == "lost"; }) ==
+               static_cast<std::ptrdiff_t>(kTargets - 2);
+    };
+    ASSERT_TRUE(waitUntil(areThere, Deadline{kPatience})) << rows.dump(2);
+    EXPECT_EQ(resting(), running) << "what ran goes on, and the next daemon starts none of the rest";
+    Words targets, goOn;
+    for (const auto& row : rows) {
+        targets.push_back(row.at("target"));
+        if (row.at("state") != "finished") goOn.push_back(row.at("id"));
+    }
+    EXPECT_THAT(targets, UnorderedElementsAreArray(allTargets())) << "none twice";
+    ASSERT_THAT(goOn, SizeIs(2));
+    for (const auto& run : goOn) EXPECT_TRUE(Stack::get().ctl({"stop", run}).ok());
+    for (const auto& run : goOn) EXPECT_EQ(Stack::get().waitForEnd(run).at("outcome"), "killed");
+    EXPECT_THAT(resting(), IsEmpty());
+}
+
 TEST_F(Batch, ARuleThatDeniesOneTargetHoldsInABatch) {
     const std::string denied = targetOf(*containers_[3]);
     const PolkitRule rule{"\"org.recap1.run\"", "action.lookup(\"target\") == \"" + denied + "\" ? polkit.Result.NO : polkit.Result.YES"};
@@ -233,7 +259,7 @@ TEST_F(Batch, ARuleThatDeniesOneTargetHoldsInABatch) {
     for (const auto& result : report.at("results")) {
         if (result.at("target") != denied) continue;
         EXPECT_EQ(result.at("outcome"), "denied");
-        EXPECT_EQ(result.at("run"), "");
+        EXPECT_EQ(Stack::get().ctlJson({"show", result.at("run")}).at("outcome"), "denied") << "it has its row";
         EXPECT_THAT(std::string(result.at("detail")), HasSubstr("org.recap1.run"));
     }
     const CommandResult alone = asNobody({"run", "t-payload", "--selector", "batch,n=3", "--", "exit"});

@@ -74,12 +74,21 @@ struct FakeRuns : RunTable {
         submitted.push_back(std::move(request));
         return RunId("01ARZ3NDEKTSV4RRFFQ69G5FAV");
     }
-    Result<RunId> skip(RunRequest, std::string) override { return fail(Errc::NotSupported, "not here"); }
+    Result<std::vector<RunId>> expect(const RunRequest&, const std::vector<std::string>&, std::function<void(Result<void>)>) override {
+        return fail(Errc::NotSupported, "not here");
+    }
+    Result<RunId> leaveOut(RunRequest, Outcome, std::string) override { return fail(Errc::NotSupported, "not here"); }
     const RunRecord* find(const RunId& id) const override {
         const auto found = runs.find(id);
         return found == runs.end() ? nullptr : &found->second;
     }
     std::vector<const RunRecord*> current() const override { return {}; }
+    Result<bool> actedOn(const std::string&, const Occurrence&, std::uint64_t) const override { return false; }
+    Result<std::vector<EndedRun>> unchained(const std::string&, const std::string&, std::uint64_t, std::uint64_t,
+                                            std::uint32_t) const override {
+        return std::vector<EndedRun>();
+    }
+    std::uint64_t lastEnd() const override { return 0; }
     CapsuleHealth capsuleHealth;
     mutable RunFilter filtered;
     CapsuleHealth health(const std::string&) const override { return capsuleHealth; }

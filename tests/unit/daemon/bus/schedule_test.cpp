@@ -146,6 +146,7 @@ TEST_F(ScheduleTest, EachWayToStartIsARow) {
     pressed.event->on = "pressure";
     pressed.event->resource = "memory";
     pressed.event->stall = std::chrono::milliseconds(100);
+    pressed.unheard = "no pressure here";
     ScheduleRow unreadable;
     unreadable.capsule = "unreadable";
     unreadable.enabled = true;
@@ -168,7 +169,8 @@ TEST_F(ScheduleTest, EachWayToStartIsARow) {
     EXPECT_EQ(rows[2].at("on").get<std::string>(), "pressure");
     EXPECT_EQ(rows[2].at("resource").get<std::string>(), "memory");
     EXPECT_EQ(rows[2].at("stall").get<std::uint64_t>(), 100'000u);
-    EXPECT_FALSE(rows[2].contains("next"));
+    EXPECT_EQ(rows[2].at("unheard").get<std::string>(), "no pressure here");
+    EXPECT_FALSE(rows[2].contains("next") || rows[2].contains("problem") || rows[1].contains("unheard"));
 }
 
 }  // namespace

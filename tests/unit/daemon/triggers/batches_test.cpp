@@ -134,7 +134,8 @@ TEST_F(BatchesTest, EachTargetHasItsOwnAnswer) {
     runs.room = 1;
     BatchRequest made = request();
     made.targets.emplace();
-    for (const Target* target : batches->choose("scan", made.selection, {}).value()) {
+    const auto chosen = batches->choose("scan", made.selection, {});
+    for (const Target* target : *chosen) {
         BatchTarget asked{target->id, target->name, Authorisation{.backend = "docker", .digest = target->id.id}};
         if (target->id.id == "c2") asked.allowed = fail(Errc::AccessDenied, "not there");
         made.targets->push_back(std::move(asked));
@@ -147,6 +148,42 @@ TEST_F(BatchesTest, EachTargetHasItsOwnAnswer) {
         EXPECT_EQ("docker:" + request.authorised->digest, request.target) << "however long it waited for room";
     }
     for (const auto& row : of(id).rows) EXPECT_EQ(row.detail, row.target.id == "c2" ? "not there" : "");
+}
+
+TEST_F(BatchesTest, EachTargetIsInTheLedgerBeforeTheFirstRunAndEndsThereOnce) {
+    BatchRequest made = request("", 2);
+    made.targets.emplace();
+    const auto chosen = batches->choose("scan", made.selection, {});
+    for (const Target* target : *chosen) made.targets->push_back({target->id, target->name, std::optional<Authorisation>()});
+    made.targets->at(1).allowed = fail(Errc::AccessDenied, "not there");
+    const BatchId id = batches->start(made).value();
+    EXPECT_THAT(runs.expected, SizeIs(5));
+    EXPECT_THAT(runs.order, IsEmpty());
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(2));
+    EXPECT_THAT(runs.expected, SizeIs(2));
+    batches->stopBatch(id, std::chrono::seconds(1), [](const Result<void>&) {});
+    endAll();
+    turn(loop);
+    EXPECT_THAT(runs.expected, IsEmpty());
+    EXPECT_THAT(runs.runs, SizeIs(5)) << "one row each, whatever became of it";
+    EXPECT_EQ(runs.runs.at(of(id).rows[1].run).report.outcome, Outcome::Denied);
+    EXPECT_EQ(runs.runs.at(of(id).rows[4].run).report.outcome, Outcome::Skipped);
+    for (const auto& row : of(id).rows) EXPECT_EQ(runs.runs.at(row.run).target, row.target.text());
+}
+
+TEST_F(BatchesTest, WhatNobodyAskedForBeginsWhenItsRowsAreDurable) {
+    runs.diskIsSlow = true;
+    const BatchId asked = started(request("n=1"));
+    EXPECT_THAT(runs.order, SizeIs(1)) << "its caller would see recapd vanish";
+    const BatchId due = started(periodic());
+    EXPECT_THAT(runs.order, SizeIs(1));
+    ASSERT_THAT(runs.notDurable, SizeIs(1));
+    runs.notDurable[0]({});
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(5)) << "and the one that is under way is skipped there";
+    EXPECT_EQ(countsOf(due)["pending"], 4u);
+    EXPECT_EQ(countsOf(asked)["pending"], 1u);
 }
 
 TEST_F(BatchesTest, WhoMayNotReachATargetDoesNotCountItEither) {
@@ -263,6 +300,33 @@ TEST_F(BatchesTest, WhoWaitsIsStoppedWithItsBatch) {
     EXPECT_EQ(countsOf(second)["skipped"], 5u);
     endAll();
     EXPECT_THAT(runs.order, SizeIs(5));
+}
+
+TEST_F(BatchesTest, WhatNobodyAskedForAndHasNothingToRunOnHasARow) {
+    processes.emplace_back();
+    Target paused;
+    paused.id = {"docker", "still"};
+    paused.pid = processes.back().pid();
+    paused.state = TargetState::Paused;
+    targets.added(paused);
+    BatchRequest made = request();
+    made.run.trigger = Trigger::Event;
+    made.run.occurrence = std::make_shared<const Occurrence>(Occurrence{"target-start", 1, "7", {}});
+    made.selection.targets = {paused.id};
+    const BatchId none = started(made);
+    EXPECT_EQ(of(none).state, BatchState::Finished);
+    BatchRequest due = periodic();
+    due.selection.labels = parseLabels("n=9").value();
+    started(due);
+    ASSERT_THAT(runs.skipped, SizeIs(2));
+    const auto& row = runs.runs.at(runs.skipped[0].first).request;
+    EXPECT_EQ(row.target, "docker:still");
+    EXPECT_EQ(row.batch, none);
+    EXPECT_EQ(row.occurrence->cause, "7");
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("'docker:still' is paused"));
+    EXPECT_THAT(runs.skipped[1].second, HasSubstr("no target that runs"));
+    started(request("n=9"));
+    EXPECT_THAT(runs.skipped, SizeIs(2)) << "who asks is told";
 }
 
 TEST_F(BatchesTest, MoreThanAreTakenAreRefusedByNumber) {

@@ -7,7 +7,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <deque>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -66,6 +68,21 @@ private:
     static tl::unexpected<Error> away() { return fail(Errc::Unavailable, "no launcher"); }
 };
 
+// Once it is here, it finds a process's start time and nothing else.
+struct FewLauncher : NoLauncher {
+    bool here = false;
+    int inspected = 0;
+    bool available() const override { return here; }
+    void inspect(int pidfd, Reply<TargetFacts> reply) override {
+        ++inspected;
+        std::ifstream info("/proc/self/fdinfo/" + std::to_string(pidfd));
+        TargetFacts facts;
+        for (std::string word; info >> word;)
+            if (pid_t pid = 0; word == "Pid:" && info >> pid) facts.startTime = pinProcess(pid).value().startTime;
+        reply(facts);
+    }
+};
+
 struct FewCapsules : CapsuleStore {
     std::map<std::string, CapsuleInfo, std::less<>> all;
     CapsuleInfo& add(const std::string& name) {
@@ -104,9 +121,15 @@ struct ManualRuns : RunTable {
     std::vector<RunId> order;  // in which they were submitted
     std::vector<std::pair<RunId, std::string>> skipped;
     std::vector<RunId> stopped;
-    std::vector<RunRecord> listed;  // as the ledger has them
+    std::vector<RunRecord> listed;  // as the ledger has them; each ended when it started
+    std::uint64_t last = 0;         // when the last of them ended
+    mutable int asked = 0;          // whether an event has been acted on
     std::vector<RunListener*> listeners;
-    std::size_t room = 1000;  // that many may be under way
+    std::size_t room = 1000;                // that many may be under way
+    std::map<RunId, std::string> expected;  // and their targets, until they are submitted or left out
+    bool diskIsSlow = false;                // what is expected is durable when the test says so
+    std::vector<std::function<void(Result<void>)>> notDurable;
+    int ids = 0;
 
     std::size_t underWay() const {
         std::size_t count = 0;
@@ -116,7 +139,8 @@ struct ManualRuns : RunTable {
     RunId insert(RunRequest request, Outcome outcome = Outcome::NotStarted) {
         RunRecord run;
         run.report.outcome = outcome;
-        run.id = "run-" + std::to_string(runs.size());
+        run.id = request.expected.empty() ? newId() : request.expected;
+        expected.erase(run.id);
         run.target = request.target;
         run.request = std::move(request);
         const RunId id = run.id;
@@ -129,8 +153,17 @@ struct ManualRuns : RunTable {
         order.push_back(insert(std::move(request)));
         return order.back();
     }
-    Result<RunId> skip(RunRequest request, std::string why) override {
-        const RunId id = insert(std::move(request), Outcome::Skipped);
+    Result<std::vector<RunId>> expect(const RunRequest&, const std::vector<std::string>& targets,
+                                      std::function<void(Result<void>)> durable) override {
+        std::vector<RunId> all;
+        for (const auto& target : targets) expected[all.emplace_back(newId())] = target;
+        if (durable && diskIsSlow) notDurable.push_back(std::move(durable));
+        if (durable && !diskIsSlow) durable({});
+        return all;
+    }
+    // Denied ones and the like are among the skipped, by their outcome.
+    Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) override {
+        const RunId id = insert(std::move(request), outcome);
         runs[id].state = RunState::Finished;
         skipped.emplace_back(id, std::move(why));
         return id;
@@ -155,10 +188,35 @@ struct ManualRuns : RunTable {
     Result<RunPage> list(const RunFilter& filter) const override {
         RunPage page;
         for (const auto& run : listed)
-            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target))
+            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) &&
+                (filter.trigger.empty() || filter.trigger == name(run.request.trigger)) && run.started >= filter.since)
                 page.runs.push_back(run);
         return page;
     }
+    static bool isOf(const RunRecord& run, const std::string& capsule, const Occurrence& occurrence) {
+        const auto& known = run.request.occurrence;
+        return run.request.capsule == capsule && known && known->on == occurrence.on && known->cause == occurrence.cause;
+    }
+    Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const override {
+        ++asked;
+        for (const auto& run : listed)
+            if (run.started >= since && isOf(run, capsule, occurrence)) return true;
+        for (const auto& [id, run] : runs)
+            if (isOf(run, capsule, occurrence)) return true;
+        return false;
+    }
+    Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t,
+                                            std::uint32_t limit) const override {
+        std::vector<EndedRun> ended;
+        for (const auto& run : listed) {
+            if (run.request.capsule != capsule || run.state != RunState::Finished || run.started < since || ended.size() == limit) continue;
+            const Occurrence chained{"run-finished", 0, run.id, {}};
+            if (std::none_of(listed.begin(), listed.end(), [&](const RunRecord& other) { return isOf(other, by, chained); }))
+                ended.push_back({run.id, run.target, run.report.outcome, run.report.exitCode});
+        }
+        return ended;
+    }
+    std::uint64_t lastEnd() const override { return last; }
     void plan(RunRequest, Reply<RunPlan> reply) override { reply(none()); }
     void signal(const RunId&, int, Reply<void> reply) override { reply(none()); }
     void attach(const RunId&, const AttachOptions&, Reply<AttachedEnds> reply) override { reply(none()); }
@@ -171,6 +229,7 @@ struct ManualRuns : RunTable {
     void callerGone(const std::string&) override {}
 
 private:
+    RunId newId() { return "run-" + std::to_string(ids++); }
     static tl::unexpected<Error> none() { return fail(Errc::NotSupported, "not here"); }
 };
 
@@ -188,7 +247,7 @@ inline void turn(const EventLoop& loop) {
 // Targets docker:c0, docker:c1, … with a label n = 0, 1, ….
 struct World : ::testing::Test {
     EventLoop loop = newLoop();
-    NoLauncher launcher;
+    FewLauncher launcher;
     TargetTable targets{loop.get(), launcher};
     FewCapsules capsules;
     ManualRuns runs;

@@ -22,7 +22,9 @@ struct NotedBatches : BatchTable {
     std::vector<BatchRequest> started;
     std::vector<const Target*> chosen;
     Result<std::vector<const Target*>> choose(const std::string&, const Selection&, const Reachable&) const override { return chosen; }
+    bool full = false;
     Result<BatchId> start(BatchRequest request) override {
+        if (full) return fail(Errc::LimitExceeded, "too many");
         started.push_back(std::move(request));
         return BatchId("batch-" + std::to_string(started.size()));
     }
@@ -54,7 +56,7 @@ struct SchedulesTest : World {
         saved.clear();
     }
     void open(bool systemd, const std::string& before = "") {
-        ScheduleParts parts{loop.get(), capsules, images, targets, batches, {}, "machine"};
+        ScheduleParts parts{loop.get(), capsules, images, targets, batches, runs, {}, "machine"};
         parts.before = before;
         if (systemd)
             parts.save = [this](const std::string& text) -> Result<void> {
@@ -237,12 +239,25 @@ TEST_F(SchedulesTest, ATurnIsABatchOfWhoEnabledIt) {
 TEST_F(SchedulesTest, WhatWasNotEnabledHasNoTurns) {
     EXPECT_THAT(refusal("tool"), HasSubstr("is not enabled"));
     EXPECT_THAT(refusal("unknown"), HasSubstr("no capsule 'unknown'"));
-    capsules.add("eventful").schedule.events = {event("oom")};
-    EXPECT_THAT(enable("eventful"), HasSubstr("'oom', which this version does not hear of"));
-    capsules.add("eventful").schedule.events = {event("target-start")};
+    capsules.add("eventful").schedule.events = {event("dbus-signal")};
+    EXPECT_THAT(enable("eventful"), HasSubstr("'dbus-signal', which this version does not hear of"));
+    capsules.add("eventful").schedule.events = {event("target-start"), event("oom"), event("pressure"), event("file-changed")};
     EXPECT_EQ(enable("eventful"), "ok");
     EXPECT_THAT(refusal("eventful"), HasSubstr("no [schedule.periodic]"));
     EXPECT_THAT(batches.started, IsEmpty());
+}
+
+TEST_F(SchedulesTest, WhereAnEventIsNotHeardOfIsInItsRow) {
+    ScheduleParts parts{loop.get(), capsules, images, targets, batches, {}, "machine"};
+    parts.unheard = [](const std::string& capsule, std::size_t index) { return index == 1 ? capsule + ": no pressure here" : ""; };
+    schedules = Schedules::create(parts).value();
+    capsules.add("eventful").schedule.events = {event("oom"), event("pressure")};
+    capsules.all["eventful"].image = "recap/eventful:1";
+    EXPECT_EQ(rows().at(1).unheard, "") << "nobody has enabled it";
+    EXPECT_EQ(enable("eventful"), "ok");
+    EXPECT_EQ(rows().at(0).unheard, "");
+    EXPECT_EQ(rows().at(1).unheard, "eventful: no pressure here");
+    EXPECT_EQ(rows().at(1).problem, "");
 }
 
 TEST_F(SchedulesTest, ACapsuleThatAsksForMoreThanWhenItWasEnabledIsNotRun) {
@@ -277,6 +292,55 @@ TEST_F(SchedulesTest, AChainThatFilesHaveMadeALoopIsNotRun) {
     capsules.all["first"].schedule.events.clear();
     schedules->refresh();
     EXPECT_THAT(saved.back(), HasSubstr("tool run-once")) << "enabled all the time";
+}
+
+TEST_F(SchedulesTest, ATurnThatStartsNothingHasARow) {
+    EXPECT_NE(refusal("tool"), "none");
+    EXPECT_THAT(runs.skipped, IsEmpty()) << "it is not enabled, and has no turns";
+    ASSERT_EQ(enable("tool", kUser), "ok");
+    batches.full = true;
+    EXPECT_EQ(refusal("tool"), "too many");
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_EQ(runs.skipped[0].second, "too many");
+    const RunRequest& row = runs.runs.at(runs.skipped[0].first).request;
+    EXPECT_EQ(row.capsule, "tool");
+    EXPECT_EQ(row.target, "");
+    EXPECT_EQ(row.caller.uid, kUser);
+    EXPECT_EQ(row.trigger, Trigger::Periodic);
+    EXPECT_EQ(capsules.all["tool"].enabling.last, 0u);
+    batches.full = false;
+    capsules.all["tool"].enabling.asks = "something else";
+    EXPECT_THAT(refusal("tool"), HasSubstr("enable it again"));
+    EXPECT_THAT(runs.skipped, SizeIs(2));
+}
+
+TEST_F(SchedulesTest, TurnsThatNothingMakesUpForAreOneRowOnce) {
+    CapsuleInfo& tool = capsules.all["tool"];
+    tool.schedule.missed = Missed::Skip;
+    ASSERT_EQ(enable("tool"), "ok");
+    const std::uint64_t now = microseconds(CLOCK_REALTIME), boot = now - microseconds(CLOCK_BOOTTIME), turn = 90'000'000;
+    tool.enabling.since = 1;
+    tool.enabling.last = now - 10 * turn - 1'000'000;
+    open(false);
+    schedules->begin();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_EQ(runs.skipped[0].second, "10 turns were due while recapd was away, and schedule.missed says skip");
+    open(false);
+    schedules->begin();
+    EXPECT_THAT(runs.skipped, SizeIs(1)) << "by the next recapd no more";
+    tool.enabling.last = boot - 2 * turn - 1'000'000;
+    open(true);
+    schedules->begin();
+    ASSERT_THAT(runs.skipped, SizeIs(2));
+    EXPECT_EQ(runs.skipped[1].second, "2 turns were due while this machine was off, and schedule.missed says skip");
+    tool.enabling.last = boot + 1;
+    open(true);
+    schedules->begin();
+    tool.schedule.missed = Missed::RunOnce;
+    tool.enabling.last = now - 10 * turn;
+    open(false);
+    schedules->begin();
+    EXPECT_THAT(runs.skipped, SizeIs(2));
 }
 
 TEST_F(SchedulesTest, TheHostsNamespacesTakeTheGreaterRight) {

@@ -40,6 +40,22 @@ TEST(Throttle, WhatStartedNothingIsCountedAndToldOnce) {
     EXPECT_EQ(throttle.size(), 0u) << "nothing is kept of what is over";
 }
 
+TEST(Throttle, WhatCameInACooldownIsCountedAfterIt) {
+    Throttle throttle;
+    EXPECT_EQ(throttle.until(kWeb), 0u);
+    EXPECT_TRUE(throttle.pass(kWeb, 10 * kSecond, kSecond));
+    EXPECT_EQ(throttle.until(kWeb), 11 * kSecond);
+    EXPECT_THAT(throttle.missed(11 * kSecond), IsEmpty());
+    throttle.came(kWeb, 0, 12 * kSecond);
+    EXPECT_FALSE(throttle.next()) << "none is nothing to tell of";
+    throttle.came(kWeb, 7, 12 * kSecond);
+    EXPECT_EQ(throttle.next(), 13 * kSecond);
+    EXPECT_TRUE(throttle.pass(kWeb, 10 * kSecond, 12 * kSecond)) << "it is over";
+    const auto missed = throttle.missed(13 * kSecond);
+    ASSERT_THAT(missed, SizeIs(1));
+    EXPECT_EQ(missed[0].inCooldown, 7u);
+}
+
 TEST(Throttle, AStormPassesNoFasterThanTheRate) {
     Throttle throttle({.refillUsec = kSecond / 10, .burst = 50});
     std::size_t passed = 0;
@@ -51,6 +67,24 @@ TEST(Throttle, AStormPassesNoFasterThanTheRate) {
     EXPECT_EQ(counted, 1000 - passed);
     for (int i = 0; i < 50; ++i) EXPECT_TRUE(throttle.pass(kWeb, 0, 20 * kSecond)) << "after a quiet time";
     EXPECT_FALSE(throttle.pass(kWeb, 0, 20 * kSecond));
+}
+
+TEST(Throttle, TheLastThatWasCutIsKnown) {
+    Throttle throttle;
+    for (const char* cause : {"first", "second", "third"}) throttle.pass(kWeb, 60 * kSecond, kSecond, cause);
+    EXPECT_EQ(throttle.missed(61 * kSecond).at(0).cause, "third");
+    throttle.pass(kWeb, kSecond, 62 * kSecond, "fourth");
+    EXPECT_THAT(throttle.missed(70 * kSecond), IsEmpty());
+}
+
+TEST(Throttle, WhatCanWaitLeavesHalfOfTheRoom) {
+    Throttle throttle({.refillUsec = kSecond, .burst = 10});
+    std::size_t passed = 0;
+    for (; throttle.hasRoom(kSecond); ++passed) EXPECT_TRUE(throttle.pass(kWeb, 0, kSecond));
+    EXPECT_EQ(passed, 5u);
+    EXPECT_TRUE(throttle.pass(kWeb, 0, kSecond));
+    EXPECT_FALSE(throttle.hasRoom(2 * kSecond));
+    EXPECT_TRUE(throttle.hasRoom(3 * kSecond));
 }
 
 TEST(Throttle, OnlySoManyAreToldApart) {
@@ -71,6 +105,8 @@ TEST(Throttle, WhatIsGoneIsToldAtOnce) {
     const auto gone = throttle.forgetTarget("docker:web");
     ASSERT_THAT(gone, SizeIs(1));
     EXPECT_EQ(gone[0].inCooldown, 2u);
+    EXPECT_FALSE(throttle.pass(kWeb, 60 * kSecond, 2 * kSecond)) << "it may be back, and its cooldown goes on";
+    EXPECT_THAT(throttle.forgetTarget("docker:web"), SizeIs(1));
     EXPECT_THAT(throttle.forgetCapsule("scan"), SizeIs(1));
     EXPECT_EQ(throttle.size(), 0u);
 }

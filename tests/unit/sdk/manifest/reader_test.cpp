@@ -8,6 +8,7 @@ using namespace recap::manifest;
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 namespace {
 
@@ -236,6 +237,15 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"oom\"\npath = \"/a\"")),
                 ElementsAre(HasSubstr("belongs to on = \"file-changed\"")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"")), ElementsAre(HasSubstr("schedule.event.match: missing")));
+    const auto pressure = [](const std::string& stall, const std::string& window) {
+        const std::string event = "[[schedule.event]]\non = \"pressure\"\nresource = \"cpu\"\n";
+        return findings(with("", event + "stall = \"" + stall + "\"\nwindow = \"" + window + "\""));
+    };
+    EXPECT_THAT(pressure("1ms", "500ms"), IsEmpty());
+    EXPECT_THAT(pressure("10s", "10s"), IsEmpty());
+    for (const std::string window : {"499ms", "11s"})
+        EXPECT_THAT(pressure("1ms", window), ElementsAre(HasSubstr("500ms to 10s"))) << window;
+    EXPECT_THAT(pressure("2s", "1s"), ElementsAre(HasSubstr("can't be longer than its window")));
     EXPECT_THAT(findings(with("", "[schedule]\non-demand = false")), ElementsAre(HasSubstr("nothing can ever start this capsule")));
     EXPECT_THAT(findings(with("namespaces = [\"net\", \"net\"]")), ElementsAre(HasSubstr("listed twice")));
     for (const std::string mode : {"", "fixed", "fixed:0", "fixed:-1", "percent:101", "percent:5%", "fixed:99999999999", "some"})
