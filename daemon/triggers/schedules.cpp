@@ -51,8 +51,9 @@ Result<void> Schedules::arm() {
     std::vector<const CapsuleInfo*> armed;
     for (const auto* capsule : parts_.capsules.list())
         if (capsule->schedule.periodic && sound(*capsule)) armed.push_back(capsule);
-    parts_.armed();
-    return armTimers(armed);
+    auto events = parts_.armed();
+    auto timers = armTimers(armed);
+    return events ? timers : events;
 }
 
 Result<void> Schedules::armTimers(const std::vector<const CapsuleInfo*>& armed) {
@@ -108,10 +109,10 @@ Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule] in its manifest, so there is nothing to enable");
     if (auto ends = checkChain(**capsule); !ends) return forward(std::move(ends));
     for (const auto& event : (*capsule)->schedule.events)
-        if (event.on != "target-start" && event.on != "target-stop" && event.on != "run-finished")
+        if (event.on != "target-start" && event.on != "target-stop" && event.on != "dbus-signal" && event.on != "run-finished")
             return fail(Errc::NotSupported,
                         quoted(name) + " waits for an event '" + event.on +
-                            "', which this version does not hear of; it hears of target-start, target-stop and run-finished");
+                            "', which this version does not hear of; it hears of target-start, target-stop, dbus-signal and run-finished");
     if (asks(**capsule) != shown) return fail(Errc::Denied, quoted(name) + " was changed after the authorisation to enable it; ask again");
     return capsule;
 }
@@ -138,7 +139,9 @@ Result<void> Schedules::enableNow(const std::string& name, std::uint32_t uid, co
     if (const auto capsule = schedulable(name, shown); !capsule) return tl::unexpected(capsule.error());
     if (auto enabled = parts_.capsules.enable(name, uid); !enabled) return enabled;
     auto armed = arm();
-    if (!armed) (void)parts_.capsules.disable(name);
+    if (armed) return armed;
+    (void)parts_.capsules.disable(name);
+    (void)arm();
     return armed;
 }
 

@@ -35,7 +35,8 @@ struct ScheduleParts {  // all outlive it
     std::function<Result<void>(const std::string& text)> save;
     std::string machineId;
     std::string analyze = "/usr/bin/systemd-analyze";
-    std::function<void()> armed = [] {};  // what is enabled may be other capsules now
+    // What is enabled may be other capsules now. An error: something of it can't be waited for.
+    std::function<Result<void>()> armed = [] { return Result<void>(); };
 };
 
 class Schedules final : public ScheduleTable {

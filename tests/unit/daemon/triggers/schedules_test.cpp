@@ -43,6 +43,7 @@ struct SchedulesTest : World {
     NotedBatches batches;
     std::vector<std::string> saved;
     bool diskFull = false;
+    std::function<Result<void>()> waitingFor = [] { return Result<void>(); };
     std::unique_ptr<Schedules> schedules;
 
     void SetUp() override {
@@ -60,6 +61,7 @@ struct SchedulesTest : World {
                 saved.push_back(text);
                 return {};
             };
+        parts.armed = [this] { return waitingFor(); };
         schedules = Schedules::create(parts).value();
     }
     PeriodicSchedule& periodic(const std::string& name) {
@@ -195,8 +197,29 @@ TEST_F(SchedulesTest, WhatWasNotEnabledHasNoTurns) {
     EXPECT_THAT(enable("eventful"), HasSubstr("'oom', which this version does not hear of"));
     capsules.add("eventful").schedule.events = {event("target-start")};
     EXPECT_EQ(enable("eventful"), "ok");
+    capsules.add("eventful").schedule.events = {event("dbus-signal")};
+    EXPECT_EQ(enable("eventful"), "ok");
     EXPECT_THAT(refusal("eventful"), HasSubstr("no [schedule.periodic]"));
     EXPECT_THAT(batches.started, IsEmpty());
+}
+
+TEST_F(SchedulesTest, WhatCannotBeWaitedForIsNotEnabled) {
+    int told = 0;
+    waitingFor = [&]() -> Result<void> {
+        ++told;
+        if (!capsules.all["eventful"].enabled) return {};
+        return fail(Errc::LimitExceeded, "no more match rules");
+    };
+    open(true);
+    schedules->begin();
+    capsules.add("eventful").schedule.events = {event("dbus-signal")};
+    capsules.all["eventful"].image = "recap/eventful:1";
+    told = 0;
+    EXPECT_THAT(enable("eventful"), HasSubstr("no more match rules"));
+    EXPECT_FALSE(capsules.all["eventful"].enabled);
+    EXPECT_EQ(told, 2) << "and once more, that it is not waited for";
+    EXPECT_EQ(enable("tool"), "ok");
+    EXPECT_THAT(saved.back(), HasSubstr("tool")) << "timers do not wait for events";
 }
 
 TEST_F(SchedulesTest, ACapsuleThatAsksForMoreThanWhenItWasEnabledIsNotRun) {
