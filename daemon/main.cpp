@@ -15,6 +15,7 @@
 #include <string>
 
 #include "daemon/bus/service.hpp"
+#include "daemon/bus/signal_matches.hpp"
 #include "daemon/core/host.hpp"
 #include "daemon/core/image_store.hpp"
 #include "daemon/core/settings.hpp"
@@ -30,6 +31,7 @@
 #include "daemon/plan/settings.hpp"
 #include "daemon/triggers/batches.hpp"
 #include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/event_journal.hpp"
 #include "daemon/triggers/events.hpp"
 #include "daemon/triggers/schedules.hpp"
 #include "sdk/manifest/files.hpp"
@@ -108,6 +110,8 @@ private:
     Result<void> makeLoop();
     Result<void> makeRooms();
     Result<void> makeTriggers();
+    Result<void> listenForSignals();
+    void heardSignal(const std::string& match, const Occurrence& occurrence);
     Result<BatchId> startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on);
     Result<void> openForCalls();
     Result<void> reload();
@@ -141,6 +145,8 @@ private:
     std::unique_ptr<Batches> batches_;
     std::unique_ptr<Schedules> schedules_;
     std::unique_ptr<Events> events_;
+    std::unique_ptr<bus::SignalMatches> signals_;
+    std::unique_ptr<EventJournal> journal_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -204,6 +210,9 @@ Result<void> Recapd::makeRooms() {
     engine_->listen(*bus_);
     engine_->listen(*events_);
     targets_->listen(*events_);
+    journal_ = std::make_unique<EventJournal>(*engine_, *batches_);
+    batches_->listen(*journal_);
+    engine_->listen(*journal_);
     return engine_->restore();
 }
 
@@ -212,9 +221,7 @@ Result<void> Recapd::makeTriggers() {
     if (!batches) return forward(std::move(batches));
     batches_ = std::move(*batches);
     ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
-    parts.armed = [this] {
-        if (events_) events_->refresh();
-    };
+    parts.armed = [this] { return listenForSignals(); };
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
@@ -225,7 +232,24 @@ Result<void> Recapd::makeTriggers() {
     auto events = Events::create({loop_.get(), *targets_, capsules_, *engine_, fire, armedSince});
     if (!events) return forward(std::move(events));
     events_ = std::move(*events);
+    signals_ = std::make_unique<bus::SignalMatches>(
+        loop_.get(), [this](const std::string& match, const Occurrence& occurrence) { heardSignal(match, occurrence); });
     return {};
+}
+
+Result<void> Recapd::listenForSignals() {
+    events_->refresh();
+    std::vector<bus::SignalRule> rules;
+    for (const auto& armed : events_->armed())
+        if (armed.event.on == "dbus-signal") rules.push_back({armed.event.match, armed.event.sender, armed.event.cooldown});
+    return signals_->keep(rules);
+}
+
+void Recapd::heardSignal(const std::string& match, const Occurrence& occurrence) {
+    std::vector<ArmedEvent> waiting;  // what is fired may change which are armed
+    for (const auto& armed : events_->armed())
+        if (armed.event.on == "dbus-signal" && armed.event.match == match) waiting.push_back(armed);
+    for (const auto& armed : waiting) events_->happened(armed, nullptr, occurrence);
 }
 
 Result<BatchId> Recapd::startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
