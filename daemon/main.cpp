@@ -221,11 +221,12 @@ Result<void> Recapd::makeTriggers() {
     if (!batches) return forward(std::move(batches));
     batches_ = std::move(*batches);
     ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, scheduleFile(arguments_), machineId()};
+    parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
     parts.armed = [this] { return listenForSignals(); };
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
-    const auto armedSince = [](const CapsuleInfo& capsule) { return sound(capsule) ? capsule.enabling.since : 0; };
+    const auto armedSince = [this](const CapsuleInfo& capsule) { return sound(capsule, capsules_) ? capsule.enabling.since : 0; };
     const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
         return startFor(capsule, occurrence, on);
     };

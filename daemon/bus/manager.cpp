@@ -31,6 +31,14 @@ Manager::Manager(sdbus::IConnection& bus, Context& context)
 
 Manager::~Manager() { unregisterAdaptor(); }
 
+// An enabled capsule's command, targets and times are its enabler's word as well: nobody else gives him another.
+Result<void> Manager::mayInstall(std::uint32_t uid, const std::string& name) const {
+    const auto enabling = context_.rooms.capsules.enablingOf(name);
+    if (uid == 0 || !enabling || enabling->uid == uid) return {};
+    return fail(Errc::AccessDenied, "capsule '" + name + "' runs by itself, by the right of user " + std::to_string(enabling->uid) +
+                                        " who enabled it: that user and root may install over it, and anybody else once it is disabled");
+}
+
 void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Values values) {
     begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
         Options options(std::move(values));
@@ -42,17 +50,20 @@ void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::str
                         "a manifest of " + std::to_string(toml.size()) + " bytes; at most " + std::to_string(kMaxManifest) + " are taken");
         const auto name = context_.rooms.capsules.nameIn(toml);
         if (!name) return tl::unexpected(name.error());
-        const auto install = [this, answer, toml, replace](const Result<void>& checked) {
-            if (!checked) return answer.refuse(checked.error());
+        const auto install = [this, answer, toml, replace, name = *name](std::uint32_t uid) {
+            if (const auto may = mayInstall(uid, name); !may) return answer.refuse(may.error());
             const auto installed = context_.rooms.capsules.install(toml, replace);
             if (!installed) return answer.refuse(installed.error());
             context_.capsulesChanged();
             answer.give(sdbus::ObjectPath(capsulePath(*installed)));
         };
-        manage(answer, manageRight("capsules", "InstallCapsule", *name), interactive, [this, answer, toml, install] {
+        manageAs(answer, manageRight("capsules", "InstallCapsule", *name), interactive, [this, answer, toml, install](std::uint32_t uid) {
             const auto info = context_.rooms.capsules.infoIn(toml);
             if (!info) return answer.refuse(info.error());
-            context_.rooms.schedules.check(*info, answer.later(install));
+            context_.rooms.schedules.check(*info, answer.later([answer, install, uid](const Result<void>& checked) {
+                if (!checked) return answer.refuse(checked.error());
+                install(uid);
+            }));
         });
         return {};
     });

@@ -65,15 +65,20 @@ private:
     Result<Asked> readRun(const std::string& capsule, const std::string& target, Names args, Options& options, const char* verb);
     template <class... Replies>
     void manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then) {
+        manageAs(answer, std::move(right), interactive, [then = std::move(then)](std::uint32_t) { then(); });
+    }
+    template <class... Replies>
+    void manageAs(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void(std::uint32_t uid)> then) {
         const auto allowed = [&tenants = context_.rooms.tenants, answer, then = std::move(then)](std::uint32_t uid) {
             if (uid != 0 && tenants.kept())
                 return answer.refuse(Error{Errc::AccessDenied, "capsules and images are shared by all tenants, which leaves them to root"});
-            then();
+            then(uid);
         };
         context_.authority.ask(Asker::current(getObject(), interactive), std::move(right), answer.later(allowed),
                                [answer](const sdbus::Error& error) { answer.refuse(error); });
     }
     static Result<bool> interactiveOnly(Values values);
+    Result<void> mayInstall(std::uint32_t uid, const std::string& name) const;
     static Result<void> checkName(const std::string& name);  // its length: polkit is told
     void askToEnable(const Answer<>& answer, const Asker& asker, const std::string& capsule);
     std::function<void(Result<ImportedImage>)> record(const Answer<std::string>& answer, const ImportName& name);

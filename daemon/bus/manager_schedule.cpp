@@ -6,8 +6,16 @@ namespace {
 
 constexpr std::size_t kMaxName = 512;  // of what polkit is told
 
-Right turnRight(const std::string& capsule) {
+// Whose turns they are; nothing: nobody has enabled it.
+std::optional<std::uint32_t> enablerOf(const Rooms& rooms, const std::string& capsule) {
+    const auto info = rooms.capsules.find(capsule);
+    return info && (*info)->enabled ? std::optional((*info)->enabling.uid) : std::nullopt;
+}
+
+// Who enabled a capsule has his turns whenever he likes.
+Right turnRight(const std::string& capsule, std::optional<std::uint32_t> enabler) {
     Right right;
+    right.owner = enabler;
     right.action = "org.recap1.run-scheduled";
     right.details = {{"capsule", capsule}, {"verb", "RunScheduled"}};
     right.sentence = "you may not run capsule '" + capsule + "' as its timer does";
@@ -73,12 +81,16 @@ void Manager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::strin
         const auto interactive = interactiveOnly(std::move(options));
         if (!interactive) return tl::unexpected(interactive.error());
         if (auto checked = checkName(capsule); !checked) return checked;
-        const auto allowed = [this, answer, capsule](std::uint32_t) {
+        const auto enabler = enablerOf(context_.rooms, capsule);
+        const auto allowed = [this, answer, capsule, enabler](std::uint32_t uid) {
+            if (uid == enabler && enablerOf(context_.rooms, capsule) != enabler)
+                return answer.refuse(
+                    Error{Errc::Denied, "capsule '" + capsule + "' is not yours to run any more: its enabling has changed"});
             const auto batch = context_.rooms.schedules.run(capsule);
             if (!batch) return answer.refuse(batch.error());
             context_.soon([answer, path = sdbus::ObjectPath(batchPath(*batch))] { answer.give(path); });
         };
-        context_.authority.ask(Asker::current(getObject(), *interactive), turnRight(capsule), answer.later(allowed),
+        context_.authority.ask(Asker::current(getObject(), *interactive), turnRight(capsule, enabler), answer.later(allowed),
                                [answer](const sdbus::Error& error) { answer.refuse(error); });
         return {};
     });

@@ -29,10 +29,9 @@ void addEvent(Row& values, const EventSchedule& event) {
 }  // namespace
 
 Row row(const ScheduleRow& schedule) {
-    Row values{{"capsule", schedule.capsule},
-               {"trigger", std::string(name(schedule.periodic ? Trigger::Periodic : Trigger::Event))},
-               {"enabled", schedule.enabled},
-               {"targets", static_cast<std::uint32_t>(schedule.targets)}};
+    Row values{{"capsule", schedule.capsule}, {"enabled", schedule.enabled}, {"targets", static_cast<std::uint32_t>(schedule.targets)}};
+    if (schedule.periodic || schedule.event)
+        values.set("trigger", std::string(name(schedule.periodic ? Trigger::Periodic : Trigger::Event)));
     if (schedule.enabled) values.set("enabler", schedule.enabler);
     if (!schedule.problem.empty()) values.set("problem", schedule.problem);
     if (schedule.periodic) addPeriodic(values, *schedule.periodic);

@@ -14,7 +14,8 @@ std::string joined(const std::vector<std::string>& words) {
 
 std::string asks(const CapsuleInfo& capsule) {
     return "image=" + capsule.image + " namespaces=" + joined(capsule.namespaces) + " capabilities=" + joined(capsule.capabilities) +
-           " processes=" + capsule.processes + " view=" + capsule.view + " user=" + capsule.user + (capsule.freeze ? " freeze" : "");
+           " processes=" + capsule.processes + " view=" + capsule.view + " writes=" + joined(capsule.writes) + " user=" + capsule.user +
+           " policy=" + capsule.policy + (capsule.freeze ? " freeze" : "");
 }
 
 }  // namespace recap

@@ -34,6 +34,7 @@ struct CapsuleInfo {
     std::vector<std::string> capabilities;  // "CAP_NET_RAW"
     std::string processes = "none";
     std::string view = "none";
+    std::vector<std::string> writes;  // with view = "write": paths of the target's
     std::string user = "target";
     std::string policy = "default";
     std::string reason;
@@ -55,7 +56,7 @@ inline bool privileged(const CapsuleInfo& capsule) {
            capsule.user != "target" || capsule.freeze;
 }
 
-// What the capsule would have on any target, as polkit is told when it is enabled.
+// What the capsule would have on any target: what polkit is told when it is enabled, and what may be written by which profile.
 std::string asks(const CapsuleInfo& capsule);
 
 class CapsuleStore {
@@ -73,6 +74,8 @@ public:
     // Whose schedules are armed is kept durably; what it takes to be enabled is daemon/triggers' to know.
     virtual Result<void> enable(std::string_view, std::uint32_t /*uid*/) { return fail(Errc::NotSupported, "nothing is enabled here"); }
     virtual Result<void> disable(std::string_view) { return fail(Errc::NotSupported, "nothing is enabled here"); }
+    // Of whatever is called so now or will be; nothing: it is not enabled.
+    virtual std::optional<Enabling> enablingOf(std::string_view) const { return {}; }
     virtual void ranAsScheduled(std::string_view) {}  // just now, by its timer
 };
 

@@ -41,14 +41,14 @@ struct PeriodicSchedule {  // one of calendar and every
 
 struct EventSchedule {
     std::string on;  // target-start target-stop oom pressure file-changed dbus-signal run-finished
-    std::string resource;
+    std::string resource = {};
     std::chrono::microseconds stall{0};
     std::chrono::microseconds window{0};
-    std::string path;
-    std::string match;   // a match rule; alike where the rules are
-    std::string sender;  // the well-known name in it
-    std::string capsule;
-    std::string outcome;
+    std::string path = {};
+    std::string match = {};   // a match rule; alike where the rules are
+    std::string sender = {};  // the well-known name in it
+    std::string capsule = {};
+    std::string outcome = {};
     std::chrono::microseconds cooldown{0};  // a target
     bool operator==(const EventSchedule&) const = default;
 };

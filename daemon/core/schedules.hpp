@@ -20,7 +20,7 @@ namespace recap {
 struct ScheduleRow {
     std::string capsule;
     std::optional<PeriodicSchedule> periodic;
-    std::optional<EventSchedule> event;  // exactly one of the two
+    std::optional<EventSchedule> event;  // exactly one of the two; none: of one that is enabled nothing is known, as `problem` says
     bool enabled = false;
     std::uint32_t enabler = 0;        // uid, of one that is enabled
     std::vector<std::uint64_t> next;  // CLOCK_REALTIME, µs: of a calendar the next five, of `every` the next, as far as it is known

@@ -28,7 +28,7 @@ struct WatchSpec {
     PressureOf resource = PressureOf::Memory;  // pressure's, as are the next two
     std::chrono::microseconds stall{0};
     std::chrono::microseconds window{0};
-    std::string path;  // file's: absolute, in the target
+    std::string path = {};  // file's: absolute, in the target
 };
 
 struct OpenedWatch {

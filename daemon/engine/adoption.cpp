@@ -115,7 +115,10 @@ void Engine::declareLost(Run& run) {
     RunReport report;
     report.outcome = Outcome::Lost;
     report.error = Errc::Unavailable;
-    report.detail = "the launcher does not know this run any more; when it ended, its capsules were ended with it";
+    report.detail =
+        run.plan == nullptr
+            ? "the launcher does not know this run: recapd ended before it was started, or the launcher has, and its capsules with it"
+            : "the launcher does not know this run any more; when it ended, its capsules were ended with it";
     report.phases = run.record.phases;
     report.phases.finished = monotonicMicroseconds();
     conclude(run, std::move(report));

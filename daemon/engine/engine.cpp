@@ -217,12 +217,25 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.phases.planned = plan.planned;
     run.plan = std::make_shared<RunPlan>(std::move(plan));
     run.record.plan = run.plan;
-    run.record.state = RunState::Starting;
-    const RunId id = run.record.id;
     run.record.tty = run.plan->tty;
     run.record.untrusted = targetMayTrace(*run.plan);
     const bool isAnothers = std::exchange(run.record.tenant, run.plan->tenant) != run.plan->tenant;
+    // A later recapd that finds no row would take the event for one that nobody acted on, and act on it once more.
+    if (run.record.request.occurrence)
+        return parts_.ledger.intend(run.record, [this, id = run.record.id](const Result<void>& durable) {
+            Run* noted = known(id);
+            if (noted == nullptr) return;
+            if (durable && !noted->concluded) return handOver(*noted);
+            noted->plan->target.pidfd.reset();
+            if (!noted->concluded) refuse(*noted, durable.error());
+        });
     if (run.record.untrusted || isAnothers) parts_.ledger.intend(run.record);  // a later recapd that adopts the run does not have the plan
+    handOver(run);
+}
+
+void Engine::handOver(Run& run) {
+    run.record.state = RunState::Starting;
+    const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
     for (auto& then : std::exchange(run.onceHandedOver, {})) then();
 }

@@ -120,6 +120,7 @@ private:
     void decide(Run& run, const Result<Target>& target);
     Result<RunPlan> makePlan(const RunId& id, const RunRequest& request, const Target& target);
     void launch(Run& run, RunPlan plan);
+    void handOver(Run& run);
     void launched(const RunId& id, Result<UniqueFd> log);
     bool lookAgain(Run& run, const Error& why);
     void refuse(Run& run, const Error& why);

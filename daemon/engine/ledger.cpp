@@ -87,7 +87,10 @@ Ledger::~Ledger() {
     worker_.join();
 }
 
-void Ledger::intend(const RunRecord& run) { enqueue({run, 0, {}, {}}, false); }
+void Ledger::intend(const RunRecord& run, Done durable) {
+    const bool urgent = static_cast<bool>(durable);
+    enqueue({run, 0, std::move(durable), {}}, urgent);
+}
 
 void Ledger::report(const RunRecord& run, Done durable) { enqueue({run, microseconds(CLOCK_REALTIME), std::move(durable), {}}, true); }
 

@@ -35,8 +35,9 @@ public:
     Ledger(const Ledger&) = delete;
     Ledger& operator=(const Ledger&) = delete;
 
-    // A run has been accepted: durable soon, together with others or with its own report.
-    void intend(const RunRecord& run);
+    // A run has been accepted: durable soon, together with others or with its own report. Where somebody waits for that: at once, and
+    // `durable` comes on the loop after the fsync.
+    void intend(const RunRecord& run, Done durable = {});
     // A run has ended: `durable` comes on the loop after the fsync.
     void report(const RunRecord& run, Done durable);
 

@@ -18,6 +18,8 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -94,8 +96,6 @@ Result<void> checkOwner(int fd, uid_t owner, mode_t kind) {
 
 // What recapd wants; nothing at all where there is no file.
 Result<ScheduleFile> readFile(const UniqueFd& state, uid_t owner) {
-    // First of all: what changes from now on is for the next turn.
-    if (::unlinkat(state.get(), "schedule.changed", 0) != 0 && errno != ENOENT) return failErrno("take away schedule.changed");
     const UniqueFd fd(::openat(state.get(), "schedule", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     if (!fd && errno == ENOENT) return ScheduleFile{};
     if (!fd) return failErrno("open it");
@@ -105,11 +105,15 @@ Result<ScheduleFile> readFile(const UniqueFd& state, uid_t owner) {
     return readSchedule(*text);
 }
 
-// When its timer ran a capsule last: the time of recapd's own file about it. A wrong one makes for a wrong first turn and no more.
-std::uint64_t lastTurn(const UniqueFd& state, const std::string& capsule) {
+// Of recapd's own file about a capsule: its text, and as its time when its timer ran it last. A wrong one makes for a wrong first turn
+// and no more.
+Turns turnsOf(const UniqueFd& state, const std::string& capsule) {
+    const UniqueFd fd(::openat(state.get(), ("enabled/" + capsule).c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
     struct stat file {};
-    if (::fstatat(state.get(), ("enabled/" + capsule).c_str(), &file, AT_SYMLINK_NOFOLLOW) != 0 || file.st_mtim.tv_sec < 0) return 0;
-    return static_cast<std::uint64_t>(file.st_mtim.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(file.st_mtim.tv_nsec) / 1000;
+    if (!fd || ::fstat(fd.get(), &file) != 0 || !S_ISREG(file.st_mode) || file.st_mtim.tv_sec < 0) return {};
+    const auto text = readAll(fd.get());
+    const auto seconds = static_cast<std::uint64_t>(file.st_mtim.tv_sec), rest = static_cast<std::uint64_t>(file.st_mtim.tv_nsec);
+    return {text ? sinceIn(*text) : 0, seconds * 1'000'000 + rest / 1000};
 }
 
 std::uint64_t realtime() {
@@ -118,20 +122,32 @@ std::uint64_t realtime() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
-bool takesCalendars(const Places& places, const Names& calendars) {
+bool takesCalendars(const Places& places, std::span<const std::string> calendars) {
     Names words{places.analyze, "calendar", "--"};
     words.insert(words.end(), calendars.begin(), calendars.end());
     return run(words, true);
 }
 
-// All at once, and where one is wrong one by one.
-void checkCalendars(const Places& places, ScheduleFile& file) {
-    Names calendars;
-    for (const auto& entry : file.entries)
-        if (!entry.calendar.empty()) calendars.push_back(entry.calendar);
+// Those that systemd does not take. All are asked about at once, and where one is wrong each half, and so on: there may be thousands.
+void findWrong(const Places& places, std::span<const std::string> calendars, std::set<std::string>& wrong) {
     if (calendars.empty() || takesCalendars(places, calendars)) return;
+    if (calendars.size() == 1) {
+        wrong.insert(calendars.front());
+        return;
+    }
+    const auto half = calendars.size() / 2;
+    findWrong(places, calendars.first(half), wrong);
+    findWrong(places, calendars.subspan(half), wrong);
+}
+
+void checkCalendars(const Places& places, ScheduleFile& file) {
+    std::set<std::string> different;
+    for (const auto& entry : file.entries)
+        if (!entry.calendar.empty()) different.insert(entry.calendar);
+    std::set<std::string> wrong;
+    findWrong(places, Names(different.begin(), different.end()), wrong);
     std::erase_if(file.entries, [&](const ScheduleEntry& entry) {
-        if (entry.calendar.empty() || takesCalendars(places, {entry.calendar})) return false;
+        if (!wrong.contains(entry.calendar)) return false;
         file.problems.push_back("line " + std::to_string(entry.line) + ": systemd takes no calendar '" + entry.calendar + "'");
         return true;
     });
@@ -198,7 +214,7 @@ bool apply(const Places& places, const UniqueFd& state, const ScheduleFile& file
         const auto made = before.extract(entry.capsule);
         if (!made.empty() && made.mapped() == lineOf(entry)) {
             same.push_back(entry.capsule);
-        } else if (writeDropIn(places, entry, firstWaitUsec(entry, lastTurn(state, entry.capsule), realtime()))) {
+        } else if (writeDropIn(places, entry, firstWaitUsec(entry, turnsOf(state, entry.capsule), realtime()))) {
             changed.push_back(entry.capsule);
         } else {
             good = false;
@@ -221,10 +237,13 @@ int schedule(const Places& places) {
         say("<3>", places.state + "/schedule: " + why + "; timers stay as they are");
         return EXIT_FAILURE;
     };
-    const passwd* owner = ::getpwnam(places.owner.c_str());
-    if (owner == nullptr) return complain("this host has no user '" + places.owner + "'");
     const UniqueFd state(::open(places.state.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!state && errno != ENOENT) return complain(::strerrordesc_np(errno));
+    // First of all: what changes from now on is for the next turn. And whatever is wrong here, or the path unit starts this without end.
+    if (state && ::unlinkat(state.get(), "schedule.changed", 0) != 0 && errno != ENOENT)
+        return complain(std::string("take away schedule.changed: ") + ::strerrordesc_np(errno));
+    const passwd* owner = ::getpwnam(places.owner.c_str());
+    if (owner == nullptr) return complain("this host has no user '" + places.owner + "'");
     if (state) {
         if (const auto checked = checkOwner(state.get(), owner->pw_uid, S_IFDIR); !checked) return complain(checked.error().message);
     }

@@ -96,13 +96,14 @@ std::string lineOf(const ScheduleEntry& entry) {
            (entry.calendar.empty() ? " every " + std::to_string(entry.everyUsec) : " calendar " + entry.calendar);
 }
 
+// A monotonic timer's random delay is added to each of its intervals (systemd.timer(5)), also where it is always the same: of `every` it
+// is in the first wait.
 std::string dropInOf(const ScheduleEntry& entry, std::uint64_t firstWait) {
-    std::string text = std::string(kMark) + lineOf(entry) + "\n[Timer]\n";
+    const std::string text = std::string(kMark) + lineOf(entry) + "\n[Timer]\n";
     if (entry.calendar.empty())
-        text += "OnActiveSec=" + std::to_string(firstWait) + "us\nOnUnitActiveSec=" + std::to_string(entry.everyUsec) + "us\n";
-    else
-        text += "OnCalendar=" + entry.calendar + "\nPersistent=" + (entry.catchUp ? "yes" : "no") + "\n";
-    return text + "RandomizedDelaySec=" + std::to_string(entry.delayUsec) + "us\n";
+        return text + "OnActiveSec=" + std::to_string(firstWait) + "us\nOnUnitActiveSec=" + std::to_string(entry.everyUsec) + "us\n";
+    return text + "OnCalendar=" + entry.calendar + "\nPersistent=" + (entry.catchUp ? "yes" : "no") +
+           "\nRandomizedDelaySec=" + std::to_string(entry.delayUsec) + "us\n";
 }
 
 std::string lineIn(std::string_view dropIn) {
@@ -110,11 +111,22 @@ std::string lineIn(std::string_view dropIn) {
     return std::string(line.starts_with(kMark) ? line.substr(kMark.size()) : std::string_view());
 }
 
-std::uint64_t firstWaitUsec(const ScheduleEntry& entry, std::uint64_t last, std::uint64_t now) {
-    if (last == 0 || last > now) return entry.everyUsec;  // not yet, or the clock was set back
-    const std::uint64_t passed = now - last;
-    if (passed < entry.everyUsec) return entry.everyUsec - passed;
-    return entry.catchUp ? 0 : entry.everyUsec - passed % entry.everyUsec;
+std::uint64_t sinceIn(std::string_view enabling) {
+    constexpr std::string_view kSince = "since ";
+    while (!enabling.empty()) {
+        const auto line = takeLine(enabling);
+        if (!line.starts_with(kSince)) continue;
+        return number(kSince, line.substr(kSince.size()), 0, UINT64_MAX).value_or(0);
+    }
+    return 0;
+}
+
+// As recapd's own timers have it, where no systemd keeps them.
+std::uint64_t firstWaitUsec(const ScheduleEntry& entry, const Turns& turns, std::uint64_t now) {
+    if (turns.last == 0 || turns.last > now) return entry.everyUsec + entry.delayUsec;  // not known, or the clock was set back
+    const std::uint64_t due = turns.last + entry.everyUsec + (turns.last == turns.since ? entry.delayUsec : 0);
+    if (due > now) return due - now;
+    return entry.catchUp ? entry.delayUsec : entry.everyUsec - (now - due) % entry.everyUsec;
 }
 
 }  // namespace recap::helpers

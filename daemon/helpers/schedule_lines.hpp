@@ -15,9 +15,9 @@ struct ScheduleEntry {
     std::string capsule;
     std::string calendar;         // one of this
     std::uint64_t everyUsec = 0;  // and this
-    std::uint64_t delayUsec = 0;
-    bool catchUp = false;  // a turn that was missed is made up for, once
-    std::size_t line = 0;  // where it stands
+    std::uint64_t delayUsec = 0;  // of a calendar: the most that systemd may add; of `every`: how much later its turns begin, once
+    bool catchUp = false;         // a turn that was missed is made up for, once
+    std::size_t line = 0;         // where it stands
     bool operator==(const ScheduleEntry&) const = default;
 };
 
@@ -42,7 +42,14 @@ std::string dropInOf(const ScheduleEntry& entry, std::uint64_t firstWaitUsec);
 // The line that a drop-in was made of; empty: it is none of recap-schedule's.
 std::string lineIn(std::string_view dropIn);
 
-// How long until `every` is due that was last at `last` (both CLOCK_REALTIME, µs; 0: not known).
-std::uint64_t firstWaitUsec(const ScheduleEntry& entry, std::uint64_t last, std::uint64_t now);
+// When a capsule was enabled, and when its timer ran it last (both CLOCK_REALTIME, µs; 0: not known). The same: not yet.
+struct Turns {
+    std::uint64_t since = 0;
+    std::uint64_t last = 0;
+};
+std::uint64_t sinceIn(std::string_view enabling);  // of recapd's file about a capsule that is enabled
+
+// How long until `every` is due.
+std::uint64_t firstWaitUsec(const ScheduleEntry& entry, const Turns& turns, std::uint64_t now);
 
 }  // namespace recap::helpers

@@ -45,6 +45,7 @@ CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
     info.capabilities = manifest.sandbox.capabilities;
     info.processes = word(static_cast<Processes>(manifest.sandbox.processes));
     info.view = word(static_cast<View>(manifest.sandbox.view));
+    info.writes = manifest.sandbox.writes;
     info.user = manifest::formatUser(manifest.sandbox.user);
     info.policy = manifest.sandbox.policy;
     info.reason = manifest.sandbox.reason;

@@ -2,7 +2,6 @@
 #include "daemon/triggers/batches.hpp"
 
 #include <algorithm>
-#include <array>
 
 namespace recap {
 namespace {
@@ -21,21 +20,6 @@ Result<std::vector<std::string>> common(const CapsuleInfo& capsule, const Select
 }
 
 }  // namespace
-
-std::map<std::string, std::uint32_t> counts(const BatchRecord& batch) {
-    std::array<std::uint32_t, static_cast<std::size_t>(RunState::Finished) + 1> states{};
-    std::array<std::uint32_t, static_cast<std::size_t>(Outcome::Skipped) + 1> outcomes{};
-    for (const auto& row : batch.rows) {
-        ++states[static_cast<std::size_t>(row.state)];
-        if (row.state == RunState::Finished) ++outcomes[static_cast<std::size_t>(row.outcome)];
-    }
-    std::map<std::string, std::uint32_t> counted;
-    for (std::size_t i = 0; i < states.size(); ++i)
-        if (states[i] > 0) counted[std::string(name(static_cast<RunState>(i)))] = states[i];
-    for (std::size_t i = 0; i < outcomes.size(); ++i)
-        if (outcomes[i] > 0) counted[std::string(name(static_cast<Outcome>(i)))] = outcomes[i];
-    return counted;
-}
 
 Result<std::unique_ptr<Batches>> Batches::create(const BatchParts& parts) {
     std::unique_ptr<Batches> batches(new Batches(parts));
@@ -78,16 +62,25 @@ Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const
     return targets;
 }
 
-// As for runs: one user other than root has at most a quarter.
-Result<void> Batches::checkRoom(std::uint32_t uid, std::size_t rows) const {
-    const auto theirs = std::ranges::count_if(
-        batches_, [&](const auto& one) { return one.second.record.state == BatchState::Running && one.second.record.caller.uid == uid; });
-    if (running_ >= parts_.limits.running)
-        return fail(Errc::LimitExceeded,
-                    std::to_string(running_) + " batches are under way, and recapd takes no more; try again when some have ended");
-    if (rows_ + rows > parts_.limits.rows)
-        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(rows_) +
+// As for runs: one user other than root has at most a quarter of what is asked for, and no storm of events keeps anybody from asking.
+Result<void> Batches::checkRoom(const RunRequest& run, std::size_t rows) const {
+    const Kind& alike = kind(run.trigger);
+    if (alike.rows + rows > parts_.limits.rows)
+        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(alike.rows) +
                                              " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
+    if (run.trigger != Trigger::OnDemand) {
+        if (alike.running < parts_.limits.unasked) return {};
+        return fail(Errc::LimitExceeded, std::to_string(alike.running) +
+                                             " batches that events and timers started are under way, and recapd takes no more of them");
+    }
+    if (alike.running >= parts_.limits.running)
+        return fail(Errc::LimitExceeded,
+                    std::to_string(alike.running) + " batches are under way, and recapd takes no more; try again when some have ended");
+    const std::uint32_t uid = run.caller.uid;
+    const auto theirs = std::ranges::count_if(batches_, [&](const auto& one) {
+        const BatchRecord& record = one.second.record;
+        return record.state == BatchState::Running && record.trigger == Trigger::OnDemand && record.caller.uid == uid;
+    });
     if (uid != 0 && static_cast<std::size_t>(theirs) >= std::max<std::size_t>(parts_.limits.running / 4, 1))
         return fail(Errc::LimitExceeded, "uid " + std::to_string(uid) + " has " + std::to_string(theirs) +
                                              " batches under way, and one user may have no more; try again when some have ended");
@@ -99,7 +92,7 @@ Result<BatchId> Batches::start(BatchRequest request) {
     if (!capsule) return tl::unexpected(capsule.error());
     auto targets = targetsOf(request);
     if (!targets) return forward(std::move(targets));
-    if (auto room = checkRoom(request.run.caller.uid, targets->size()); !room) return forward(std::move(room));
+    if (auto room = checkRoom(request.run, targets->size()); !room) return forward(std::move(room));
     Batch batch;
     batch.record.started = microseconds(CLOCK_REALTIME);
     batch.record.id = ids_.next(batch.record.started / 1000);
@@ -117,8 +110,8 @@ Result<BatchId> Batches::start(BatchRequest request) {
     batch.run = std::move(request.run);
     batch.run.batch = batch.record.id;
     const BatchId id = batch.record.id;
-    ++running_;
-    rows_ += targets->size();
+    ++kind(batch.record.trigger).running;
+    kind(batch.record.trigger).rows += targets->size();
     batches_.emplace(id, std::move(batch));
     for (auto* listener : listeners_) listener->batchStarted(id);
     turnSoon(id);
@@ -209,7 +202,7 @@ void Batches::begin(Batch& batch, std::size_t row) {
                     "run " + verdict.earlier + " of this capsule is still under way there" +
                         (verdict.another ? ", and another one waits for its end" : ""));
     atGate_[place] = {batch.record.id, row};
-    if (verdict.go == Gate::Go::Replace) parts_.runs.stop(verdict.earlier, kGrace, [](const Result<void>&) {});
+    for (const auto& earlier : verdict.stop) parts_.runs.stop(earlier, kGrace, [](const Result<void>&) {});
 }
 
 void Batches::submit(Batch& batch, std::size_t row) {
@@ -284,7 +277,7 @@ void Batches::withdrawWaiting(Batch& batch) {
 void Batches::submitted(const RunId& id) {
     const RunRecord* run = parts_.runs.find(id);
     if (run != nullptr && run->state != RunState::Finished && run->report.outcome != Outcome::Skipped)
-        gate_.entered(id, run->request.capsule, run->target);
+        gate_.entered(id, run->request.capsule, run->target, run->request.trigger);
 }
 
 void Batches::started(const RunPlan& plan) { note(plan.id, RunState::Starting); }
@@ -341,24 +334,33 @@ void Batches::conclude(Batch& batch) {
     batch.record.state = BatchState::Finished;
     batch.allowed = {};
     batch.run = {};
-    --running_;
+    Kind& alike = kind(batch.record.trigger);
+    --alike.running;
     for (auto* listener : listeners_) listener->batchFinished(batch.record.id);
-    ended_.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
+    alike.ended.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
     expire();
 }
 
 void Batches::expire() {
     const std::uint64_t now = monotonicMicroseconds();
-    while (!ended_.empty() && (ended_.size() > parts_.limits.ended || ended_.front().first <= now)) {
-        const BatchId id = std::move(ended_.front().second);
-        ended_.pop_front();
-        rows_ -= batches_.at(id).record.rows.size();
+    std::uint64_t next = UINT64_MAX;
+    for (Kind* kind : {&asked_, &unasked_}) {
+        expire(*kind, now);
+        if (!kind->ended.empty()) next = std::min(next, kind->ended.front().first);
+    }
+    if (next == UINT64_MAX) return;
+    sd_event_source_set_time(expiry_.get(), next);
+    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
+}
+
+void Batches::expire(Kind& kind, std::uint64_t now) {
+    while (!kind.ended.empty() && (kind.ended.size() > parts_.limits.ended || kind.ended.front().first <= now)) {
+        const BatchId id = std::move(kind.ended.front().second);
+        kind.ended.pop_front();
+        kind.rows -= batches_.at(id).record.rows.size();
         batches_.erase(id);
         for (auto* listener : listeners_) listener->batchExpired(id);
     }
-    if (ended_.empty()) return;
-    sd_event_source_set_time(expiry_.get(), ended_.front().first);
-    sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
 }
 
 int Batches::onTurn(sd_event_source* source, void* self) {

@@ -22,7 +22,9 @@
 namespace recap {
 
 struct BatchLimits {
-    std::size_t running = 64;
+    std::size_t running = 64;    // that somebody asked for
+    std::size_t unasked = 1024;  // that events and timers started: each event's is a batch, and they bound themselves
+    // These hold for each of the two by themselves, so that no storm of events pushes out what somebody asked for.
     std::size_t rows = 100'000;                       // of all batches that are objects
     std::size_t ended = 256;                          // that are objects: beyond, the oldest are in the ledger only, run by run
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended batch stays an object
@@ -73,11 +75,19 @@ private:
         bool told = true;  // of its counts
     };
     using RowPlace = std::pair<BatchId, std::size_t>;
+    // Of the batches that somebody asked for, and of the others.
+    struct Kind {
+        std::size_t running = 0;
+        std::size_t rows = 0;
+        std::deque<std::pair<std::uint64_t, BatchId>> ended;  // CLOCK_MONOTONIC, µs, when each expires
+    };
 
     explicit Batches(const BatchParts& parts) : parts_(parts) {}
 
     Result<std::vector<BatchTarget>> targetsOf(BatchRequest& request) const;
-    Result<void> checkRoom(std::uint32_t uid, std::size_t rows) const;
+    Result<void> checkRoom(const RunRequest& run, std::size_t rows) const;
+    Kind& kind(Trigger trigger) { return trigger == Trigger::OnDemand ? asked_ : unasked_; }
+    const Kind& kind(Trigger trigger) const { return trigger == Trigger::OnDemand ? asked_ : unasked_; }
     Batch* known(const BatchId& id);
 
     // The way of a row, in order.
@@ -96,6 +106,7 @@ private:
     void turn();
     void conclude(Batch& batch);
     void expire();
+    void expire(Kind& kind, std::uint64_t now);
     static int onTurn(sd_event_source* source, void* self);
     static int onRetry(sd_event_source* source, std::uint64_t now, void* self);
     static int onExpiry(sd_event_source* source, std::uint64_t now, void* self);
@@ -103,14 +114,12 @@ private:
     BatchParts parts_;
     std::vector<BatchListener*> listeners_;
     std::map<BatchId, Batch> batches_;
-    std::size_t running_ = 0;
-    std::size_t rows_ = 0;
+    Kind asked_, unasked_;
     std::unordered_map<RunId, RowPlace> byRun_;
     std::map<Gate::Place, RowPlace> atGate_;
     Gate gate_;
-    std::set<BatchId> due_;                                // to be looked at on the next turn
-    std::set<BatchId> full_;                               // that found no room for a run
-    std::deque<std::pair<std::uint64_t, BatchId>> ended_;  // CLOCK_MONOTONIC, µs, when each expires
+    std::set<BatchId> due_;   // to be looked at on the next turn
+    std::set<BatchId> full_;  // that found no room for a run
     EventSource turn_;
     EventSource retry_;
     EventSource expiry_;

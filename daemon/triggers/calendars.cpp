@@ -76,6 +76,8 @@ int spawn(const std::vector<std::string>& words, int output, pid_t& child) {
     ::posix_spawn_file_actions_addopen(&with.files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     ::posix_spawn_file_actions_adddup2(&with.files, output, STDOUT_FILENO);
     ::posix_spawn_file_actions_adddup2(&with.files, output, STDERR_FILENO);
+    // Not all are closed by themselves: sdbus-c++ copies what callers hand in for their runs with dup(2).
+    ::posix_spawn_file_actions_addclosefrom_np(&with.files, STDERR_FILENO + 1);
     std::vector<char*> argv;
     for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
@@ -118,20 +120,24 @@ Calendars::~Calendars() {
 void Calendars::ask(const std::vector<std::string>& calendars, Then then) {
     auto question = std::make_shared<Question>();
     question->then = std::move(then);
+    Job fresh;
     const std::uint64_t now = microseconds(CLOCK_REALTIME);
     for (const auto& calendar : calendars) {
         const auto known = known_.find(calendar);
-        if (known != known_.end() && (known->second.empty() || known->second.front() > now))
+        if (known != known_.end() && (known->second.empty() || known->second.front() > now)) {
             question->answers.insert_or_assign(calendar, known->second);
-        else if (std::ranges::find(question->open, calendar) == question->open.end())
-            question->open.push_back(calendar);
+            continue;
+        }
+        auto& waiting = waiting_[calendar];
+        if (!waiting.empty() && waiting.back() == question) continue;
+        if (waiting.empty()) fresh.push_back(calendar);
+        waiting.push_back(question);
+        ++question->open;
     }
-    if (question->open.empty()) return question->then(question->answers);
-    question->underWay = question->open.size();
-    for (std::size_t at = 0; at < question->open.size(); at += kAtATime) {
-        const auto begin = question->open.begin() + static_cast<std::ptrdiff_t>(at);
-        const auto count = std::min(kAtATime, question->open.size() - at);
-        jobs_.push_back({question, {begin, begin + static_cast<std::ptrdiff_t>(count)}});
+    if (question->open == 0) return question->then(question->answers);
+    for (std::size_t at = 0; at < fresh.size(); at += kAtATime) {
+        const auto begin = fresh.begin() + static_cast<std::ptrdiff_t>(at);
+        jobs_.emplace_back(begin, begin + static_cast<std::ptrdiff_t>(std::min(kAtATime, fresh.size() - at)));
     }
     if (child_ == 0) next();
 }
@@ -141,7 +147,7 @@ void Calendars::next() {
         if (const auto started = start(jobs_.front()); !started) {
             const Job job = std::move(jobs_.front());
             jobs_.pop_front();
-            for (const auto& calendar : job.calendars) settle(job, calendar, tl::unexpected(started.error()));
+            for (const auto& calendar : job) settle(calendar, tl::unexpected(started.error()));
         }
     }
 }
@@ -155,7 +161,7 @@ Result<void> Calendars::start(const Job& job) {
     UniqueFd read(ends[0]);
     const UniqueFd write(ends[1]);
     std::vector<std::string> words{program_, "calendar", "--iterations=5", "--"};
-    words.insert(words.end(), job.calendars.begin(), job.calendars.end());
+    words.insert(words.end(), job.begin(), job.end());
     pid_t child = 0;
     if (const int error = spawn(words, write.get(), child); error != 0) return failed(error);
     child_ = child;
@@ -184,29 +190,31 @@ void Calendars::ended() {
 
 void Calendars::answer(const Job& job, int status, const std::string& printed) {
     const auto all = [&](const Error& error) {
-        for (const auto& calendar : job.calendars) settle(job, calendar, tl::unexpected<Error>(error));
+        for (const auto& calendar : job) settle(calendar, tl::unexpected<Error>(error));
     };
     if (!WIFEXITED(status)) return all({Errc::Unavailable, program_ + ", which knows calendars, took too long"});
-    if (WEXITSTATUS(status) != 0 && job.calendars.size() > 1) {  // which of them it is, is said one by one
-        for (auto calendar = job.calendars.rbegin(); calendar != job.calendars.rend(); ++calendar)
-            jobs_.push_front({job.question, {*calendar}});
+    if (WEXITSTATUS(status) != 0 && job.size() > 1) {  // which of them it is, is said one by one
+        for (auto calendar = job.rbegin(); calendar != job.rend(); ++calendar) jobs_.push_front(Job{*calendar});
         return;
     }
     if (WEXITSTATUS(status) != 0)
-        return all({Errc::InvalidArgument, "systemd takes no calendar '" + job.calendars.front() + "': " + lastLine(printed)});
-    const auto times = readCalendarTimes(printed, job.calendars.size());
+        return all({Errc::InvalidArgument, "systemd takes no calendar '" + job.front() + "': " + lastLine(printed)});
+    const auto times = readCalendarTimes(printed, job.size());
     if (!times) return all(times.error());
     if (known_.size() > kRemembered) known_.clear();
-    for (std::size_t i = 0; i < job.calendars.size(); ++i) {
-        known_[job.calendars[i]] = (*times)[i];
-        settle(job, job.calendars[i], (*times)[i]);
+    for (std::size_t i = 0; i < job.size(); ++i) {
+        known_[job[i]] = (*times)[i];
+        settle(job[i], (*times)[i]);
     }
 }
 
-void Calendars::settle(const Job& job, const std::string& calendar, Result<CalendarTimes> times) {
-    Question& question = *job.question;
-    question.answers.insert_or_assign(calendar, std::move(times));
-    if (--question.underWay == 0) question.then(question.answers);
+void Calendars::settle(const std::string& calendar, const Result<CalendarTimes>& times) {
+    const auto waiting = waiting_.extract(calendar);
+    if (waiting.empty()) return;
+    for (const auto& question : waiting.mapped()) {
+        question->answers.insert_or_assign(calendar, times);
+        if (--question->open == 0) question->then(question->answers);
+    }
 }
 
 int Calendars::onEnd(sd_event_source*, int, std::uint32_t, void* self) {

@@ -40,20 +40,16 @@ public:
 
 private:
     struct Question {
-        std::vector<std::string> open;  // that nobody has been asked about yet
-        std::size_t underWay = 0;
+        std::size_t open = 0;  // calendars whose times are not here yet
         Answers answers;
         Then then;
     };
-    struct Job {
-        std::shared_ptr<Question> question;
-        std::vector<std::string> calendars;
-    };
+    using Job = std::vector<std::string>;  // calendars that are asked about together
 
     Result<void> start(const Job& job);
     void next();
     void answer(const Job& job, int status, const std::string& printed);
-    void settle(const Job& job, const std::string& calendar, Result<CalendarTimes> times);
+    void settle(const std::string& calendar, const Result<CalendarTimes>& times);
     void ended();
     static int onEnd(sd_event_source* source, int fd, std::uint32_t events, void* self);
     static int onLate(sd_event_source* source, std::uint64_t now, void* self);
@@ -61,6 +57,8 @@ private:
     sd_event* loop_;
     std::string program_;
     std::map<std::string, CalendarTimes, std::less<>> known_;
+    // Who waits for a calendar that is in a job: whoever may list schedules may ask any number of times, and is one more here.
+    std::map<std::string, std::vector<std::shared_ptr<Question>>, std::less<>> waiting_;
     std::deque<Job> jobs_;  // the first one is under way while there is a child
     pid_t child_ = 0;
     UniqueFd pidfd_;

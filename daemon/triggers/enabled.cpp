@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "daemon/triggers/enabled.hpp"
 
+#include <set>
+#include <vector>
+
 #include "daemon/core/host.hpp"
+#include "daemon/triggers/events.hpp"
 
 namespace recap {
 namespace {
@@ -26,17 +30,37 @@ Result<std::optional<Authorisation>> authorise(const CapsuleInfo& capsule, const
     return authorised;
 }
 
+// The capsule, those whose ends it waits for, and so on: of a thousand that are enabled these are few.
+std::vector<const CapsuleInfo*> chainBefore(const CapsuleInfo& capsule, const CapsuleStore& capsules) {
+    std::vector<const CapsuleInfo*> chain{&capsule};
+    std::set<std::string> seen{capsule.name};
+    for (std::size_t i = 0; i < chain.size(); ++i)
+        for (const auto& event : chain[i]->schedule.events) {
+            if (event.on != "run-finished" || !seen.insert(event.capsule).second) continue;
+            if (const auto found = capsules.find(event.capsule)) chain.push_back(*found);
+        }
+    return chain;
+}
+
 }  // namespace
 
-// Why a capsule that is enabled does not run; empty: it does.
-std::string problemOf(const CapsuleInfo& capsule) {
+std::string loopProblem(const CapsuleInfo& capsule, const CapsuleStore& capsules) {
+    const std::string loop = chainLoop(capsule, chainBefore(capsule, capsules));
+    return loop.empty() ? loop : "would start itself for ever, by its own run-finished events or others': " + loop;
+}
+
+std::string problemOf(const CapsuleInfo& capsule, const CapsuleStore& capsules) {
+    if (unreadable(capsule)) return "its file can't be read: " + capsule.problem;
     if (!capsule.schedule.any()) return "its manifest has no [schedule] any more";
     if (asks(capsule) != capsule.enabling.asks)
         return "it asks for something else than when user " + std::to_string(capsule.enabling.uid) + " enabled it: enable it again";
+    if (const auto loop = loopProblem(capsule, capsules); !loop.empty()) return "it " + loop;
     return {};
 }
 
-bool sound(const CapsuleInfo& capsule) { return capsule.enabled && !capsule.image.empty() && problemOf(capsule).empty(); }
+bool sound(const CapsuleInfo& capsule, const CapsuleStore& capsules) {
+    return capsule.enabled && !capsule.image.empty() && problemOf(capsule, capsules).empty();
+}
 
 Result<void> asEnabler(const CapsuleInfo& capsule, const ImageIndex& images, const BatchTable& batches, BatchRequest& request) {
     request.run.capsule = capsule.name;

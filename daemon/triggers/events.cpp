@@ -56,9 +56,10 @@ void Events::refresh() {
         for (std::size_t i = 0; i < capsule->schedule.events.size(); ++i)
             armed.push_back({capsule->name, i, capsule->schedule.events[i], capsule->selection, capsule->schedule.missed, since});
     }
-    for (const auto& old : std::exchange(armed_, std::move(armed)))
-        if (std::ranges::none_of(armed_, [&](const ArmedEvent& now) { return now.capsule == old.capsule; }))
+    for (const auto& old : armed_)  // by what it was armed with
+        if (std::ranges::none_of(armed, [&](const ArmedEvent& now) { return now.capsule == old.capsule; }))
             tell(throttle_.forgetCapsule(old.capsule));
+    armed_ = std::move(armed);
     known_.clear();
     for (const Target* target : parts_.targets.list()) know(*target);
 }

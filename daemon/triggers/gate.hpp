@@ -19,17 +19,17 @@ class Gate {
 public:
     enum class Go {
         Now,
-        Skip,     // an earlier one is under way
-        Wait,     // until that has ended
-        Replace,  // likewise, and it is to be stopped
+        Skip,  // an earlier one is under way
+        Wait,  // until all that are under way have ended
     };
     struct Verdict {
         Go go = Go::Now;
-        RunId earlier;         // that is under way
-        bool another = false;  // of Skip: one waits already
+        RunId earlier;              // that is under way
+        bool another = false;       // of Skip: one waits already
+        std::vector<RunId> stop{};  // of Wait: those that make room; never one that somebody asked for, its end is waited for
     };
 
-    void entered(const RunId& id, const std::string& capsule, const std::string& target);
+    void entered(const RunId& id, const std::string& capsule, const std::string& target, Trigger trigger);
     // The place where nothing is under way any more and somebody waits; that one waits no longer.
     struct Place {
         std::string capsule;
@@ -38,13 +38,17 @@ public:
     };
     std::optional<Place> left(const RunId& id);
 
-    // Wait and Replace take the one place to wait in.
+    // Wait takes the one place to wait in.
     Verdict ask(const Place& place, Overlap overlap);
     void withdraw(const Place& place);  // who waits there does not any more
 
 private:
+    struct Running {
+        RunId id;
+        Trigger trigger;
+    };
     struct Busy {
-        std::vector<RunId> runs;
+        std::vector<Running> runs;
         bool waited = false;
     };
     std::map<Place, Busy> busy_;

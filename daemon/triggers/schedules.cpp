@@ -6,28 +6,40 @@
 #include <cstdio>
 
 #include "daemon/triggers/enabled.hpp"
-#include "daemon/triggers/events.hpp"
 
 namespace recap {
 namespace {
 
 std::string quoted(const std::string& name) { return "capsule '" + name + "'"; }
 
+constexpr std::string_view kHeader = "recap-schedule 1\n";
+
+// By capsule; nothing of what is no schedule file.
+std::map<std::string, std::string> linesOf(std::string_view text) {
+    std::map<std::string, std::string> lines;
+    if (!text.starts_with(kHeader)) return lines;
+    text.remove_prefix(kHeader.size());
+    for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+        lines.emplace(text.substr(0, text.find(' ')), text.substr(0, end + 1));
+        text.remove_prefix(end + 1);
+    }
+    return lines;
+}
+
 }  // namespace
 
-std::string scheduleText(const std::vector<ScheduleLine>& lines) {
-    std::string text = "recap-schedule 1\n";
-    for (const auto& line : lines) {
-        const auto& [calendar, every, delay] = line.periodic;
-        text += line.capsule + (line.missed == Missed::RunOnce ? " run-once " : " skip ") + std::to_string(delay.count()) +
-                (calendar.empty() ? " every " + std::to_string(every.count()) : " calendar " + calendar) + "\n";
-    }
-    return text;
+std::string lineText(const ScheduleLine& line) {
+    const auto& [calendar, every, delay] = line.periodic;
+    return line.capsule + (line.missed == Missed::RunOnce ? " run-once " : " skip ") + std::to_string(delay.count()) +
+           (calendar.empty() ? " every " + std::to_string(every.count()) : " calendar " + calendar) + "\n";
 }
 
 Result<std::unique_ptr<Schedules>> Schedules::create(const ScheduleParts& parts) {
     std::unique_ptr<Schedules> schedules(new Schedules(parts));
-    if (parts.save) return schedules;
+    if (parts.save) {
+        schedules->lines_ = linesOf(parts.before);
+        return schedules;
+    }
     auto timers = LoopTimers::create(parts.loop, [self = schedules.get()](const std::string& name) {
         if (const auto run = self->run(name); !run)
             std::fprintf(stderr, SD_WARNING "schedule of %s: %s\n", quoted(name).c_str(), run.error().message.c_str());
@@ -50,10 +62,15 @@ Result<void> Schedules::arm() {
     if (!begun_) return {};  // before capsules are read, none is there to be armed
     std::vector<const CapsuleInfo*> armed;
     for (const auto* capsule : parts_.capsules.list())
-        if (capsule->schedule.periodic && sound(*capsule)) armed.push_back(capsule);
+        if (capsule->schedule.periodic && sound(*capsule, parts_.capsules)) armed.push_back(capsule);
     auto events = parts_.armed();
     auto timers = armTimers(armed);
     return events ? timers : events;
+}
+
+// Of a periodic capsule's randomized delay.
+std::chrono::microseconds Schedules::shareOf(const CapsuleInfo& capsule) const {
+    return hostsShare(capsule.schedule.periodic->randomizedDelay, parts_.machineId, capsule.name);
 }
 
 Result<void> Schedules::armTimers(const std::vector<const CapsuleInfo*>& armed) {
@@ -62,19 +79,34 @@ Result<void> Schedules::armTimers(const std::vector<const CapsuleInfo*>& armed) 
         for (const auto* capsule : armed) {
             const auto& periodic = *capsule->schedule.periodic;
             if (periodic.every.count() == 0) continue;  // enabled while there was a manager
-            const auto share = hostsShare(periodic.randomizedDelay, parts_.machineId, capsule->name);
-            wanted[capsule->name] = {{periodic.every, share, capsule->schedule.missed, capsule->enabling.since}, capsule->enabling.last};
+            wanted[capsule->name] = {{periodic.every, shareOf(*capsule), capsule->schedule.missed, capsule->enabling.since},
+                                     capsule->enabling.last};
         }
         timers_->keep(wanted);
         return {};
     }
-    std::vector<ScheduleLine> lines;
-    for (const auto* capsule : armed) lines.push_back({capsule->name, *capsule->schedule.periodic, capsule->schedule.missed});
-    std::string text = scheduleText(lines);
+    std::map<std::string, std::string> lines;
+    for (const auto* capsule : armed) {
+        ScheduleLine line{capsule->name, *capsule->schedule.periodic, capsule->schedule.missed};
+        if (line.periodic.calendar.empty()) line.periodic.randomizedDelay = shareOf(*capsule);
+        lines[capsule->name] = lineText(line);
+    }
+    keepUnreadable(lines);
+    std::string text(kHeader);
+    for (const auto& [name, line] : lines) text += line;
     if (saved_ == text) return {};
     if (auto saved = parts_.save(text); !saved) return saved;
     saved_ = std::move(text);
+    lines_ = std::move(lines);
     return {};
+}
+
+// A file that can't be read for now takes no timer away, and with it when that elapsed last: its turns are refused, and are seen to be.
+void Schedules::keepUnreadable(std::map<std::string, std::string>& lines) const {
+    for (const auto* capsule : parts_.capsules.list()) {
+        if (!capsule->enabled || !unreadable(*capsule)) continue;
+        if (const auto before = lines_.find(capsule->name); before != lines_.end()) lines.insert(*before);
+    }
 }
 
 Result<void> Schedules::keptHere(const CapsuleInfo& capsule) const {
@@ -96,10 +128,9 @@ void Schedules::check(const CapsuleInfo& capsule, Reply<void> reply) {
 }
 
 Result<void> Schedules::checkChain(const CapsuleInfo& capsule) const {
-    const std::string loop = chainLoop(capsule, parts_.capsules.list());
+    const std::string loop = loopProblem(capsule, parts_.capsules);
     if (loop.empty()) return {};
-    return fail(Errc::InvalidArgument,
-                quoted(capsule.name) + " would start itself for ever, by its own run-finished events or others': " + loop);
+    return fail(Errc::InvalidArgument, quoted(capsule.name) + " " + loop);
 }
 
 Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const std::string& shown) const {
@@ -156,7 +187,8 @@ Result<BatchId> Schedules::run(const std::string& name) {
     const CapsuleInfo& capsule = **found;
     if (!capsule.enabled)
         return fail(Errc::Denied, quoted(name) + " is not enabled, so nobody's right runs it; 'recapctl capsule enable' arms its schedule");
-    if (const auto problem = problemOf(capsule); !problem.empty()) return fail(Errc::Denied, quoted(name) + ": " + problem);
+    if (const auto problem = problemOf(capsule, parts_.capsules); !problem.empty())
+        return fail(Errc::Denied, quoted(name) + ": " + problem);
     if (!capsule.schedule.periodic)
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule.periodic] in its manifest, and so has no turns");
     BatchRequest request;
@@ -185,18 +217,16 @@ std::vector<ScheduleRow> Schedules::rows() const {
     std::vector<ScheduleRow> all;
     const auto targets = parts_.targets.list();
     for (const auto* capsule : parts_.capsules.list()) {
-        if (!capsule->schedule.any()) continue;
+        if (!capsule->schedule.any() && !capsule->enabled) continue;
         ScheduleRow row;
         row.capsule = capsule->name;
         row.enabled = capsule->enabled;
         row.enabler = capsule->enabling.uid;
         row.last = capsule->enabling.last;
-        row.targets = select(capsule->selection, targets).size();
-        row.problem = capsule->enabled ? problemOf(*capsule) : std::string();
-        if (capsule->schedule.periodic) {
-            row.periodic = capsule->schedule.periodic;
-            all.push_back(row);
-        }
+        if (capsule->schedule.any()) row.targets = select(capsule->selection, targets).size();
+        row.problem = capsule->enabled ? problemOf(*capsule, parts_.capsules) : std::string();
+        row.periodic = capsule->schedule.periodic;
+        if (row.periodic || !capsule->schedule.any()) all.push_back(row);
         row.periodic.reset();
         row.last = 0;
         for (const auto& event : capsule->schedule.events) {
@@ -218,8 +248,10 @@ void Schedules::addTimes(std::vector<ScheduleRow>& rows, const Calendars::Answer
             if (row.problem.empty() && !times->second) row.problem = times->second.error().message;
             if (row.problem.empty() && row.enabled && timers_ && capsule) row.problem = keptHere(**capsule).error().message;
         } else if (row.enabled && row.problem.empty() && capsule) {
-            const std::uint64_t before = std::max((*capsule)->enabling.last, (*capsule)->enabling.since);
-            row.next = {timers_ ? timers_->next(row.capsule) : before + static_cast<std::uint64_t>(row.periodic->every.count())};
+            const Enabling& enabling = (*capsule)->enabling;
+            const auto wait = row.periodic->every + (enabling.last == 0 ? shareOf(**capsule) : std::chrono::microseconds(0));
+            const std::uint64_t before = std::max(enabling.last, enabling.since);
+            row.next = {timers_ ? timers_->next(row.capsule) : before + static_cast<std::uint64_t>(wait.count())};
         }
     }
 }

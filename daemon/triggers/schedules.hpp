@@ -20,10 +20,10 @@ namespace recap {
 // The schedule file: what recap-schedule makes timers of, a capsule a line.
 struct ScheduleLine {
     std::string capsule;
-    PeriodicSchedule periodic;
+    PeriodicSchedule periodic;  // of `every`, randomizedDelay is this host's share of it: systemd would add it to each interval
     Missed missed = Missed::RunOnce;
 };
-std::string scheduleText(const std::vector<ScheduleLine>& lines);
+std::string lineText(const ScheduleLine& line);  // with its line break
 
 struct ScheduleParts {  // all outlive it
     sd_event* loop;
@@ -35,6 +35,7 @@ struct ScheduleParts {  // all outlive it
     std::function<Result<void>(const std::string& text)> save;
     std::string machineId;
     std::string analyze = "/usr/bin/systemd-analyze";
+    std::string before = {};  // the schedule file, as the recapd of before left it
     // What is enabled may be other capsules now. An error: something of it can't be waited for.
     std::function<Result<void>()> armed = [] { return Result<void>(); };
 };
@@ -63,7 +64,9 @@ private:
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);
     Result<void> arm();
+    std::chrono::microseconds shareOf(const CapsuleInfo& capsule) const;
     Result<void> armTimers(const std::vector<const CapsuleInfo*>& armed);
+    void keepUnreadable(std::map<std::string, std::string>& lines) const;
     std::vector<ScheduleRow> rows() const;
     void addTimes(std::vector<ScheduleRow>& rows, const Calendars::Answers& answers) const;
 
@@ -71,6 +74,7 @@ private:
     Calendars calendars_;
     std::unique_ptr<LoopTimers> timers_;
     std::optional<std::string> saved_;
+    std::map<std::string, std::string> lines_;  // by capsule, of the schedule file: what a manifest said while it could be read
     bool begun_ = false;
 };
 

@@ -1,7 +1,8 @@
 #!/usr/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
 # checksum.sh [--md5] [--against FILE|-] [FOLDER…]: digests of the regular files below folders of the target, as sha256sum(1) lists
-# them, to $RECAP_ARTIFACTS/SUMS; and what differs from such a list made earlier. A path is the target's own, without the first /.
+# them, in the order of their names, to $RECAP_ARTIFACTS/SUMS; and what differs from such a list made earlier. A path is the target's
+# own, without the first /. The log's last line has the digest of the list itself: where two runs have the same one, nothing differs.
 # Exit: 0 nothing differs, or there is nothing to compare with; 1 something does; 2 that could not be told.
 set -eu
 root=/target digest=sha256sum width=64 sums=${RECAP_ARTIFACTS:-/tmp}/SUMS
@@ -38,7 +39,7 @@ for folder; do
     inside=${folder#"$root"}
     while [ "${inside#/}" != "$inside" ]; do inside=${inside#/}; done
     inside=${inside%/}
-    [ -e "$root/$inside" ] || fail "the target has no /$inside; FOLDERS in the manifest, or an argument, names another"
+    [ -e "$root/$inside" ] || [ -L "$root/$inside" ] || fail "the target has no /$inside; FOLDERS in the manifest, or an argument, names another"
     # a link would lead to somewhere in this image
     [ "$(busybox readlink -f "$root/$inside")" = "${root}${inside:+/$inside}" ] || fail "/$inside is reached through a symbolic link; name what it leads to"
     echo "$inside" >>/tmp/folders
@@ -46,15 +47,16 @@ for folder; do
     busybox find "./$inside" \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -name "*$newline*" -prune -o -type f -print0 >>/tmp/found
     busybox find "./$inside" \( -path ./proc -o -path ./sys -o -path ./dev \) -prune -o -name "*$newline*" -prune -exec busybox dirname {} \; >>/tmp/odd
 done
-busybox xargs -r -0 busybox $digest </tmp/found 2>/tmp/errors | busybox sed 's|  \.//*|  |' >"$sums" || true
+busybox xargs -r -0 busybox $digest </tmp/found 2>/tmp/errors | busybox sed 's|  \.//*|  |' | busybox sort -k 2 >"$sums"
 busybox tr '\0' '\n' </tmp/found | busybox sed 's|^\.//*||' >/tmp/names
 files=$(busybox wc -l <"$sums")
+listed="$files files listed in ${sums##*/} (sha256 $(busybox sha256sum <"$sums" | busybox cut -c 1-64))"
 
 # A name with a line break would be two lines of any list, and the second could say anything.
 busybox sed 's|^\.//*||; s|^|odd name in |' /tmp/odd >/tmp/differences
 if [ -z "$against" ]; then
     busybox cat /tmp/differences /tmp/errors >&2
-    echo "checksum: $files files listed in ${sums##*/}; nothing to compare them with" >&2
+    echo "checksum: $listed; nothing to compare them with" >&2
     [ ! -s /tmp/differences ] && [ ! -s /tmp/errors ]
     exit
 fi
@@ -89,5 +91,5 @@ busybox awk -v width=$width '
     fail "the list to compare with is none of $digest"
 busybox sort /tmp/differences
 count=$(busybox wc -l </tmp/differences)
-echo "checksum: $files files, $count differences" >&2
+echo "checksum: $listed, $count differences" >&2
 [ "$count" -eq 0 ]

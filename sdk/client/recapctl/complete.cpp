@@ -26,10 +26,10 @@ struct Shape {
 
 const std::vector<Shape>& shapes() {
     static const std::vector<Shape> all{
-        {"run",
-         {Operand::Capsule, Operand::Target},
-         {"--timeout", "--output", "--selector", "--backend", "--name", "--of-image", "--all", "--mode", "--parallel", "--detach", "--tty",
-          "--no-tty", "--open-stdin", "--detach-keys", "--verbose", "--view", "--user", "--processes", "--image"}},
+        {"run", {Operand::Capsule, Operand::Target}, {"--timeout",  "--output", "--selector", "--backend",    "--name",
+                                                      "--of-image", "--all",    "--mode",     "--parallel",   "--now",
+                                                      "--detach",   "--tty",    "--no-tty",   "--open-stdin", "--detach-keys",
+                                                      "--verbose",  "--view",   "--user",     "--processes",  "--image"}},
         {"plan", {Operand::Capsule, Operand::Target}, {"--timeout", "--view", "--user", "--processes", "--image"}},
         {"targets", {}, {"--backend", "--label"}},
         {"capsules", {}, {}},

@@ -47,6 +47,7 @@ int listSchedule(const Style& style) {
 }  // namespace
 
 std::string whenInWords(const Dict& row) {
+    if (!row.has("trigger")) return "unknown";
     if (row.text("trigger") != "periodic") return eventInWords(row);
     const std::string times = row.has("calendar") ? "calendar " + std::string(row.text("calendar")) : "every " + spanOf(row, "every");
     return times + (row.has("randomized-delay") ? ", up to " + spanOf(row, "randomized-delay") + " later" : "");

@@ -189,7 +189,7 @@ TEST_F(Verbs, ShowFindsARunThatOnlyTheLedgerKnows) {
 }
 
 TEST_F(Verbs, CompletionAsksRecapd) {
-    EXPECT_EQ(recapctl({"__complete", "run", ""}).out, "sh\nbroken\n");
+    EXPECT_EQ(recapctl({"__complete", "run", ""}).out, "sh\ntired\nbroken\n");
     EXPECT_EQ(recapctl({"__complete", "run", "sh", "pro"}).out, "process:42\n");
     EXPECT_THAT(recapctl({"__complete", "run", "sh", ""}).out, Not(HasSubstr("web"))) << "a name that needs escaping is not offered";
     EXPECT_EQ(recapctl({"__complete", "image", "remove", ""}).out, "recap/sh:1.0\n");

@@ -2,8 +2,6 @@
 // The catalogue's capsules that look after a container's data: checksum, archive, logrotate.
 #include <sys/stat.h>
 
-#include <algorithm>
-
 #include "tests/support/wait.hpp"
 #include "tests/system/stack/catalogue_fixture.hpp"
 
@@ -37,11 +35,6 @@ protected:
         fs::create_directories((data_.path() / name).parent_path());
         writeFile(data_.path() / name, text);
     }
-    static std::vector<std::string> sorted(const std::string& text) {
-        auto all = lines(text);
-        std::ranges::sort(all);
-        return all;
-    }
     static CommandResult check(const MicroContainer& app, std::vector<std::string> words, const std::string& list = {}) {
         std::vector<std::string> argv{"recapctl", "run", "checksum", targetOf(app), "--"};
         argv.insert(argv.end(), words.begin(), words.end());
@@ -66,12 +59,15 @@ TEST_F(CatalogueData, ChecksumListsAsSha256sumDoesAndTellsWhatIsDifferentLater) 
         const TempDir first;
         const auto listed = Stack::get().ctl({"run", "--output", first.path().string(), "checksum", targetOf(*app)});
         ASSERT_EQ(listed.status, 0) << listed.all();
-        EXPECT_THAT(listed.err, HasSubstr("3 files listed in SUMS; nothing to compare them with"));
         const std::string list = readFile(artifact(first, "SUMS"));
-        const std::string expected = mustRun({"sh", "-c", "cd " + data_.path().string() + " && find * -type f | xargs sha256sum"}).out;
+        const std::string expected =
+            mustRun({"sh", "-c", "cd " + data_.path().string() + " && find * -type f | LC_ALL=C sort | xargs sha256sum"}).out;
         std::string ours;
         for (const auto& line : lines(expected)) ours += line.substr(0, 66) + "data/" + line.substr(66) + "\n";
-        EXPECT_EQ(sorted(list), sorted(ours));
+        EXPECT_EQ(list, ours) << "in the order of names, so that two lists are compared line by line";
+        const std::string digest = mustRun({"sha256sum", artifact(first, "SUMS").string()}).out.substr(0, 64);
+        EXPECT_THAT(listed.err, HasSubstr("3 files listed in SUMS (sha256 " + digest + "); nothing to compare them with"));
+        EXPECT_THAT(check(*app, {"/data"}).err, HasSubstr(digest)) << "of every run, as long as nothing changes";
         const auto same = check(*app, {"--against", "-", "/data"}, list);
         EXPECT_EQ(same.status, 0) << same.all();
         EXPECT_EQ(same.out, "");
@@ -84,6 +80,7 @@ TEST_F(CatalogueData, ChecksumListsAsSha256sumDoesAndTellsWhatIsDifferentLater) 
         fs::remove(data_.path() / "static/index.html");
         const auto later = check(*app, {"--against", "-", "/data"}, list);
         EXPECT_EQ(later.status, 1) << later.all();
+        EXPECT_THAT(later.err, Not(HasSubstr(digest)));
         EXPECT_EQ(later.out,
                   "added data/static/miner.js\nchanged data/conf/app.conf\ngone data/static/index.html\nodd name in data\n"
                   "unreadable data/static/of root\n");
@@ -195,6 +192,45 @@ TEST_F(CatalogueData, LogrotateTurnsTheLogAndNoLineIsLost) {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(data_.path())) names.push_back(entry.path().filename());
     EXPECT_THAT(names, ::testing::UnorderedElementsAre("app.log", "app.log.1")) << "nothing of logrotate's own";
+}
+
+// A5 by its own schedule, with a period in place of the calendar, which only systemd keeps.
+TEST_F(CatalogueData, A5_LogrotateTurnsTheLogByItself) {
+    const std::string mine = "logs-" + std::to_string(::getpid());
+    const std::string text = replaced(shippedText("logrotate"), "\"logrotate\"", "\"logrotate-often\"");
+    Stack::get().install(
+        replaced(replaced(text, "calendar         = \"daily\"", "every            = \"1s\""), "randomized-delay = \"1h\"", "") +
+        "[target]\nselector = { logs = \"" + mine + "\" }\n");
+    const auto log = data_.path() / "app.log";
+    const auto logger = container({.kind = "busybox",
+                                   .argv = {"/bin/sh", "-c", kLogger},
+                                   .volumes = {{data_.path(), "/var/log", true}},
+                                   .labels = {{"logs", mine}},
+                                   .runtimeRoot = kRuncRoot});
+    ASSERT_TRUE(waitUntil([&] { return fs::exists(log) && wholeLines(readFile(log)) > 3; }, Deadline{kPatience}));
+    ASSERT_TRUE(Stack::get().ctl({"capsule", "enable", "logrotate-often"}).ok());
+    const auto turns = [] {
+        auto runs =
+            Stack::get().ctlJson({"runs", "--capsule", "logrotate-often", "--trigger", "periodic"}).at("runs").get<std::vector<json>>();
+        std::erase_if(runs, [](const json& run) { return run.at("outcome") == "skipped"; });  // the one before was at it
+        return runs;
+    };
+    EXPECT_TRUE(waitUntil([&] { return turns().size() >= 2; }, Deadline{kPatience}));
+    ASSERT_TRUE(Stack::get().ctl({"capsule", "disable", "logrotate-often"}).ok());
+    for (const auto& run : turns()) {
+        const json ended = Stack::get().waitForEnd(run.at("id"));
+        EXPECT_EQ(ended.at("outcome"), "succeeded") << ended.dump(2);
+        EXPECT_EQ(ended.at("target"), targetOf(*logger));
+        expectClean(ended);
+    }
+    const auto sizeNow = readFile(log).size();
+    ASSERT_TRUE(waitUntil([&] { return readFile(log).size() > sizeNow; }, Deadline{kPatience})) << "it writes to the newest file";
+    std::string all;
+    for (std::size_t i = turns().size(); i > 0; --i) {
+        ASSERT_TRUE(fs::exists(log.string() + "." + std::to_string(i))) << "each turn made an older file";
+        all += readFile(log.string() + "." + std::to_string(i));
+    }
+    EXPECT_GT(wholeLines(all + readFile(log)), 8) << "and no line is lost";
 }
 
 TEST_F(CatalogueData, LogrotateTouchesNoLogOfWhomItCannotTell) {

@@ -32,7 +32,8 @@ protected:
         StackTest::TearDownTestSuite();
     }
     void TearDown() override {
-        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule"))
+        const json all = Stack::get().ctlJson({"schedule"});
+        for (const auto& row : all.at("schedule"))
             if (row.at("enabled")) Stack::get().ctl({"capsule", "disable", row.at("capsule")});
     }
     static std::string manifest(const std::string& name, const std::string& periodic) {
@@ -47,9 +48,57 @@ protected:
         return waitUntil([&] { return runsOf(capsule).size() >= count; }, Deadline{kPatience});
     }
     static json rowOf(const std::string& capsule) {
-        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule"))
+        const json all = Stack::get().ctlJson({"schedule"});
+        for (const auto& row : all.at("schedule"))
             if (row.at("capsule") == capsule) return row;
         return {};
+    }
+    static std::vector<json> withOutcome(const std::string& capsule, const std::string& outcome) {
+        return Stack::get().ctlJson({"runs", "--capsule", capsule, "--outcome", outcome}).at("runs").get<std::vector<json>>();
+    }
+    static json onlyOneUnderWay(const std::string& capsule) {  // null: none
+        json found;
+        for (const auto& run : runsOf(capsule)) {
+            if (run.at("state") == "finished") continue;
+            EXPECT_TRUE(found.is_null()) << run.dump(2) << found.dump(2);
+            found = run;
+        }
+        return found;
+    }
+    static json phasesOf(const std::string& run) {  // by CLOCK_MONOTONIC
+        const CommandResult got = test::run({"busctl", "--json=short", "--address=" + variable("DBUS_SYSTEM_BUS_ADDRESS", "dev with"),
+                                             "get-property", "org.recap1", "/org/recap1/run/" + run, "org.recap1.Run", "Phases"});
+        EXPECT_TRUE(got.ok()) << got.all();
+        return json::parse(got.out).at("data");
+    }
+    static void endWhatIsUnderWay(const std::string& capsule) {
+        const json run = onlyOneUnderWay(capsule);
+        if (run.is_null()) return;
+        Stack::get().ctl({"stop", "--now", run.at("id")});
+        expectClean(Stack::get().waitForEnd(run.at("id")));
+    }
+    // At once, where nothing of it is under way: its timer may be quicker, and then this turn is the one that does not happen.
+    static bool hasTurnNow(const std::string& capsule) {
+        endWhatIsUnderWay(capsule);
+        const std::string batch = trimmed(Stack::get().ctl({"run", "--now", capsule}).out);
+        std::vector<json> rows;
+        const auto told = [&] {
+            rows = Stack::get().ctlJson({"runs", "--batch", batch}).at("runs").get<std::vector<json>>();
+            return !rows.empty();
+        };
+        EXPECT_TRUE(waitUntil(told, Deadline{kPatience}));
+        EXPECT_EQ(rows.size(), 1u);
+        return rows.size() == 1 && rows[0].at("state") != "finished";
+    }
+    static void expectNoneBesideAnother(const std::string& capsule) {
+        std::uint64_t free = 0;
+        const auto runs = runsOf(capsule);
+        for (auto run = runs.rbegin(); run != runs.rend(); ++run) {  // oldest first
+            if (run->at("outcome") == "skipped") continue;
+            const json phases = phasesOf(run->at("id"));
+            EXPECT_GE(phases.value("executing", std::uint64_t{0}), free) << run->dump(2);
+            free = phases.value("escaped", UINT64_MAX);
+        }
     }
     static CommandResult turn(const std::string& capsule, std::uint32_t uid) {
         return run(
@@ -130,6 +179,47 @@ TEST_F(Schedule, ACalendarIsCheckedAndShownAndNotEnabledWithoutSystemd) {
     }
 }
 
+// A18: it goes on over a restart of its target, beside no earlier run of its own, and what did not happen for that is counted.
+TEST_F(Schedule, A18_EveryTwoSecondsOverARestartOfItsTarget) {
+    const std::string mine = "restarts-" + std::to_string(::getpid());
+    const auto startTarget = [&] {
+        return std::make_unique<MicroContainer>(
+            ContainerOptions{.name = "recap-" + mine, .kind = "busybox", .labels = {{"turns", mine}}, .runtimeRoot = kRuncRoot});
+    };
+    Stack::get().install(manifestOf("t-two", "test/payload:1", "[\"/payload\", \"rest\"]",
+                                    "[target]\nselector = { turns = \"" + mine + "\" }\n[limits]\ntimeout = \"5min\"\n" +
+                                        "[schedule]\noverlap = \"skip\"\n[schedule.periodic]\nevery = \"2s\"\n"));
+    auto app = startTarget();
+    const std::string before = targetOf(*app);
+    ASSERT_TRUE(Stack::get().ctl({"capsule", "enable", "t-two"}).ok());
+    ASSERT_TRUE(waitUntil([] { return withOutcome("t-two", "skipped").size() >= 2; }, Deadline{kPatience})) << Stack::get().logs();
+    const json first = onlyOneUnderWay("t-two");
+    ASSERT_FALSE(first.is_null());
+    EXPECT_EQ(first.value("target", ""), before);
+    for (const auto& missed : withOutcome("t-two", "skipped"))
+        EXPECT_THAT(missed.at("detail").get<std::string>(),
+                    HasSubstr("run " + first.value("id", "") + " of this capsule is still under way"));
+
+    app.reset();
+    EXPECT_EQ(Stack::get().waitForEnd(first.value("id", "")).value("outcome", ""), "target-gone");
+    const auto turnsSoFar = rowOf("t-two").at("last").get<std::uint64_t>();
+    const std::size_t ranSoFar = runsOf("t-two").size();
+    ASSERT_TRUE(waitUntil([&] { return rowOf("t-two").at("last") > turnsSoFar; }, Deadline{kPatience})) << "its turns go on";
+    EXPECT_EQ(rowOf("t-two").at("targets"), 0);
+    EXPECT_EQ(runsOf("t-two").size(), ranSoFar);
+
+    app = startTarget();
+    ASSERT_NE(targetOf(*app), before);
+    json again;
+    ASSERT_TRUE(waitUntil([&] { return !(again = onlyOneUnderWay("t-two")).is_null(); }, Deadline{kPatience})) << Stack::get().logs();
+    EXPECT_EQ(again.at("target"), targetOf(*app)) << "found anew, by its label";
+
+    EXPECT_TRUE(waitUntil([] { return hasTurnNow("t-two"); }, Deadline{kPatience}));
+    ASSERT_TRUE(Stack::get().ctl({"capsule", "disable", "t-two"}).ok());
+    endWhatIsUnderWay("t-two");
+    expectNoneBesideAnother("t-two");
+}
+
 TEST_F(Schedule, WhoEnablesNeedsTheRightToRunAndLendsIt) {
     installed("t-theirs", "every = \"1d\"");
     const auto enable = [] { return Stack::get().ctl({"capsule", "enable", "t-theirs"}, kNobody); };
@@ -142,7 +232,8 @@ TEST_F(Schedule, WhoEnablesNeedsTheRightToRunAndLendsIt) {
     const PolkitRule both{"\"org.recap1.manage-capsules\", \"org.recap1.run\""};
     ASSERT_TRUE(waitUntil([&] { return enable().ok(); }, Deadline{kPatience})) << enable().all();
     EXPECT_EQ(rowOf("t-theirs").at("enabler"), kNobody);
-    ASSERT_TRUE(Stack::get().ctl({"run", "--now", "t-theirs"}).ok());
+    const CommandResult now = Stack::get().ctl({"run", "--now", "t-theirs"}, kNobody);
+    ASSERT_TRUE(now.ok()) << now.all();
     ASSERT_TRUE(hasRuns("t-theirs", 1));
     const json ended = Stack::get().waitForEnd(runsOf("t-theirs")[0].at("id"));
     EXPECT_EQ(ended.at("outcome"), "succeeded") << ended.dump(2);

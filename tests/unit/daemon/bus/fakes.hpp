@@ -155,6 +155,9 @@ struct FakeCapsules : CapsuleStore {
     }
     Result<void> remove(std::string_view) override { return {}; }
     Result<void> reload() override { return {}; }
+    std::optional<Enabling> enablingOf(std::string_view name) const override {
+        return name == info.name && info.enabled ? std::optional(info.enabling) : std::nullopt;
+    }
 };
 
 struct FakeSchedules : ScheduleTable {

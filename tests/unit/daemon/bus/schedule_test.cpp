@@ -14,13 +14,14 @@ using testing::IsEmpty;
 using testing::SizeIs;
 
 constexpr const char* kCapsules = "org.recap1.manage-capsules";
+constexpr std::uint32_t kNobody = 65534, kSomebodyElse = 1000;
 
 // Asked by root's connection of the house, unless the bus says that it is another user's.
 struct ScheduleTest : House {
     // A call of user nobody's, by a program of its own; polkit is asked.
     std::string callAsNobody(const std::string& method) {
         Child child(Command{.argv = {"busctl", "--system", "call", "org.recap1", "/org/recap1", kManager, method, "sa{sv}", "tool", "0"},
-                            .uid = 65534});
+                            .uid = kNobody});
         bool ended = false;
         CommandResult result;
         for (const Deadline deadline(kPatience); !ended && !deadline.passed();) {
@@ -81,6 +82,22 @@ TEST_F(ScheduleTest, ATurnNeedsARightOfItsOwn) {
     EXPECT_THAT(schedules.turns, IsEmpty());
 }
 
+TEST_F(ScheduleTest, WhoEnabledACapsuleHasItsTurnsWithoutARight) {
+    polkit.mood = FakePolkit::Mood::Broken;
+    capsules.info.enabled = true;
+    capsules.info.enabling.uid = kSomebodyElse;
+    EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("you may not run"));
+    EXPECT_THAT(asked(), ElementsAre("org.recap1.run-scheduled"));
+    polkit.questions.clear();
+    capsules.info.enabling.uid = kNobody;
+    EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("/org/recap1/batch/"));
+    EXPECT_THAT(asked(), IsEmpty());
+    EXPECT_THAT(schedules.turns, ElementsAre("tool"));
+    capsules.info.enabled = false;
+    EXPECT_THAT(callAsNobody("RunScheduled"), HasSubstr("you may not run")) << "who enabled it once";
+    EXPECT_THAT(schedules.turns, SizeIs(1));
+}
+
 TEST_F(ScheduleTest, AWrongCalendarIsNotInstalled) {
     schedules.refusal = Error{Errc::InvalidArgument, "systemd takes no calendar 'dayly'"};
     const auto reply = callManager<sdbus::ObjectPath>("InstallCapsule", std::string("tool"), Values());
@@ -92,6 +109,23 @@ TEST_F(ScheduleTest, AWrongCalendarIsNotInstalled) {
     EXPECT_EQ(callManager<sdbus::ObjectPath>("InstallCapsule", std::string("tool"), Values()).outcome, "ok");
     EXPECT_EQ(capsules.installed, 1);
     EXPECT_GT(schedules.refreshed, before);
+}
+
+TEST_F(ScheduleTest, NobodyElseGivesAnEnablerAnotherCommand) {
+    polkit.mood = FakePolkit::Mood::Yes;
+    capsules.info.enabled = true;
+    for (const std::uint32_t enabler : {0u, kSomebodyElse}) {
+        capsules.info.enabling.uid = enabler;
+        EXPECT_THAT(callAsNobody("InstallCapsule"), HasSubstr("by the right of user " + std::to_string(enabler) + " who enabled it"));
+        EXPECT_EQ(capsules.installed, 0);
+    }
+    EXPECT_EQ(callManager<sdbus::ObjectPath>("InstallCapsule", std::string("tool"), Values()).outcome, "ok") << "root";
+    capsules.info.enabling.uid = kNobody;
+    EXPECT_THAT(callAsNobody("InstallCapsule"), HasSubstr("/org/recap1/capsule/"));
+    capsules.info.enabling.uid = 0;
+    capsules.info.enabled = false;
+    EXPECT_THAT(callAsNobody("InstallCapsule"), HasSubstr("/org/recap1/capsule/"));
+    EXPECT_EQ(capsules.installed, 3);
 }
 
 TEST_F(ScheduleTest, EachWayToStartIsARow) {
@@ -112,9 +146,13 @@ TEST_F(ScheduleTest, EachWayToStartIsARow) {
     pressed.event->on = "pressure";
     pressed.event->resource = "memory";
     pressed.event->stall = std::chrono::milliseconds(100);
-    schedules.all = {daily, often, pressed};
+    ScheduleRow unreadable;
+    unreadable.capsule = "unreadable";
+    unreadable.enabled = true;
+    schedules.all = {daily, often, pressed, unreadable};
     const auto rows = list("ListSchedule");
-    ASSERT_THAT(rows, SizeIs(3));
+    ASSERT_THAT(rows, SizeIs(4));
+    EXPECT_FALSE(rows[3].contains("trigger") || rows[3].contains("every"));
     EXPECT_EQ(rows[0].at("trigger").get<std::string>(), "periodic");
     EXPECT_EQ(rows[0].at("calendar").get<std::string>(), "daily");
     EXPECT_EQ(rows[0].at("randomized-delay").get<std::uint64_t>(), 30'000'000u);

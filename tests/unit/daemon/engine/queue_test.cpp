@@ -145,6 +145,26 @@ TEST_F(EngineQueue, RefusedOnesGiveTheirRoomAway) {
     EXPECT_EQ(spine.launcher.starts.size(), 1u);
 }
 
+// Else a recapd that is killed in between leaves no word of it, and the next one has it done once more.
+TEST_F(EngineQueue, WhatAnEventStartsIsInTheLedgerBeforeItIsHandedOver) {
+    spine.haveTarget();
+    RunRequest request = spine.request();
+    request.trigger = Trigger::Event;
+    request.occurrence = std::make_shared<const Occurrence>(Occurrence{"target-start", 1, "42", {}});
+    const RunId id = spine.engine->submit(request).value();
+    const RunId other = spine.engine->submit(request).value();
+    turnUntil(spine.loop.get(), [&] { return spine.planner.asked == 2; });
+    spine.engine->stop(other, std::chrono::seconds(5), [](const Result<void>&) {});
+    untilLaunched(1);
+    const auto row = spine.ledger->find(id).value();
+    ASSERT_TRUE(row);
+    EXPECT_EQ(row->request.occurrence->on, "target-start");
+    EXPECT_EQ(row->request.occurrence->cause, "42");
+    spine.untilReported();
+    EXPECT_EQ(spine.notes.reports[0].id, other) << "stopped meanwhile";
+    EXPECT_THAT(launched(), ElementsAre(id));
+}
+
 TEST_F(EngineQueue, OtherLimitsHoldFromNowOn) {
     limits({.runs = 1, .runsPerTarget = 8, .queue = 8});
     spine.haveTarget();

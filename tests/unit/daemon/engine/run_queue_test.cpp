@@ -1,55 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whose turn it is, with no clock: a run goes on and ends when the test says so.
-#include "daemon/engine/run_queue.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <deque>
 
-namespace recap {
+#include "queueing.hpp"
+
+namespace recap::test {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-struct Given {
-    std::string id;
-    std::string capsule = "a";
-    std::string target = "docker:1";
-    Trigger trigger = Trigger::OnDemand;
-    std::uint32_t uid = 0;
-};
-
-RunRecord recordOf(const Given& given) {
-    RunRecord run;
-    run.id = given.id;
-    run.target = given.target;
-    run.request.capsule = given.capsule;
-    run.request.trigger = given.trigger;
-    run.request.caller.uid = given.uid;
-    return run;
-}
-
-struct Bench {
-    RunQueue queue;
-    explicit Bench(const RunLimits& limits) : queue(limits) {}
-
-    bool come(const Given& given) {
-        queue.arrive(recordOf(given));
-        return queue.enter(given.id, given.target);
-    }
-    std::vector<RunId> letOn() {
-        std::vector<RunId> let;
-        while (const auto id = queue.next()) let.push_back(*id);
-        return let;
-    }
-    std::vector<RunId> end(const RunId& id) {
-        queue.leave(id);
-        return letOn();
-    }
-};
 
 TEST(RunQueue, ARunThatFindsRoomWaitsForNobody) {
     Bench bench({.runs = 2, .runsPerTarget = 2, .queue = 8});
@@ -271,4 +234,4 @@ TEST(RunQueue, InTheLongRunEachCapsuleHasItsShare) {
 }
 
 }  // namespace
-}  // namespace recap
+}  // namespace recap::test

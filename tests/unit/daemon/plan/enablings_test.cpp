@@ -72,12 +72,35 @@ TEST_F(EnablingsTest, AManifestThatChangesKeepsWhatItWasEnabledFor) {
     EXPECT_NE(asks(tool()), before);
 }
 
+TEST_F(EnablingsTest, WhatMayBeWrittenAndByWhichProfileIsAskedForToo) {
+    const auto asked = [&](const std::string& sandbox) {
+        scratch.write("vendor/capsules/tool.toml", capsuleText("tool", "[sandbox]\n" + sandbox));
+        EXPECT_TRUE(capsules.reload());
+        return asks(tool());
+    };
+    const std::string before = asked("view = \"write\"\nwrites = [\"/var/log\"]");
+    EXPECT_NE(asked("view = \"write\"\nwrites = [\"/\"]"), before);
+    EXPECT_NE(asked("view = \"write\"\nwrites = [\"/var/log\"]\npolicy = \"trusted\""), before);
+    EXPECT_EQ(asked("view = \"write\"\nwrites = [\"/var/log\"]"), before);
+}
+
 TEST_F(EnablingsTest, ARemovedCapsulesSuccessorIsNotEnabled) {
     ASSERT_TRUE(capsules.install(capsuleText("mine"), false));
     ASSERT_TRUE(capsules.enable("mine", 1000));
     ASSERT_TRUE(capsules.remove("mine"));
     ASSERT_TRUE(capsules.install(capsuleText("mine"), false));
     EXPECT_FALSE((*capsules.find("mine"))->enabled);
+}
+
+TEST_F(EnablingsTest, AnEnablingIsOfANameEvenWhereTheFileIsGone) {
+    ASSERT_TRUE(capsules.enable("tool", 1000));
+    std::filesystem::remove(scratch.path("vendor/capsules/tool.toml"));
+    ASSERT_TRUE(capsules.reload());
+    EXPECT_FALSE(capsules.find("tool"));
+    ASSERT_TRUE(capsules.enablingOf("tool")) << "whoever installs the next one would have it run by that user's right";
+    EXPECT_EQ(capsules.enablingOf("tool")->uid, 1000u);
+    ASSERT_TRUE(capsules.disable("tool"));
+    EXPECT_FALSE(capsules.enablingOf("tool"));
 }
 
 TEST_F(EnablingsTest, AFileThatIsNoneOfRecapdsIsSaidAndEnablesNothing) {

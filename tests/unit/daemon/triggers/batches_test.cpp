@@ -9,6 +9,7 @@ namespace recap::test {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
@@ -232,6 +233,27 @@ TEST_F(BatchesTest, WhatReplacesStopsTheOneBefore) {
     EXPECT_THAT(countsOf(second), UnorderedElementsAre(Pair("finished", 5), Pair("succeeded", 5)));
 }
 
+TEST_F(BatchesTest, WhatReplacesStopsNobodysOwnRunAndAllOthers) {
+    capsules.add("scan").schedule.overlap = Overlap::Allow;
+    BatchRequest one = periodic();
+    one.selection.labels = parseLabels("n=1").value();
+    started(one);
+    started(one);
+    const BatchId asked = started(request("n=1"));
+    ASSERT_THAT(runs.order, SizeIs(3));
+    capsules.add("scan").schedule.overlap = Overlap::Replace;
+    const BatchId last = started(one);
+    EXPECT_THAT(runs.stopped, UnorderedElementsAre(runs.order[0], runs.order[1]));
+    for (const auto& run : runs.stopped) runs.end(run, Outcome::Killed);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(3)) << "somebody's own goes on there";
+    EXPECT_THAT(countsOf(last), UnorderedElementsAre(Pair("pending", 1)));
+    runs.end(runs.order[2]);
+    turn(loop);
+    EXPECT_THAT(runs.order, SizeIs(4));
+    EXPECT_THAT(countsOf(asked), UnorderedElementsAre(Pair("finished", 1), Pair("succeeded", 1)));
+}
+
 TEST_F(BatchesTest, WhoWaitsIsStoppedWithItsBatch) {
     capsules.add("scan").schedule.overlap = Overlap::Queue;
     started(periodic());
@@ -268,12 +290,41 @@ TEST_F(BatchesTest, OneUserHasAQuarterOfThem) {
     EXPECT_TRUE(batches->start(another));
 }
 
+TEST_F(BatchesTest, WhatNobodyAskedForKeepsNobodyFromAsking) {
+    open({.running = 4, .unasked = 8});
+    for (int i = 0; i < 8; ++i) EXPECT_TRUE(batches->start(periodic())) << "of one user, and more than people may have";
+    const auto more = batches->start(periodic());
+    ASSERT_FALSE(more);
+    EXPECT_THAT(more.error().message, HasSubstr("8 batches that events and timers started"));
+    const BatchId asked = started(request("n=1"));
+    endAll();
+    EXPECT_EQ(of(asked).state, BatchState::Finished);
+    EXPECT_TRUE(batches->start(periodic())) << "there is room again";
+}
+
 TEST_F(BatchesTest, EndedOnesGoInTheirOrder) {
     open({.ended = 1});
     const BatchId first = started(request("n=9")), second = started(request("n=8"));
     EXPECT_EQ(batches->findBatch(first), nullptr);
     EXPECT_NE(batches->findBatch(second), nullptr);
     EXPECT_THAT(heard.expiredIds, UnorderedElementsAre(first));
+}
+
+TEST_F(BatchesTest, WhatNobodyAskedForPushesOutNothingThatSomebodyDid) {
+    open({.rows = 6, .ended = 2});
+    const BatchId asked = started(request());
+    endAll();
+    std::vector<BatchId> unasked;
+    for (int i = 0; i < 4; ++i) {
+        BatchRequest made = periodic();
+        made.selection.labels = parseLabels("n=1").value();
+        unasked.push_back(started(made));
+        endAll();
+    }
+    EXPECT_THAT(heard.expiredIds, ElementsAre(unasked[0], unasked[1]));
+    EXPECT_EQ(of(asked).rows.size(), 5u) << "its results are there for their ten minutes";
+    EXPECT_TRUE(batches->start(request("n=1"))) << "nor do their rows take its room";
+    EXPECT_FALSE(batches->start(request())) << "beside its own";
 }
 
 TEST_F(BatchesTest, CountsAreToldOnceATurn) {

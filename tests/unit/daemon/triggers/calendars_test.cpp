@@ -3,6 +3,11 @@
 #include "daemon/triggers/calendars.hpp"
 
 #include <gmock/gmock.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "tests/unit/daemon/triggers/fakes.hpp"
 
@@ -75,6 +80,28 @@ TEST_F(CalendarsTest, QuestionsWaitForEachOther) {
         calendars.ask({calendar}, [&, calendar](const Calendars::Answers& answers) { answered += answers.at(calendar).has_value(); });
     while (answered < 3) sd_event_run(loop.get(), UINT64_MAX);
     EXPECT_THAT(ask({}), IsEmpty());
+}
+
+// Anybody may have the schedule listed, and as often as he likes.
+TEST_F(CalendarsTest, WhatIsBeingAskedIsNotAskedOnceMore) {
+    char folder[] = "/tmp/recap-calendars-XXXXXX";
+    ASSERT_NE(::mkdtemp(folder), nullptr);
+    const std::string program = std::string(folder) + "/analyze", log = std::string(folder) + "/log";
+    std::ofstream(program) << "#!/bin/sh\necho asked >>" << log << "\nexec /usr/bin/systemd-analyze \"$@\"\n";
+    ASSERT_EQ(::chmod(program.c_str(), 0700), 0);
+    Calendars counted(loop.get(), program);
+    int answered = 0;
+    for (int i = 0; i < 100; ++i)
+        counted.ask({"hourly", "daily", "hourly"}, [&](const Calendars::Answers& answers) {
+            answered += answers.size() == 2 && answers.at("hourly").has_value() && answers.at("daily").has_value();
+        });
+    while (answered < 100) sd_event_run(loop.get(), UINT64_MAX);
+    std::ifstream lines(log);
+    std::string line;
+    int asked = 0;
+    while (std::getline(lines, line)) ++asked;
+    EXPECT_EQ(asked, 1);
+    std::filesystem::remove_all(folder);
 }
 
 TEST_F(CalendarsTest, AProgramThatIsNotThereIsSaid) {

@@ -212,6 +212,21 @@ TEST_F(EventsTest, WhatIsDisabledStartsNothing) {
     EXPECT_THAT(events->armed(), IsEmpty());
 }
 
+TEST_F(EventsTest, WhatCameInVainIsToldWhenItsCapsuleIsDisabled) {
+    CapsuleInfo& dump = armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
+    open();
+    have(1);
+    events->begin();
+    for (int i = 0; i < 3; ++i) ran("scan", "docker:c0");
+    dump.enabled = false;
+    events->refresh();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown of 60 s"));
+    const auto& request = runs.runs.at(runs.skipped[0].first).request;
+    EXPECT_EQ(request.capsule, "dump");
+    EXPECT_EQ(request.target, "docker:c0");
+}
+
 TEST(ChainLoop, OneThatLeadsBackIsNamed) {
     FewCapsules capsules;
     const auto after = [&](const std::string& name, const std::string& other) {

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "daemon/triggers/enabled.hpp"
 #include "tests/unit/daemon/triggers/fakes.hpp"
 
 namespace recap::test {
@@ -53,8 +54,9 @@ struct SchedulesTest : World {
         schedules->begin();
         saved.clear();
     }
-    void open(bool systemd) {
+    void open(bool systemd, const std::string& before = "") {
         ScheduleParts parts{loop.get(), capsules, images, targets, batches, {}, "machine"};
+        parts.before = before;
         if (systemd)
             parts.save = [this](const std::string& text) -> Result<void> {
                 if (diskFull) return fail(Errc::Io, "disk full");
@@ -126,6 +128,18 @@ TEST_F(SchedulesTest, WhatIsEnabledIsInTheFileAndWhatIsDisabledNot) {
     EXPECT_THAT(saved, SizeIs(times)) << "nothing is new";
 }
 
+TEST_F(SchedulesTest, APeriodsDelayIsThisHostsShareAndACalendarsIsSystemds) {
+    periodic("tool").randomizedDelay = 30s;
+    const auto share = static_cast<std::uint64_t>(hostsShare(30s, "machine", "tool").count());
+    ASSERT_NE(share, 0u);
+    EXPECT_EQ(enable("tool"), "ok");
+    EXPECT_EQ(saved.back(), "recap-schedule 1\ntool run-once " + std::to_string(share) + " every 90000000\n");
+    const auto& enabling = capsules.all["tool"].enabling;
+    EXPECT_THAT(rows().at(0).next, ElementsAre(enabling.since + 90'000'000 + share));
+    EXPECT_TRUE(schedules->run("tool"));
+    EXPECT_THAT(rows().at(0).next, ElementsAre(enabling.last + 90'000'000)) << "it is in the time of the first";
+}
+
 TEST_F(SchedulesTest, NothingIsArmedBeforeCapsulesAreRead) {
     EXPECT_EQ(enable("tool"), "ok");
     open(true);
@@ -134,6 +148,38 @@ TEST_F(SchedulesTest, NothingIsArmedBeforeCapsulesAreRead) {
     EXPECT_THAT(saved, IsEmpty()) << "an empty file would end every timer";
     schedules->begin();
     EXPECT_THAT(saved, SizeIs(1));
+}
+
+TEST_F(SchedulesTest, AFileThatCannotBeReadAtABootTakesNoTimerAway) {
+    periodic("other").every = 60s;
+    EXPECT_EQ(enable("other"), "ok");
+    EXPECT_EQ(enable("tool", kUser), "ok");
+    const std::string before = saved.back();
+    const CapsuleInfo readable = capsules.all["tool"];
+    CapsuleInfo& tool = capsules.all["tool"] = {};
+    tool.name = "tool";
+    tool.problem = "tool.toml:3:1: unknown key 'imge'";
+    tool.enabled = true;
+    tool.enabling = readable.enabling;
+    open(true, before);
+    schedules->begin();
+    EXPECT_THAT(saved, SizeIs(3));
+    EXPECT_EQ(saved.back(), before);
+    const auto all = rows();
+    ASSERT_THAT(all, SizeIs(2));
+    EXPECT_EQ(all[1].capsule, "tool");
+    EXPECT_EQ(all[1].enabler, kUser);
+    EXPECT_FALSE(all[1].periodic || all[1].event);
+    EXPECT_EQ(all[1].targets, 0u);
+    EXPECT_THAT(all[1].problem, AllOf(HasSubstr("can't be read"), HasSubstr("'imge'")));
+    EXPECT_THAT(refusal("tool"), HasSubstr("can't be read"));
+    EXPECT_TRUE(schedules->disable("tool"));
+    EXPECT_EQ(saved.back(), "recap-schedule 1\nother run-once 0 every 60000000\n");
+    EXPECT_THAT(rows(), SizeIs(1));
+    open(true, "[Timer]\ntool run-once 0 every 60000000\n");
+    tool.enabled = true;
+    schedules->begin();
+    EXPECT_EQ(saved.back(), "recap-schedule 1\nother run-once 0 every 60000000\n") << "that was no schedule file";
 }
 
 TEST_F(SchedulesTest, EnabledAndArmedOrNeither) {
@@ -232,6 +278,28 @@ TEST_F(SchedulesTest, ACapsuleThatAsksForMoreThanWhenItWasEnabledIsNotRun) {
     EXPECT_THAT(rows().at(0).problem, HasSubstr("when user 1000 enabled it"));
     EXPECT_EQ(enable("tool", kUser), "ok");
     EXPECT_EQ(refusal("tool"), "none");
+}
+
+TEST_F(SchedulesTest, AChainThatFilesHaveMadeALoopIsNotRun) {
+    EventSchedule after = event("run-finished");
+    after.capsule = "first";
+    capsules.all["tool"].schedule.events = {after};
+    periodic("first").every = 90s;
+    EXPECT_EQ(enable("first", kUser), "ok");
+    EXPECT_EQ(enable("tool", kUser), "ok");
+    after.capsule = "tool";
+    capsules.all["first"].schedule.events = {after};  // a file in /etc, and a reload
+    schedules->refresh();
+    EXPECT_EQ(saved.back(), "recap-schedule 1\n");
+    for (const char* name : {"tool", "first"}) EXPECT_FALSE(sound(capsules.all[name], capsules)) << name;
+    EXPECT_THAT(refusal("tool"), HasSubstr("it would start itself for ever"));
+    const auto all = rows();
+    ASSERT_THAT(all, SizeIs(4));
+    EXPECT_THAT(all[0].problem, HasSubstr("first -> tool -> first"));
+    EXPECT_THAT(all[3].problem, HasSubstr("tool -> first -> tool"));
+    capsules.all["first"].schedule.events.clear();
+    schedules->refresh();
+    EXPECT_THAT(saved.back(), HasSubstr("tool run-once")) << "enabled all the time";
 }
 
 TEST_F(SchedulesTest, TheHostsNamespacesTakeTheGreaterRight) {

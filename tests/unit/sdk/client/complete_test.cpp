@@ -64,7 +64,7 @@ TEST(Complete, KnowsHowEventsAreFiltered) {
 
 TEST(Complete, KnowsHowTargetsAreSelected) {
     EXPECT_THAT(complete({"run", "ps", "--"}).words,
-                testing::IsSupersetOf({"--selector", "--backend", "--name", "--of-image", "--all", "--mode"}));
+                testing::IsSupersetOf({"--selector", "--backend", "--name", "--of-image", "--all", "--mode", "--now"}));
     EXPECT_EQ(complete({"run", "--selector", "app=web", ""}).operand, Operand::Capsule);
     EXPECT_THAT(complete({"run", "ps", "--mode", ""}).words, Contains("percent:"));
 }

@@ -13,6 +13,7 @@ TEST(Schedule, SaysWhenInWords) {
               "calendar *:0/15, up to 30 s later");
     EXPECT_EQ(whenInWords({{"trigger", "periodic"}, {"every", std::uint64_t{90'000'000}}}), "every 90 s");
     EXPECT_EQ(whenInWords({{"trigger", "event"}, {"on", "oom"}}), "on oom");
+    EXPECT_EQ(whenInWords({{"problem", "its file can't be read"}}), "unknown");
     EXPECT_EQ(whenInWords({{"trigger", "event"},
                            {"on", "pressure"},
                            {"resource", "memory"},

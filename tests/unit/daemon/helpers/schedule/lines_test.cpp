@@ -20,13 +20,12 @@ const std::string kHead = "recap-schedule 1\n";
 ScheduleFile read(const std::string& lines) { return readSchedule(kHead + lines).value(); }
 
 TEST(ScheduleLines, WhatRecapdWritesIsRead) {
-    const auto file = readSchedule(scheduleText({{"clock-check", {"", microseconds(90'000'000), microseconds(5)}, Missed::Skip},
-                                                 {"logrotate", {"Mon..Fri *-*-* 06:30:00 Europe/Berlin", {}, {}}, Missed::RunOnce}}))
-                          .value();
+    const auto file = read(lineText({"clock-check", {"", microseconds(90'000'000), microseconds(5)}, Missed::Skip}) +
+                           lineText({"logrotate", {"Mon..Fri *-*-* 06:30:00 Europe/Berlin", {}, {}}, Missed::RunOnce}));
     EXPECT_THAT(file.problems, IsEmpty());
     EXPECT_THAT(file.entries, ElementsAre(ScheduleEntry{"clock-check", "", 90'000'000, 5, false, 2},
                                           ScheduleEntry{"logrotate", "Mon..Fri *-*-* 06:30:00 Europe/Berlin", 0, 0, true, 3}));
-    EXPECT_THAT(readSchedule(scheduleText({})).value().entries, IsEmpty());
+    EXPECT_THAT(read("").entries, IsEmpty());
 }
 
 TEST(ScheduleLines, AWrongLineIsNamedAndHarmsNoOther) {
@@ -81,22 +80,35 @@ TEST(ScheduleLines, DropInsSayWhatTheyWereMadeOf) {
     EXPECT_EQ(dropInOf(daily, 7),
               "# recap-schedule made this of: a run-once 30000000 calendar *:0/15\n[Timer]\nOnCalendar=*:0/15\n"
               "Persistent=yes\nRandomizedDelaySec=30000000us\n");
-    const ScheduleEntry often{"b", "", 2'000'000, 0, false, 3};
+    const ScheduleEntry often{"b", "", 2'000'000, 7, false, 3};
     EXPECT_EQ(dropInOf(often, 500),
-              "# recap-schedule made this of: b skip 0 every 2000000\n[Timer]\nOnActiveSec=500us\n"
-              "OnUnitActiveSec=2000000us\nRandomizedDelaySec=0us\n");
+              "# recap-schedule made this of: b skip 7 every 2000000\n[Timer]\nOnActiveSec=500us\nOnUnitActiveSec=2000000us\n")
+        << "a random delay would be added to each interval";
     for (const auto& entry : {daily, often}) EXPECT_EQ(lineIn(dropInOf(entry, 1)), lineOf(entry));
     EXPECT_EQ(lineIn("[Timer]\nOnCalendar=daily\n"), "");
 }
 
 TEST(ScheduleLines, AfterABootAMissedTurnIsDueAtOnceOrAtItsNextTime) {
     ScheduleEntry entry{"a", "", 10'000'000, 0, true, 2};
-    EXPECT_EQ(firstWaitUsec(entry, 0, 100'000'000), 10'000'000u) << "never before";
-    EXPECT_EQ(firstWaitUsec(entry, 96'000'000, 100'000'000), 6'000'000u) << "none was missed";
-    EXPECT_EQ(firstWaitUsec(entry, 57'000'000, 100'000'000), 0u);
-    EXPECT_EQ(firstWaitUsec(entry, 200'000'000, 100'000'000), 10'000'000u) << "a clock that was set back";
+    EXPECT_EQ(firstWaitUsec(entry, {}, 100'000'000), 10'000'000u) << "never before";
+    EXPECT_EQ(firstWaitUsec(entry, {1, 96'000'000}, 100'000'000), 6'000'000u) << "none was missed";
+    EXPECT_EQ(firstWaitUsec(entry, {1, 57'000'000}, 100'000'000), 0u);
+    EXPECT_EQ(firstWaitUsec(entry, {1, 200'000'000}, 100'000'000), 10'000'000u) << "a clock that was set back";
     entry.catchUp = false;
-    EXPECT_EQ(firstWaitUsec(entry, 57'000'000, 100'000'000), 7'000'000u);
+    EXPECT_EQ(firstWaitUsec(entry, {1, 57'000'000}, 100'000'000), 7'000'000u);
+}
+
+TEST(ScheduleLines, APeriodsDelayIsAddedOnce) {
+    ScheduleEntry entry{"a", "", 10'000'000, 3'000'000, true, 2};
+    EXPECT_EQ(firstWaitUsec(entry, {96'000'000, 96'000'000}, 100'000'000), 9'000'000u) << "to the first turn";
+    EXPECT_EQ(firstWaitUsec(entry, {1, 96'000'000}, 100'000'000), 6'000'000u) << "and so the later ones have it";
+    EXPECT_EQ(firstWaitUsec(entry, {88'000'000, 88'000'000}, 100'000'000), 1'000'000u) << "the first was not missed";
+    EXPECT_EQ(firstWaitUsec(entry, {1, 57'000'000}, 100'000'000), 3'000'000u) << "hosts that boot at one time do not run it at one time";
+    entry.catchUp = false;
+    EXPECT_EQ(firstWaitUsec(entry, {1, 57'000'000}, 100'000'000), 7'000'000u);
+    EXPECT_EQ(firstWaitUsec(entry, {57'000'000, 57'000'000}, 100'000'000), 10'000'000u) << "in step with the first one, of 70";
+    EXPECT_EQ(sinceIn("uid 0\nsince 57\nasks image=x since 3\n"), 57u);
+    for (const char* text : {"", "uid 0\n", "since -1\n", "since 1x\n", "asks since 3\n"}) EXPECT_EQ(sinceIn(text), 0u) << text;
 }
 
 }  // namespace

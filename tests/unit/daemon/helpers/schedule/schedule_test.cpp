@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // recap-schedule from outside, with somebody who plays systemctl: what it leaves in the units' folder, and what it asks for. Calendars
 // are checked by the real systemd-analyze.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <ctime>
 
 #include "tests/support/command.hpp"
 #include "tests/support/environment.hpp"
@@ -33,10 +36,11 @@ protected:
         fs::permissions(state() / "schedule", fs::perms::owner_read | fs::perms::owner_write);
         writeFile(state() / "schedule.changed", "");
     }
-    CommandResult make(const std::string& owner = "root") {
+    CommandResult make(const std::string& owner = "root", const fs::path& analyze = "/usr/bin/systemd-analyze") {
         fs::remove(top_.path() / "asked");
         return run(Command{.argv = {(binDir() / "recap-schedule").string(), "--state", state().string(), "--owner", owner, "--units",
-                                    (top_.path() / "units").string(), "--systemctl", (top_.path() / "systemctl").string()}});
+                                    (top_.path() / "units").string(), "--systemctl", (top_.path() / "systemctl").string(),
+                                    "--systemd-analyze", analyze.string()}});
     }
     std::vector<std::string> asked() {
         return fs::exists(top_.path() / "asked") ? lines(readFile(top_.path() / "asked")) : std::vector<std::string>();
@@ -93,11 +97,29 @@ TEST_F(RecapSchedule, ABadLineAndABadCalendarAreSaidAndTheRestStands) {
     EXPECT_THAT(asked(), ElementsAre("daemon-reload", "--no-block restart -- recap-capsule@good.timer recap-capsule@fine.timer"));
 }
 
+TEST_F(RecapSchedule, AWrongCalendarAmongManyIsFoundByHalves) {
+    const auto analyze = top_.path() / "analyze";
+    writeFile(analyze, "#!/bin/sh\necho x >>" + (top_.path() / "looked").string() + "\ncase \"$*\" in *wrong*) exit 1 ;; esac\n");
+    fs::permissions(analyze, fs::perms::owner_all);
+    std::string all;
+    for (int i = 0; i < 512; ++i)
+        all += "c" + std::to_string(i) + " skip 0 calendar " + (i == 123 ? "wrong" : "x" + std::to_string(i)) + "\n";
+    want(all);
+    const auto made = make("root", analyze);
+    EXPECT_THAT(made.err, HasSubstr("line 125: systemd takes no calendar 'wrong'"));
+    EXPECT_FALSE(fs::exists(dropIn("c123")));
+    EXPECT_TRUE(fs::exists(dropIn("c122")) && fs::exists(dropIn("c511")));
+    EXPECT_EQ(lines(readFile(top_.path() / "looked")).size(), 19u) << "of all, and of two halves nine times";
+}
+
 TEST_F(RecapSchedule, AFileOfSomebodyElsesChangesNothing) {
     want("a skip 0 every 2000000\n");
     ASSERT_TRUE(make().ok());
     const auto refused = [&](const std::string& why, const std::string& owner = "root") {
+        if (fs::is_directory(fs::symlink_status(state()))) writeFile(state() / "schedule.changed", "");
         const auto made = make(owner);
+        EXPECT_FALSE(fs::is_directory(fs::symlink_status(state())) && fs::exists(state() / "schedule.changed"))
+            << why << ": or the path unit starts it again at once, and again";
         EXPECT_EQ(made.status, 1) << why;
         EXPECT_THAT(made.err, AllOf(HasSubstr("<3>"), HasSubstr(why), HasSubstr("timers stay as they are")));
         EXPECT_THAT(asked(), IsEmpty()) << why;
@@ -128,10 +150,30 @@ TEST_F(RecapSchedule, ATurnThatWasMissedIsDueWhenTheTimerStarts) {
     fs::create_directory(state() / "enabled");
     writeFile(state() / "enabled/late", "");
     fs::last_write_time(state() / "enabled/late", fs::file_time_type::clock::now() - std::chrono::hours(1));
-    want("late run-once 0 every 60000000\nnew run-once 0 every 60000000\n");
+    want("late run-once 0 every 60000000\nnew run-once 9 every 60000000\n");
     ASSERT_TRUE(make().ok());
     EXPECT_THAT(readFile(dropIn("late")), HasSubstr("\nOnActiveSec=0us\n"));
-    EXPECT_THAT(readFile(dropIn("new")), HasSubstr("\nOnActiveSec=60000000us\n"));
+    EXPECT_THAT(readFile(dropIn("new")), AllOf(HasSubstr("\nOnActiveSec=60000009us\n"), Not(HasSubstr("RandomizedDelaySec"))));
+}
+
+TEST_F(RecapSchedule, ADelayIsAddedToAPeriodsFirstTurnAlone) {
+    const std::string hour = "3600000000";
+    fs::create_directory(state() / "enabled");
+    const auto tenMinutesAgo = std::time(nullptr) - 600;
+    for (const auto& [name, since] : {std::pair{"first", tenMinutesAgo}, {"later", tenMinutesAgo - 3600}}) {
+        const auto path = state() / "enabled" / name;
+        writeFile(path, "uid 0\nsince " + std::to_string(since) + "000000\nasks x\n");
+        const timespec times[] = {{tenMinutesAgo, 0}, {tenMinutesAgo, 0}};
+        ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+    }
+    want("first skip " + hour + " every " + hour + "\nlater skip " + hour + " every " + hour + "\n");
+    ASSERT_TRUE(make().ok());
+    const auto wait = [&](const char* name) {
+        const auto text = readFile(dropIn(name));
+        return std::stoull(text.substr(text.find("OnActiveSec=") + 12));
+    };
+    EXPECT_GT(wait("first"), std::stoull(hour)) << "which is 110 minutes after it was enabled ten minutes ago";
+    EXPECT_LT(wait("later"), std::stoull(hour));
 }
 
 }  // namespace
