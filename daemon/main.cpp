@@ -17,6 +17,7 @@
 #include <string>
 
 #include "daemon/bus/service.hpp"
+#include "daemon/bus/signal_matches.hpp"
 #include "daemon/core/host.hpp"
 #include "daemon/core/image_store.hpp"
 #include "daemon/core/settings.hpp"
@@ -32,6 +33,7 @@
 #include "daemon/plan/settings.hpp"
 #include "daemon/triggers/batches.hpp"
 #include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/event_journal.hpp"
 #include "daemon/triggers/events.hpp"
 #include "daemon/triggers/schedules.hpp"
 #include "daemon/triggers/watches.hpp"
@@ -133,6 +135,8 @@ private:
     Result<void> makeLoop();
     Result<void> makeRooms();
     Result<void> makeTriggers();
+    Result<void> arm();
+    void heardSignal(const std::string& match, const Occurrence& occurrence);
     Result<BatchId> startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on);
     Result<void> openForCalls();
     Result<void> reload();
@@ -167,6 +171,8 @@ private:
     std::unique_ptr<Schedules> schedules_;
     std::unique_ptr<Events> events_;
     std::unique_ptr<Watches> watches_;
+    std::unique_ptr<bus::SignalMatches> signals_;
+    std::unique_ptr<EventJournal> journal_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -231,6 +237,9 @@ Result<void> Recapd::makeRooms() {
     engine_->listen(*events_);
     targets_->listen(*watches_);  // before events, which then tell what watches have counted of a target that goes
     targets_->listen(*events_);
+    journal_ = std::make_unique<EventJournal>(*engine_, *batches_);
+    batches_->listen(*journal_);
+    engine_->listen(*journal_);
     return engine_->restore();
 }
 
@@ -240,10 +249,7 @@ Result<void> Recapd::makeTriggers() {
     batches_ = std::move(*batches);
     ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, *engine_, scheduleFile(arguments_), machineId()};
     parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
-    parts.armed = [this] {
-        if (events_) events_->refresh();
-        if (watches_) watches_->refresh();
-    };
+    parts.armed = [this] { return arm(); };
     parts.unheard = [this](const std::string& capsule, std::size_t event) { return watches_->problemOf(capsule, event); };
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
@@ -260,7 +266,26 @@ Result<void> Recapd::makeTriggers() {
     auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_});
     if (!watches) return forward(std::move(watches));
     watches_ = std::move(*watches);
+    signals_ = std::make_unique<bus::SignalMatches>(
+        loop_.get(), [this](const std::string& match, const Occurrence& occurrence) { heardSignal(match, occurrence); });
     return {};
+}
+
+// What is waited for: events, what is watched in targets, and signals of services.
+Result<void> Recapd::arm() {
+    events_->refresh();
+    watches_->refresh();
+    std::vector<bus::SignalRule> rules;
+    for (const auto& armed : events_->armed())
+        if (armed.event.on == "dbus-signal") rules.push_back({armed.event.match, armed.event.sender, armed.event.cooldown});
+    return signals_->keep(rules);
+}
+
+void Recapd::heardSignal(const std::string& match, const Occurrence& occurrence) {
+    std::vector<ArmedEvent> waiting;  // what is fired may change which are armed
+    for (const auto& armed : events_->armed())
+        if (armed.event.on == "dbus-signal" && armed.event.match == match) waiting.push_back(armed);
+    for (const auto& armed : waiting) events_->happened(armed, nullptr, occurrence);
 }
 
 Result<BatchId> Recapd::startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {

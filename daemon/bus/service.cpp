@@ -7,6 +7,13 @@ namespace {
 constexpr const char* kName = "org.recap1";
 constexpr std::uint64_t kChangesUsec = 5000;  // within which the changes of a run or a batch are told as one
 
+// By what it was started: as rows of ListRuns have it.
+void addTrigger(Row& details, const RunRequest& request) {
+    details.set("trigger", std::string(name(request.trigger)));
+    if (request.occurrence) details.set("event", request.occurrence->on);
+    if (!request.batch.empty()) details.set("batch", request.batch);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Service>> Service::create(const Rooms& rooms) {
@@ -120,8 +127,9 @@ void Service::started(const RunPlan& plan) {
     guarded("RunStarted", [&] {
         if (!runs_.contains(plan.id)) return;
         changedLater(changed_, plan.id);
-        manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)),
-                                Row{{"id", plan.id}, {"capsule", plan.request.capsule}, {"target", plan.target.id.text()}}.values());
+        Row details{{"id", plan.id}, {"capsule", plan.request.capsule}, {"target", plan.target.id.text()}};
+        addTrigger(details, plan.request);
+        manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)), details.values());
     });
 }
 
@@ -171,6 +179,7 @@ void Service::finished(const RunReport& report) {
                     {"detail", busSentence(report.detail)},
                     {"phases", phases(run->phases)},
                     {"untrusted", run->untrusted}};
+        addTrigger(details, run->request);
         if (report.error != Errc::None) details.set("error", "org.recap1.Error." + std::string(name(report.error)));
         manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode,
                                  details.values());

@@ -53,6 +53,7 @@ struct BatchRecord {
     BatchId id;
     std::string capsule;
     Trigger trigger = Trigger::OnDemand;
+    std::shared_ptr<const Occurrence> occurrence;  // of Trigger::Event
     Caller caller;
     BatchState state = BatchState::Running;
     std::vector<BatchRow> rows;  // in the order in which they are started

@@ -59,6 +59,11 @@ struct RunRequest {
     RunId expected;                                // what RunTable::expect() called it; empty: it was not expected
 };
 
+// Whether what happened is on the run's stdin, as one JSON object: where there is no other use of that.
+inline bool readsOccurrence(const RunRequest& request, bool tty) {
+    return request.occurrence != nullptr && !request.stdio[0] && !request.openStdin && !tty;
+}
+
 struct RunPlan {
     RunId id;
     RunRequest request;

@@ -20,7 +20,7 @@ constexpr std::string_view name(Trigger trigger) {
 }
 
 // What happened, for a run that an event started. Its payload finds the facts in RECAP_EVENT (`on`) and RECAP_EVENT_<KEY> (upper case,
-// '-' as '_'), and all of it as one JSON object on its stdin.
+// '-' as '_'), and all of it as one JSON object on its stdin, RECAP_EVENT_FD (see readsOccurrence()).
 struct Occurrence {
     std::string on;          // the manifest's word: "oom"
     std::uint64_t when = 0;  // CLOCK_REALTIME, µs
@@ -45,7 +45,8 @@ struct EventSchedule {
     std::chrono::microseconds stall{0};
     std::chrono::microseconds window{0};
     std::string path = {};
-    std::string match = {};
+    std::string match = {};   // a match rule; alike where the rules are
+    std::string sender = {};  // the well-known name in it
     std::string capsule = {};
     std::string outcome = {};
     std::chrono::microseconds cooldown{0};  // a target

@@ -8,6 +8,7 @@
 
 #include "daemon/core/host.hpp"
 #include "daemon/core/process.hpp"
+#include "daemon/engine/event_input.hpp"
 
 namespace recap {
 namespace {
@@ -216,6 +217,7 @@ void Engine::decide(Run& run, const Result<Target>& target) {
     }
     if (!plan) return refuse(run, plan.error());
     if (!parts_.launcher.available()) return refuse(run, {Errc::Unavailable, "recap-launcher is away; is recap-launcher.service running?"});
+    if (auto told = giveOccurrence(*plan); !told) return refuse(run, told.error());
     launch(run, std::move(*plan));
 }
 

@@ -53,6 +53,7 @@ std::map<std::string, std::string> environment(const manifest::Manifest& manifes
     if (plan.sandbox.view == View::ReadOnly || plan.sandbox.view == View::Write) env["RECAP_TARGET_ROOT"] = "/target";
     env["RECAP_TRIGGER"] = name(plan.request.trigger);
     if (plan.request.occurrence) addOccurrence(*plan.request.occurrence, env);
+    if (readsOccurrence(plan.request, plan.tty)) env["RECAP_EVENT_FD"] = "0";
     if (!plan.artifacts.empty()) env["RECAP_ARTIFACTS"] = plan.artifacts;
     return env;
 }

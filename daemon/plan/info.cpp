@@ -16,8 +16,8 @@ CapsuleSchedule scheduleOf(const manifest::Schedule& from) {
     if (const auto& periodic = from.periodic)
         schedule.periodic = {periodic->calendar, periodic->every.value_or(std::chrono::microseconds(0)), periodic->randomizedDelay};
     for (const auto& event : from.events)
-        schedule.events.push_back(
-            {event.on, event.resource, event.stall, event.window, event.path, event.match, event.capsule, event.outcome, event.cooldown});
+        schedule.events.push_back({event.on, event.resource, event.stall, event.window, event.path, event.match, event.sender,
+                                   event.capsule, event.outcome, event.cooldown});
     return schedule;
 }
 

@@ -102,6 +102,7 @@ Result<BatchId> Batches::start(BatchRequest request) {
     batch.record.id = ids_.next(batch.record.started / 1000);
     batch.record.capsule = request.run.capsule;
     batch.record.trigger = request.run.trigger;
+    batch.record.occurrence = request.run.occurrence;
     batch.record.caller = request.run.caller;
     batch.parallel = std::max(1u, std::min(request.selection.parallel, (*capsule)->selection.parallel));
     for (auto& target : *targets) {

@@ -67,8 +67,9 @@ Result<void> Schedules::arm() {
     std::vector<const CapsuleInfo*> armed;
     for (const auto* capsule : parts_.capsules.list())
         if (capsule->schedule.periodic && sound(*capsule, parts_.capsules)) armed.push_back(capsule);
-    parts_.armed();
-    return armTimers(armed);
+    auto events = parts_.armed();
+    auto timers = armTimers(armed);
+    return events ? timers : events;
 }
 
 // Of a periodic capsule's randomized delay.
@@ -142,9 +143,6 @@ Result<const CapsuleInfo*> Schedules::schedulable(const std::string& name, const
     if (!(*capsule)->schedule.any())
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule] in its manifest, so there is nothing to enable");
     if (auto ends = checkChain(**capsule); !ends) return forward(std::move(ends));
-    for (const auto& event : (*capsule)->schedule.events)
-        if (event.on == "dbus-signal")
-            return fail(Errc::NotSupported, quoted(name) + " waits for an event '" + event.on + "', which this version does not hear of");
     if (asks(**capsule) != shown) return fail(Errc::Denied, quoted(name) + " was changed after the authorisation to enable it; ask again");
     return capsule;
 }
@@ -171,7 +169,9 @@ Result<void> Schedules::enableNow(const std::string& name, std::uint32_t uid, co
     if (const auto capsule = schedulable(name, shown); !capsule) return tl::unexpected(capsule.error());
     if (auto enabled = parts_.capsules.enable(name, uid); !enabled) return enabled;
     auto armed = arm();
-    if (!armed) (void)parts_.capsules.disable(name);
+    if (armed) return armed;
+    (void)parts_.capsules.disable(name);
+    (void)arm();
     return armed;
 }
 

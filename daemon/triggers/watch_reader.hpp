@@ -16,7 +16,7 @@ struct Heard {
     std::uint64_t count = 0;    // kills; one of a trigger's; changes: at least so many
     std::uint64_t total = 0;    // kills since the cgroup was made; 0 where only their coming is told
     std::uint32_t what = 0;     // of a file: bits of inotify(7)
-    std::string entry = {};         // of a folder: what has changed in it, the first of several
+    std::string entry = {};     // of a folder: what has changed in it, the first of several
     bool moved = false;         // the path may lead to another file now
     bool gone = false;          // this descriptor tells of nothing any more
     bool more = false;          // there is more to read

@@ -48,10 +48,12 @@ struct Client::Private {
     bool interactive = false;
     bool watching = false;
     bool watchingOwner = false;
+    bool listening = false;
     std::string owner;  // recapd's unique name, once it has answered: no other sender's RunFinished counts
     std::vector<Pending> pending;
     std::vector<std::shared_ptr<Run::State>> open;       // accepted, no end yet
     std::vector<std::shared_ptr<Batch::State>> batches;  // likewise
+    std::vector<Happening> happenings;                   // not taken yet
 
     Method manager(const char* member, int timeout = kListTimeout) const { return {kRoot, kManager, member, timeout, interactive}; }
     Dict asking() const { return interactive ? Dict{{"interactive", true}} : Dict{}; }
@@ -68,6 +70,8 @@ struct Client::Private {
     void finished(DBusMessage* signal);
     void ofBatch(DBusMessage* signal);
     void ownerChanged(DBusMessage* signal);
+    void keep(DBusMessage* signal);  // for who listens
+    void keepOwner(const std::string& now);
     bool expire();  // gives up what has waited too long; whether there was such a thing
     void failAll(const Error& why);
 };

@@ -107,6 +107,7 @@ void Client::Private::handle(DBusMessage* message) {
         if (dbus_message_is_signal(message, kManager, "RunFinished")) finished(message);
         if (dbus_message_is_signal(message, DBUS_INTERFACE_DBUS, "NameOwnerChanged")) ownerChanged(message);
         if (!batches.empty()) ofBatch(message);
+        if (listening) keep(message);
         return;
     }
     const auto answered = std::ranges::find(pending, dbus_message_get_reply_serial(message), &Pending::serial);
@@ -163,11 +164,14 @@ void Client::Private::finished(DBusMessage* signal) {
 }
 
 void Client::Private::ownerChanged(DBusMessage* signal) {
-    std::string which, before;
+    std::string which, before, after;
     DBusMessageIter at;
     dbus_message_iter_init(signal, &at);
-    if (!from(signal, DBUS_SERVICE_DBUS) || !read(&at, which) || !read(&at, before)) return;
-    if (which != kService || owner.empty() || before != owner) return;
+    if (!from(signal, DBUS_SERVICE_DBUS) || !read(&at, which) || !read(&at, before) || !read(&at, after)) return;
+    if (which != kService) return;
+    const bool gone = !owner.empty() && before == owner;
+    if (listening) keepOwner(after);
+    if (!gone) return;
     // Not the calls under way: the bus answers them where recapd does not, and the next recapd may have them already.
     const Error why{Errc::Unavailable, "recapd went away while the run was under way; the next recapd knows what became of it"};
     for (const auto& state : std::exchange(open, {})) state->failure = why;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "sdk/manifest/match_rule.hpp"
 #include "sdk/manifest/sections.hpp"
 #include "sdk/manifest/values.hpp"
 
@@ -70,7 +71,11 @@ void readEvent(TableReader table, std::vector<EventTrigger>& into) {
     table.duration("stall", event.stall);
     table.duration("window", event.window);
     table.text("path", event.path, checkPath);
-    table.text("match", event.match, checkNotEmpty);
+    if (std::string rule; table.text("match", rule, checkMatchRule)) {
+        const auto match = parseMatchRule(rule);
+        event.match = match->text;
+        event.sender = match->sender;
+    }
     table.text("capsule", event.capsule, checkName);
     table.choice("outcome", event.outcome,
                  {{"succeeded", "succeeded"},

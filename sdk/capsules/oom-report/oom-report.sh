@@ -7,7 +7,7 @@ echo "target: ${RECAP_TARGET:-?} ${RECAP_TARGET_NAME:-}"
 echo "started: ${RECAP_TRIGGER:-?}"
 if [ -n "${RECAP_EVENT:-}" ]; then
     echo "event: $RECAP_EVENT"
-    busybox env | busybox sed -n 's/^RECAP_EVENT_\([A-Z0-9_]*\)=\(.*\)/fact: \1=\2/p' | busybox sort
+    busybox env | busybox sed -n '/^RECAP_EVENT_FD=/d;s/^RECAP_EVENT_\([A-Z0-9_]*\)=\(.*\)/fact: \1=\2/p' | busybox sort
     echo "json: $(busybox head -c 65536)" # only with an event: else somebody may sit there
 else
     echo "event: none"

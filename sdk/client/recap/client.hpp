@@ -112,6 +112,14 @@ struct OutputChunk {
     bool end = false;
 };
 
+// What recapd tells everybody, for who listens.
+struct Happening {
+    // "run-submitted", "run-started", "run-finished", "batch-started", "batch-finished", "target-added", "target-removed"; and of recapd
+    // itself "recapd-gone", "recapd-back": what it told in between, if anything, has not come here.
+    std::string what;
+    Dict details;  // "id", "capsule", "target" and what else the signal has (dbus/org.recap1.Manager.xml); of batches "id", "counts"
+};
+
 class Client {
 public:
     // The system bus, or what DBUS_SYSTEM_BUS_ADDRESS names. recapd is started by the bus where it is not running.
@@ -133,6 +141,10 @@ public:
     Result<Run> attach(const std::string& run, const AttachOptions& options, Attachment& into);
     // It goes on when this connection ends.
     Result<void> detach(const std::string& run);
+
+    // From now on what happens is kept, in its order, until it is taken. Also after recapd has gone and come back.
+    Result<void> listen();
+    std::vector<Happening> takeHappenings();
 
     // For loops: poll fd() for events() until deadline() (CLOCK_MONOTONIC, µs; UINT64_MAX: none), then pump() until it
     // says false. wait() does all that once.

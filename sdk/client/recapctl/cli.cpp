@@ -24,7 +24,7 @@ constexpr Group kGroups[] = {
     {"capsule", addCapsules}, {"runs", addRuns},      {"show", addRuns},           {"logs", addRuns},
     {"stop", addRuns},        {"attach", addAttach},  {"artifacts", addArtifacts}, {"image", addImages},
     {"backends", addLists},   {"policies", addLists}, {"schedule", addSchedule},   {"doctor", addLists},
-    {"shell", addShell},      {"events", addLater},
+    {"shell", addShell},      {"events", addEvents},
 };
 
 // False: the first word is no verb.

@@ -44,7 +44,7 @@ void addRuns(Cli& cli);  // runs show logs stop
 void addArtifacts(Cli& cli);
 void addImages(Cli& cli);  // image import|list|remove|scan
 void addShell(Cli& cli);
-void addLater(Cli& cli);  // events: declared, not in this version
+void addEvents(Cli& cli);
 
 // The whole program but the process around it. `arguments` without the program's name.
 int runCommandLine(std::vector<std::string> arguments);

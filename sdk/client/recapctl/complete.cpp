@@ -51,7 +51,7 @@ const std::vector<Shape>& shapes() {
         {"backends", {}, {}},
         {"policies", {}, {}},
         {"schedule", {}, {}},
-        {"events", {}, {}},
+        {"events", {}, {"--follow", "--capsule", "--target", "--since"}},
         {"doctor", {}, {}},
         {"shell",
          {Operand::Target},

@@ -10,10 +10,13 @@ using namespace recap;
 using namespace recap::plan;
 using namespace std::chrono_literals;
 using recap::test::capsuleText;
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
+using testing::Not;
 
 namespace recap {
 
@@ -314,6 +317,21 @@ TEST_F(PlannerTest, AmongTheTargetsFilesNoMoreCapabilitiesThanTheTargets) {
     EXPECT_TRUE(plan(captures));
     target_.facts->hostNamespaces = 0;
     EXPECT_THAT(refusal(captures).message, HasSubstr("outside its own user namespace"));
+}
+
+TEST_F(PlannerTest, TellsWhatHappenedAndWhereAllOfItCanBeRead) {
+    EXPECT_THAT(plan()->env, Not(Contains(HasSubstr("RECAP_EVENT"))));
+    request_.trigger = Trigger::Event;
+    request_.occurrence =
+        std::make_shared<const Occurrence>(Occurrence{"run-finished", 1767225600000000, "x", {{"exit-code", "3"}, {"run", "a=b\nc"}}});
+    EXPECT_THAT(plan()->env, IsSupersetOf({"RECAP_TRIGGER=event", "RECAP_EVENT=run-finished", "RECAP_EVENT_TIME=1767225600000000",
+                                           "RECAP_EVENT_EXIT_CODE=3", "RECAP_EVENT_RUN=a=b\nc", "RECAP_EVENT_FD=0"}));
+    EXPECT_THAT(plan("", "tty = true")->env, AllOf(Contains("RECAP_EVENT=run-finished"), Not(Contains("RECAP_EVENT_FD=0"))));
+    request_.openStdin = true;
+    EXPECT_THAT(plan()->env, Not(Contains("RECAP_EVENT_FD=0")));
+    request_.openStdin = false;
+    request_.stdio[0] = std::make_shared<UniqueFd>();
+    EXPECT_THAT(plan()->env, Not(Contains("RECAP_EVENT_FD=0"))) << "that is something else";
 }
 
 TEST_F(PlannerTest, PlansWhatACallerChoseAsIfTheManifestSaidIt) {

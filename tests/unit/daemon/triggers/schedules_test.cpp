@@ -46,6 +46,7 @@ struct SchedulesTest : World {
     NotedBatches batches;
     std::vector<std::string> saved;
     bool diskFull = false;
+    std::function<Result<void>()> waitingFor = [] { return Result<void>(); };
     std::unique_ptr<Schedules> schedules;
 
     void SetUp() override {
@@ -64,6 +65,7 @@ struct SchedulesTest : World {
                 saved.push_back(text);
                 return {};
             };
+        parts.armed = [this] { return waitingFor(); };
         schedules = Schedules::create(parts).value();
     }
     PeriodicSchedule& periodic(const std::string& name) {
@@ -239,16 +241,16 @@ TEST_F(SchedulesTest, ATurnIsABatchOfWhoEnabledIt) {
 TEST_F(SchedulesTest, WhatWasNotEnabledHasNoTurns) {
     EXPECT_THAT(refusal("tool"), HasSubstr("is not enabled"));
     EXPECT_THAT(refusal("unknown"), HasSubstr("no capsule 'unknown'"));
-    capsules.add("eventful").schedule.events = {event("dbus-signal")};
-    EXPECT_THAT(enable("eventful"), HasSubstr("'dbus-signal', which this version does not hear of"));
     capsules.add("eventful").schedule.events = {event("target-start"), event("oom"), event("pressure"), event("file-changed")};
+    EXPECT_EQ(enable("eventful"), "ok");
+    capsules.add("eventful").schedule.events = {event("dbus-signal")};
     EXPECT_EQ(enable("eventful"), "ok");
     EXPECT_THAT(refusal("eventful"), HasSubstr("no [schedule.periodic]"));
     EXPECT_THAT(batches.started, IsEmpty());
 }
 
 TEST_F(SchedulesTest, WhereAnEventIsNotHeardOfIsInItsRow) {
-    ScheduleParts parts{loop.get(), capsules, images, targets, batches, {}, "machine"};
+    ScheduleParts parts{loop.get(), capsules, images, targets, batches, runs, {}, "machine"};
     parts.unheard = [](const std::string& capsule, std::size_t index) { return index == 1 ? capsule + ": no pressure here" : ""; };
     schedules = Schedules::create(parts).value();
     capsules.add("eventful").schedule.events = {event("oom"), event("pressure")};
@@ -258,6 +260,25 @@ TEST_F(SchedulesTest, WhereAnEventIsNotHeardOfIsInItsRow) {
     EXPECT_EQ(rows().at(0).unheard, "");
     EXPECT_EQ(rows().at(1).unheard, "eventful: no pressure here");
     EXPECT_EQ(rows().at(1).problem, "");
+}
+
+TEST_F(SchedulesTest, WhatCannotBeWaitedForIsNotEnabled) {
+    int told = 0;
+    waitingFor = [&]() -> Result<void> {
+        ++told;
+        if (!capsules.all["eventful"].enabled) return {};
+        return fail(Errc::LimitExceeded, "no more match rules");
+    };
+    open(true);
+    schedules->begin();
+    capsules.add("eventful").schedule.events = {event("dbus-signal")};
+    capsules.all["eventful"].image = "recap/eventful:1";
+    told = 0;
+    EXPECT_THAT(enable("eventful"), HasSubstr("no more match rules"));
+    EXPECT_FALSE(capsules.all["eventful"].enabled);
+    EXPECT_EQ(told, 2) << "and once more, that it is not waited for";
+    EXPECT_EQ(enable("tool"), "ok");
+    EXPECT_THAT(saved.back(), HasSubstr("tool")) << "timers do not wait for events";
 }
 
 TEST_F(SchedulesTest, ACapsuleThatAsksForMoreThanWhenItWasEnabledIsNotRun) {

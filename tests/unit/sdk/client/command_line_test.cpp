@@ -105,12 +105,11 @@ TEST(CommandLine, DoctorFindsThatRecapdIsAway) {
     EXPECT_THAT(result.out, HasSubstr("failed  recapd"));
 }
 
-TEST(CommandLine, DeclaredVerbsSayThatTheyComeLater) {
-    for (const auto& arguments : {std::vector<std::string>{"events"}}) {
-        const auto result = recapctl(arguments);
-        EXPECT_EQ(result.status, 125);
-        EXPECT_THAT(result.err, HasSubstr("not supported yet by this version"));
-    }
+TEST(CommandLine, EventsTakeATimeAndSayWhatIsNone) {
+    EXPECT_THAT(recapctl({"events", "--since", "yesterday"}).err, HasSubstr("--since: "));
+    const auto asked = recapctl({"events", "-f", "--capsule", "ps", "--target", "docker:web", "--since", "2h"});
+    EXPECT_EQ(asked.status, 125);
+    EXPECT_THAT(asked.err, HasSubstr("/nonexistent/bus")) << "all of it is taken";
 }
 
 TEST(CommandLine, AShellIsForSomebodyWhoSitsAtIt) {

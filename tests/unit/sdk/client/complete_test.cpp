@@ -10,6 +10,7 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
 using testing::Not;
 
 TEST(Complete, OffersVerbsFirst) {
@@ -54,6 +55,11 @@ TEST(Complete, KnowsHowRunsAreFiltered) {
     EXPECT_THAT(complete({"runs", "--"}).words, Contains("--since"));
     EXPECT_THAT(complete({"runs", "--trigger", ""}).words, ElementsAre("on-demand", "event", "periodic"));
     EXPECT_THAT(complete({"runs", "--since", ""}).words, IsEmpty());
+}
+
+TEST(Complete, KnowsHowEventsAreFiltered) {
+    EXPECT_THAT(complete({"events", "--"}).words, IsSupersetOf({"--follow", "--capsule", "--target", "--since", "--json"}));
+    EXPECT_EQ(complete({"events", ""}).operand, Operand::None);
 }
 
 TEST(Complete, KnowsHowTargetsAreSelected) {

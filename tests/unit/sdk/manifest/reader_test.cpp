@@ -6,6 +6,7 @@
 
 using namespace recap::manifest;
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -246,6 +247,8 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
     for (const std::string window : {"499ms", "11s"})
         EXPECT_THAT(pressure("1ms", window), ElementsAre(HasSubstr("500ms to 10s"))) << window;
     EXPECT_THAT(pressure("2s", "1s"), ElementsAre(HasSubstr("can't be longer than its window")));
+    EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"\nmatch = \"member='Done'\"")),
+                ElementsAre(AllOf(HasSubstr("c.toml:"), HasSubstr("schedule.event.match: match rule 'member='Done'': it has no sender"))));
     EXPECT_THAT(findings(with("", "[schedule]\non-demand = false")), ElementsAre(HasSubstr("nothing can ever start this capsule")));
     EXPECT_THAT(findings(with("namespaces = [\"net\", \"net\"]")), ElementsAre(HasSubstr("listed twice")));
     for (const std::string mode : {"", "fixed", "fixed:0", "fixed:-1", "percent:101", "percent:5%", "fixed:99999999999", "some"})
