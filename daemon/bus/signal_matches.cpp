@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <set>
+#include <utility>
 
 #include "daemon/bus/door.hpp"
 #include "daemon/bus/signal_facts.hpp"
@@ -56,12 +56,12 @@ Result<void> SignalMatches::keep(const std::vector<SignalRule>& rules) {
         if (!isNew) known->second.cooldown = std::min(known->second.cooldown, rule.cooldown);
     }
     std::erase_if(rules_, [&](const auto& known) { return !wanted.contains(known.first); });
-    std::size_t leftOut = 0;
+    std::set<std::string> leftOut;
     for (const auto& [match, rule] : wanted) {
         if (const auto known = rules_.find(match); known != rules_.end()) {
             known->second->wanted = rule;
         } else if (rules_.size() >= limits_.rules) {
-            ++leftOut;
+            leftOut.insert(match);
         } else {
             auto& added = rules_[match] = std::make_unique<Rule>();
             added->matches = this;
@@ -69,15 +69,20 @@ Result<void> SignalMatches::keep(const std::vector<SignalRule>& rules) {
             if (bus_) listen(*added);
         }
     }
-    std::set<std::string> senders;
-    for (const auto& [match, rule] : rules_) senders.insert(rule->wanted.sender);
-    std::erase_if(senders_, [&](const auto& known) { return !senders.contains(known.first); });
+    forgetSenders();
     if (rules_.empty()) close();
     if (!rules_.empty() && !bus_)
         if (auto opened = open(); !opened) return opened;
-    if (leftOut == 0) return {};
+    const auto before = std::exchange(leftOut_, std::move(leftOut));
+    if (std::ranges::includes(before, leftOut_)) return {};
     return fail(Errc::LimitExceeded, "enabled capsules wait for signals by " + std::to_string(wanted.size()) +
                                          " different match rules; recapd listens for " + std::to_string(limits_.rules));
+}
+
+void SignalMatches::forgetSenders() {
+    std::set<std::string> wanted;
+    for (const auto& [match, rule] : rules_) wanted.insert(rule->wanted.sender);
+    std::erase_if(senders_, [&](const auto& known) { return !wanted.contains(known.first); });
 }
 
 bool SignalMatches::listens(const std::string& match) const {

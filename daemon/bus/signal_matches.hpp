@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -42,7 +43,8 @@ public:
     SignalMatches(const SignalMatches&) = delete;
     SignalMatches& operator=(const SignalMatches&) = delete;
 
-    // From now on these and no others; the same match twice is one, with the lesser cooldown. LimitExceeded: some are left out.
+    // From now on these and no others; the same match twice is one, with the lesser cooldown. LimitExceeded: some are left out, and not
+    // only those that were before.
     // Unavailable: the bus is not there now; it is tried again. What the bus itself refuses is told in the journal.
     Result<void> keep(const std::vector<SignalRule>& rules);
     std::size_t size() const { return rules_.size(); }
@@ -85,6 +87,7 @@ private:
     void reopenLater();
     void listen(Rule& rule);
     void watch(const std::string& name);
+    void forgetSenders();
     void hear(Rule& rule, sd_bus_message* signal);
     bool isFlooded(Rule& rule);
     void wakeAt(std::uint64_t time);
@@ -105,6 +108,7 @@ private:
     Slot any_;
     std::map<std::string, std::unique_ptr<Sender>> senders_;
     std::map<std::string, std::unique_ptr<Rule>> rules_;  // by their match
+    std::set<std::string> leftOut_;
     std::uint64_t reopenAt_ = 0;
     EventSource timer_;
 };
