@@ -143,8 +143,12 @@ void SignalMatches::watch(const std::string& name) {
     sender = std::make_unique<Sender>();
     sender->matches = this;
     sender->name = name;
-    const std::string changes = std::string("type='signal',sender='") + kDriver + "',path='" + kDriverPath + "',interface='" + kDriver +
-                                "',member='NameOwnerChanged',arg0='" + name + "'";
+    std::string changes;
+    for (const std::string_view part :
+         {std::string_view("type='signal',sender='"), std::string_view(kDriver), std::string_view("',path='"),
+          std::string_view(kDriverPath), std::string_view("',interface='"), std::string_view(kDriver),
+          std::string_view("',member='NameOwnerChanged',arg0='"), std::string_view(name), std::string_view("'")})
+        changes += part;
     sd_bus_slot* slot = nullptr;
     int error = sd_bus_add_match_async(bus_.get(), &slot, changes.c_str(), onOwnerChanged, onWatched, sender.get());
     if (error >= 0) {

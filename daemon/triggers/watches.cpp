@@ -53,10 +53,8 @@ void Watches::refresh() {
             watch->armed = armed->second;
     }
     for (const auto& watch : unwanted) drop(*watch);
-    std::erase_if(troubles_, [&](auto& one) {
-        one.second.beyond = 0;
-        return one.second.on.empty();
-    });
+    for (auto& [event, trouble] : troubles_) trouble.beyond = 0;
+    std::erase_if(troubles_, [](const auto& one) { return one.second.on.empty(); });
     crowded_ = false;
     room_ = 0;
     for (const auto& armed : armed_)
