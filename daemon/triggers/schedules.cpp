@@ -186,7 +186,7 @@ Result<BatchId> Schedules::run(const std::string& name) {
     const CapsuleInfo& capsule = **found;
     if (!capsule.enabled)
         return fail(Errc::Denied, quoted(name) + " is not enabled, so nobody's right runs it; 'recapctl capsule enable' arms its schedule");
-    if (!capsule.schedule.periodic)
+    if (!capsule.schedule.periodic && problemOf(capsule, parts_.capsules).empty())
         return fail(Errc::InvalidArgument, quoted(name) + " has no [schedule.periodic] in its manifest, and so has no turns");
     auto batch = turn(capsule);
     if (batch)

@@ -188,8 +188,7 @@ struct ManualRuns : RunTable {
     Result<RunPage> list(const RunFilter& filter) const override {
         RunPage page;
         for (const auto& run : listed)
-            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) &&
-                (filter.trigger.empty() || filter.trigger == name(run.request.trigger)) && run.started >= filter.since)
+            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target))
                 page.runs.push_back(run);
         return page;
     }
