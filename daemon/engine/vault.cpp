@@ -13,7 +13,7 @@
 #include <cstdio>
 #include <set>
 
-#include "daemon/core/ulid.hpp"
+#include "daemon/engine/ulid.hpp"
 
 namespace recap {
 namespace {

@@ -91,10 +91,8 @@ std::vector<MountLine> parseMountinfo(std::string_view text) {
         if (dash == std::string_view::npos) continue;
         auto head = line.substr(0, dash);
         auto tail = line.substr(dash + 3);
-        std::uint64_t id = 0;
-        number(cut(head, ' '), id);
-        for (int i = 0; i < 3; ++i) cut(head, ' ');
-        mounts.push_back({unescape(cut(head, ' ')), std::string(cut(tail, ' ')), id});
+        for (int i = 0; i < 4; ++i) cut(head, ' ');
+        mounts.push_back({unescape(cut(head, ' ')), std::string(cut(tail, ' '))});
     }
     return mounts;
 }

@@ -3,9 +3,7 @@
 // said before a run could start.
 #pragma once
 
-#include <csignal>
 #include <filesystem>
-#include <optional>
 
 #include "tests/support/environment.hpp"
 #include "tests/support/files.hpp"
@@ -15,13 +13,8 @@ namespace recap::test {
 
 class Recapd {
 public:
-    Recapd() { start(); }
+    Recapd() : daemon_(command()) {}
     const PrivateBus& bus() const { return bus_; }
-    void end() {
-        daemon_->signal(SIGTERM);
-        daemon_->wait(Deadline(kPatience));
-    }
-    void start() { daemon_.emplace(command()); }
     bool ready() const {
         return waitUntil(
             [&] {
@@ -44,7 +37,7 @@ private:
 
     TempDir temp_;
     PrivateBus bus_;
-    std::optional<Child> daemon_;
+    Child daemon_;
 };
 
 }  // namespace recap::test

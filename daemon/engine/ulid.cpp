@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/core/ulid.hpp"
+#include "daemon/engine/ulid.hpp"
 
 #include <sys/random.h>
 
