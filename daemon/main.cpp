@@ -4,15 +4,20 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "daemon/bus/service.hpp"
+#include "daemon/bus/signal_matches.hpp"
 #include "daemon/core/host.hpp"
 #include "daemon/core/image_store.hpp"
 #include "daemon/core/settings.hpp"
@@ -26,6 +31,13 @@
 #include "daemon/plan/planner.hpp"
 #include "daemon/plan/policies.hpp"
 #include "daemon/plan/settings.hpp"
+#include "daemon/triggers/batches.hpp"
+#include "daemon/triggers/enabled.hpp"
+#include "daemon/triggers/event_journal.hpp"
+#include "daemon/triggers/events.hpp"
+#include "daemon/triggers/schedules.hpp"
+#include "daemon/triggers/watches.hpp"
+#include "sdk/manifest/files.hpp"
 
 namespace recap {
 namespace {
@@ -36,6 +48,7 @@ struct Arguments {
     Folders folders;
     std::string launcherSocket = "/run/recap/launcher.sock";
     std::string pluginSockets = "/run/recap/plugins";
+    std::string systemd = "/run/systemd/system";
 };
 
 std::string rfc3339() {
@@ -45,6 +58,44 @@ std::string rfc3339() {
     char text[32];
     std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
     return text;
+}
+
+std::string machineId() {
+    sd_id128_t id{};
+    char text[SD_ID128_STRING_MAX] = "";
+    return sd_id128_get_machine(&id) < 0 ? std::string() : sd_id128_to_string(id, text);
+}
+
+// Where a manager runs (sd_booted(3)) it keeps the timers, by what stands in state/schedule. The other file says that there is
+// something new, until recap-schedule takes it away: one that changes while that is at work is not missed.
+std::function<Result<void>(const std::string&)> scheduleFile(const Arguments& arguments) {
+    if (std::error_code error; !std::filesystem::is_directory(arguments.systemd, error)) return {};
+    return [state = arguments.folders.state](const std::string& text) -> Result<void> {
+        if (auto written = manifest::writeText(state + "/schedule", text, 0600); !written) return written;
+        return manifest::writeText(state + "/schedule.changed", "", 0600);
+    };
+}
+
+// Not synced, as it is written often: after a crash of the host no process is what it was, and the next boot is another one.
+void keepTargets(EventParts& events, const std::string& path) {
+    events.recall = [path]() -> Result<std::string> {
+        std::ifstream file(path);
+        if (!file) return fail(Errc::NotFound, path + ": there is none");
+        return std::string(std::istreambuf_iterator<char>(file), {});
+    };
+    events.keep = [path](const std::string& text) -> Result<void> {
+        std::error_code error;
+        const std::string part = path + ".part";
+        std::ofstream file(part, std::ios::trunc);
+        std::filesystem::permissions(part, std::filesystem::perms(0600), error);
+        if (!(file << text).flush()) return fail(Errc::Io, part + " can't be written");
+        std::filesystem::rename(part, path, error);
+        if (error) return fail(Errc::Io, path + ": " + error.message());
+        return {};
+    };
+    sd_id128_t id{};
+    char text[SD_ID128_STRING_MAX] = "";
+    if (sd_id128_get_boot(&id) >= 0) events.boot = sd_id128_to_string(id, text);
 }
 
 // The index with its writing side, as core wants it.
@@ -83,6 +134,10 @@ public:
 private:
     Result<void> makeLoop();
     Result<void> makeRooms();
+    Result<void> makeTriggers();
+    Result<void> arm();
+    void heardSignal(const std::string& match, const Occurrence& occurrence);
+    Result<BatchId> startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on);
     Result<void> openForCalls();
     Result<void> reload();
     void refreshAdmissions(std::function<void()> then);
@@ -93,7 +148,7 @@ private:
     void progressed(const RunId& id, const Phases& phases) override { engine_->progressed(id, phases); }
     void ended(RunReport report) override { engine_->ended(std::move(report)); }
     void connected() override;
-    void disconnected(Error why) override { engine_->disconnected(std::move(why)); }
+    void disconnected(Error why) override;
     void targetAdded(const Target&) override {}
     void targetRemoved(const TargetId&) override {}
     void backendChanged(const BackendStatus&) override { settle(false); }
@@ -112,6 +167,12 @@ private:
     std::unique_ptr<Ledger> ledger_;
     std::unique_ptr<Estates> estates_;
     std::unique_ptr<Engine> engine_;
+    std::unique_ptr<Batches> batches_;
+    std::unique_ptr<Schedules> schedules_;
+    std::unique_ptr<Events> events_;
+    std::unique_ptr<Watches> watches_;
+    std::unique_ptr<bus::SignalMatches> signals_;
+    std::unique_ptr<EventJournal> journal_;
     std::unique_ptr<bus::Service> bus_;
     std::unique_ptr<host::PluginHosts> hosts_;
     bool open_ = false;
@@ -161,16 +222,81 @@ Result<void> Recapd::makeRooms() {
     auto engine = Engine::create({loop_.get(), *launcher_, *planner_, capsules_, *targets_, *ledger_, *estates_, refresh});
     if (!engine) return forward(std::move(engine));
     engine_ = std::move(*engine);
+    if (auto made = makeTriggers(); !made) return made;
     hosts_ = std::make_unique<host::PluginHosts>(loop_.get(), arguments_.pluginSockets, *targets_);
-    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *targets_, capsules_, policies_, *images_, *hosts_,
-                                     [this] { return reload(); }, refresh, state, settings_.tenants});
+    auto bus = bus::Service::create({loop_.get(), *launcher_, *planner_, *engine_, *batches_, *targets_, capsules_, policies_, *images_,
+                                     *hosts_, [this] { return reload(); }, refresh, state, settings_.tenants, *schedules_});
     if (!bus) return forward(std::move(bus));
     bus_ = std::move(*bus);
     targets_->findWith(*hosts_);
     targets_->listen(*bus_);
     targets_->listen(*this);
+    batches_->listen(*bus_);
+    engine_->listen(*batches_);  // first: what the bus tells of a run's end is already in its batch
     engine_->listen(*bus_);
+    engine_->listen(*events_);
+    targets_->listen(*watches_);  // before events, which then tell what watches have counted of a target that goes
+    targets_->listen(*events_);
+    journal_ = std::make_unique<EventJournal>(*engine_, *batches_);
+    batches_->listen(*journal_);
+    engine_->listen(*journal_);
     return engine_->restore();
+}
+
+Result<void> Recapd::makeTriggers() {
+    auto batches = Batches::create({loop_.get(), *engine_, *targets_, capsules_});
+    if (!batches) return forward(std::move(batches));
+    batches_ = std::move(*batches);
+    ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, *engine_, scheduleFile(arguments_), machineId()};
+    parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
+    parts.armed = [this] { return arm(); };
+    parts.unheard = [this](const std::string& capsule, std::size_t event) { return watches_->problemOf(capsule, event); };
+    auto schedules = Schedules::create(parts);
+    if (!schedules) return forward(std::move(schedules));
+    schedules_ = std::move(*schedules);
+    const auto armedSince = [this](const CapsuleInfo& capsule) { return sound(capsule, capsules_) ? capsule.enabling.since : 0; };
+    const auto fire = [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
+        return startFor(capsule, occurrence, on);
+    };
+    EventParts eventParts{loop_.get(), *targets_, capsules_, *engine_, fire, armedSince};
+    keepTargets(eventParts, arguments_.folders.state + "/targets");
+    auto events = Events::create(eventParts);
+    if (!events) return forward(std::move(events));
+    events_ = std::move(*events);
+    auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_});
+    if (!watches) return forward(std::move(watches));
+    watches_ = std::move(*watches);
+    signals_ = std::make_unique<bus::SignalMatches>(
+        loop_.get(), [this](const std::string& match, const Occurrence& occurrence) { heardSignal(match, occurrence); });
+    return {};
+}
+
+// What is waited for: events, what is watched in targets, and signals of services.
+Result<void> Recapd::arm() {
+    events_->refresh();
+    watches_->refresh();
+    std::vector<bus::SignalRule> rules;
+    for (const auto& armed : events_->armed())
+        if (armed.event.on == "dbus-signal") rules.push_back({armed.event.match, armed.event.sender, armed.event.cooldown});
+    return signals_->keep(rules);
+}
+
+void Recapd::heardSignal(const std::string& match, const Occurrence& occurrence) {
+    std::vector<ArmedEvent> waiting;  // what is fired may change which are armed
+    for (const auto& armed : events_->armed())
+        if (armed.event.on == "dbus-signal" && armed.event.match == match) waiting.push_back(armed);
+    for (const auto& armed : waiting) events_->happened(armed, nullptr, occurrence);
+}
+
+Result<BatchId> Recapd::startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) {
+    BatchRequest request;
+    request.run.trigger = Trigger::Event;
+    request.run.occurrence = std::make_shared<const Occurrence>(occurrence);
+    request.run.received = monotonicMicroseconds();
+    request.selection.targets = on;
+    request.selection.parallel = capsule.selection.parallel;
+    if (auto asked = asEnabler(capsule, *images_, *batches_, request); !asked) return forward(std::move(asked));
+    return batches_->start(std::move(request));
 }
 
 // A bad file keeps its old version; the error names each.
@@ -186,6 +312,7 @@ Result<void> Recapd::reload() {
         settings_ = std::move(*settings);
         planner_->configure(settings_);
         targets_->keep(settings_.tenants);
+        engine_->limit(settings_.limits);
         hosts_->configure(settings_.plugins);
         for (const auto& problem : settings_.problems) note(fail(Errc::InvalidArgument, problem));
     } else {
@@ -215,7 +342,13 @@ void Recapd::connected() {
         settle(false);
     });
     targets_->launcherConnected();
+    watches_->launcherConnected();
     engine_->connected();
+}
+
+void Recapd::disconnected(Error why) {
+    watches_->launcherGone();
+    engine_->disconnected(std::move(why));
 }
 
 // Calls are taken once there is something to answer them with: early ones wait in the bus.
@@ -234,6 +367,9 @@ void Recapd::settle(bool late) {
 
 Result<void> Recapd::openForCalls() {
     if (auto published = bus_->publish(); !published) return published;
+    events_->begin();
+    watches_->refresh();
+    schedules_->begin();  // a turn that is due at once finds its targets
     sd_notify(0, "READY=1\nSTATUS=Taking calls as org.recap1");
     return {};
 }
@@ -274,6 +410,7 @@ constexpr const char* kUsage =
     "  --vendor-dir DIR       capsules, policies, settings as shipped (/usr/lib/recap)\n"
     "  --runtime-dir DIR      likewise, until the next boot (/run/recap)\n"
     "  --config-dir DIR       likewise, the administrator's (/etc/recap)\n"
+    "  --systemd-dir DIR      there where a systemd manager runs, which then keeps the timers (/run/systemd/system)\n"
     "  --version, --help\n";
 
 // Nothing: the program is done, with `status`.
@@ -285,6 +422,7 @@ std::optional<Arguments> parse(int argc, char** argv, int& status) {
                               {"vendor-dir", required_argument, nullptr, 'v'},
                               {"runtime-dir", required_argument, nullptr, 'r'},
                               {"config-dir", required_argument, nullptr, 'c'},
+                              {"systemd-dir", required_argument, nullptr, 'm'},
                               {"version", no_argument, nullptr, 'V'},
                               {"help", no_argument, nullptr, 'h'},
                               {}};
@@ -297,6 +435,7 @@ std::optional<Arguments> parse(int argc, char** argv, int& status) {
             case 'v': arguments.folders.vendor = optarg; break;
             case 'r': arguments.folders.runtime = optarg; break;
             case 'c': arguments.folders.config = optarg; break;
+            case 'm': arguments.systemd = optarg; break;
             case 'V':
                 std::puts("recapd " RECAP_VERSION);
                 status = EXIT_SUCCESS;

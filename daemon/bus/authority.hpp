@@ -44,6 +44,8 @@ public:
     void expect(const std::string& busName);
     // Exactly one of the two is called, at once or on a later turn; none where the asker leaves the bus before.
     void ask(const Asker& asker, Right right, Allowed allowed, const Refused& refused);
+    // Who that is, which nobody needs a right for; calls back as ask() does.
+    void identify(const std::string& busName, Allowed then, Refused refused);
     // That connection is gone: whoever polkit is asking about it, is not asked any more.
     void left(const std::string& busName);
 
@@ -61,7 +63,6 @@ private:
         Refused refused;
     };
 
-    void identify(const std::string& busName, Allowed then, Refused refused);
     void identified(const std::string& busName, const sdbus::Error* error, std::uint32_t uid);
     void remember(const std::string& busName, std::uint32_t uid);
     Result<void> checkRoom(std::uint32_t uid) const;

@@ -7,13 +7,6 @@ namespace recap::bus {
 namespace {
 
 constexpr std::size_t kMaxManifest = 64 * 1024;
-constexpr std::size_t kMaxName = 512;  // of what polkit is told
-
-Result<void> checkName(const std::string& name) {
-    if (name.size() <= kMaxName) return {};
-    return fail(Errc::InvalidArgument, "a name of " + std::to_string(name.size()) + " bytes; it has at most " + std::to_string(kMaxName));
-}
-
 // The 64 digits of "[sha256:]DIGITS"; empty: it is no whole digest.
 std::string wholeDigest(std::string_view text) {
     constexpr std::string_view prefix = "sha256:";
@@ -27,13 +20,6 @@ void notSupported(sdbus::Result<Replies...>&& result, const char* sentence) {
     Answer<Replies...>(std::move(result)).refuse(Error{Errc::NotSupported, sentence});
 }
 
-Result<bool> interactiveOnly(Values values) {
-    Options options(std::move(values));
-    const bool interactive = options.flag("interactive");
-    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
-    return interactive;
-}
-
 }  // namespace
 
 Manager::Manager(sdbus::IConnection& bus, Context& context)
@@ -45,15 +31,12 @@ Manager::Manager(sdbus::IConnection& bus, Context& context)
 
 Manager::~Manager() { unregisterAdaptor(); }
 
-template <class... Replies>
-void Manager::manage(const Answer<Replies...>& answer, Right&& right, bool interactive, std::function<void()> then) {
-    const auto allowed = [&tenants = context_.rooms.tenants, answer, then = std::move(then)](std::uint32_t uid) {
-        if (uid != 0 && tenants.kept())
-            return answer.refuse(Error{Errc::AccessDenied, "capsules and images are shared by all tenants, which leaves them to root"});
-        then();
-    };
-    context_.authority.ask(Asker::current(getObject(), interactive), std::move(right), answer.later(allowed),
-                           [answer](const sdbus::Error& error) { answer.refuse(error); });
+// An enabled capsule's command, targets and times are its enabler's word as well: nobody else gives him another.
+Result<void> Manager::mayInstall(std::uint32_t uid, const std::string& name) const {
+    const auto enabling = context_.rooms.capsules.enablingOf(name);
+    if (uid == 0 || !enabling || enabling->uid == uid) return {};
+    return fail(Errc::AccessDenied, "capsule '" + name + "' runs by itself, by the right of user " + std::to_string(enabling->uid) +
+                                        " who enabled it: that user and root may install over it, and anybody else once it is disabled");
 }
 
 void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Values values) {
@@ -67,11 +50,20 @@ void Manager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::str
                         "a manifest of " + std::to_string(toml.size()) + " bytes; at most " + std::to_string(kMaxManifest) + " are taken");
         const auto name = context_.rooms.capsules.nameIn(toml);
         if (!name) return tl::unexpected(name.error());
-        manage(answer, manageRight("capsules", "InstallCapsule", *name), interactive, [this, answer, toml = std::move(toml), replace] {
+        const auto install = [this, answer, toml, replace, name = *name](std::uint32_t uid) {
+            if (const auto may = mayInstall(uid, name); !may) return answer.refuse(may.error());
             const auto installed = context_.rooms.capsules.install(toml, replace);
             if (!installed) return answer.refuse(installed.error());
             context_.capsulesChanged();
             answer.give(sdbus::ObjectPath(capsulePath(*installed)));
+        };
+        manageAs(answer, manageRight("capsules", "InstallCapsule", *name), interactive, [this, answer, toml, install](std::uint32_t uid) {
+            const auto info = context_.rooms.capsules.infoIn(toml);
+            if (!info) return answer.refuse(info.error());
+            context_.rooms.schedules.check(*info, answer.later([answer, install, uid](const Result<void>& checked) {
+                if (!checked) return answer.refuse(checked.error());
+                install(uid);
+            }));
         });
         return {};
     });
@@ -89,14 +81,6 @@ void Manager::RemoveCapsule(sdbus::Result<>&& result, std::string capsule, Value
         });
         return {};
     });
-}
-
-void Manager::EnableCapsule(sdbus::Result<>&& result, std::string, Values) {
-    notSupported(std::move(result), "this version keeps no schedules, so there is nothing to enable; run the capsule on demand");
-}
-
-void Manager::DisableCapsule(sdbus::Result<>&& result, std::string, Values) {
-    notSupported(std::move(result), "this version keeps no schedules, so nothing is enabled");
 }
 
 void Manager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Values values) {

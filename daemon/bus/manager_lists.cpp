@@ -65,7 +65,9 @@ void Manager::ListCapsules(sdbus::Result<Rows>&& result, Values options) {
         if (auto finished = noOptions(options); !finished) return finished;
         context_.rooms.refreshAdmissions(answer.later([this, answer] {
             Listing rows;
-            for (const auto* capsule : context_.rooms.capsules.list()) rows.add(row(*capsule, imageOf(context_.rooms, *capsule)));
+            const auto& rooms = context_.rooms;
+            for (const auto* capsule : rooms.capsules.list())
+                rows.add(row(*capsule, imageOf(rooms, *capsule), rooms.runs.health(capsule->name)));
             answer(std::move(rows).whole());
         }));
         return {};
@@ -90,10 +92,6 @@ Rows Manager::ListBackends(const Values& options) {
 
 Rows Manager::ListPolicies(const Values& options) {
     return answer([&] { return listed(options, context_.rooms.policies.list()); });
-}
-
-Rows Manager::ListSchedule(const Values&) {
-    return answer([]() -> Result<Rows> { return fail(Errc::NotSupported, "this version keeps no schedules, so there is none to list"); });
 }
 
 Rows Manager::Doctor(const Values& options) {

@@ -1,48 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+
 #include "daemon/bus/manager.hpp"
+#include "daemon/bus/run_options.hpp"
 
 namespace recap::bus {
 namespace {
 
 constexpr std::uint32_t kDefaultRows = 100;
 constexpr std::uint32_t kMaxRows = 1000;
-constexpr std::size_t kMaxCapsule = 64;
 constexpr std::size_t kMaxTarget = 512;
-constexpr std::size_t kMaxChoice = 256;     // of a word of the manifest's, or an image's reference
-constexpr std::size_t kMaxArguments = 512;  // as the engine's; here so that nobody's are kept while polkit thinks
-constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
-constexpr std::uint64_t kMaxTimeoutUsec = 365ull * 24 * 3600 * 1'000'000;
 
-Result<Lifetime> lifetimeOf(const std::string& word) {
-    if (word.empty() || word == "detached") return Lifetime::Detached;
-    if (word == "caller") return Lifetime::Caller;
-    return fail(Errc::InvalidArgument, "lifetime '" + word + "' is unknown; it is \"detached\" or \"caller\"");
-}
-
-Result<std::chrono::microseconds> timeoutOf(std::optional<std::uint64_t> timeout) {
-    if (!timeout) return std::chrono::microseconds(0);
-    if (*timeout == 0 || *timeout > kMaxTimeoutUsec)
-        return fail(Errc::InvalidArgument,
-                    "timeout " + std::to_string(*timeout) + " is out of range: 1 to " + std::to_string(kMaxTimeoutUsec) + " microseconds");
-    return std::chrono::microseconds(*timeout);
-}
-
-Result<void> checkSizes(const std::string& capsule, const std::string& target, const std::vector<std::string>& args) {
-    if (capsule.empty()) return fail(Errc::InvalidArgument, "the capsule's name is empty");
+Result<void> checkTarget(const std::string& target) {
     if (target.empty()) return fail(Errc::InvalidArgument, "the target is empty; name one as BACKEND:NAME-OR-ID");
-    if (capsule.size() > kMaxCapsule)
-        return fail(Errc::InvalidArgument,
-                    "a capsule's name of " + std::to_string(capsule.size()) + " bytes; it has at most " + std::to_string(kMaxCapsule));
-    if (target.size() > kMaxTarget)
-        return fail(Errc::InvalidArgument,
-                    "a target of " + std::to_string(target.size()) + " bytes; it has at most " + std::to_string(kMaxTarget));
-    std::size_t bytes = 0;
-    for (const auto& argument : args) bytes += argument.size() + 1;
-    if (args.size() > kMaxArguments || bytes > kMaxArgumentBytes)
-        return fail(Errc::InvalidArgument, std::to_string(args.size()) + " arguments of " + std::to_string(bytes) + " bytes; at most " +
-                                               std::to_string(kMaxArguments) + " of " + std::to_string(kMaxArgumentBytes) +
-                                               " bytes are taken");
-    return {};
+    if (target.size() <= kMaxTarget) return {};
+    return fail(Errc::InvalidArgument,
+                "a target of " + std::to_string(target.size()) + " bytes; it has at most " + std::to_string(kMaxTarget));
 }
 
 // Of a run's request, what its standard streams are.
@@ -65,17 +39,10 @@ Result<RunRequest> streamsOf(Options& options) {
     return asked;
 }
 
-// What of the capsule's manifest the caller wants otherwise.
-Result<Adjustments> adjustmentsOf(Options& options) {
-    Adjustments asked;
-    for (const auto& [key, word] :
-         {std::pair{"view", &asked.view}, {"user", &asked.user}, {"processes", &asked.processes}, {"image", &asked.image}}) {
-        *word = options.text(key);
-        if (word->size() > kMaxChoice)
-            return fail(Errc::InvalidArgument, "option '" + std::string(key) + "' of " + std::to_string(word->size()) +
-                                                   " bytes; it has at most " + std::to_string(kMaxChoice));
-    }
-    return asked;
+Result<void> checkTrigger(const std::string& word) {
+    constexpr std::array all{Trigger::OnDemand, Trigger::Event, Trigger::Periodic};
+    if (word.empty() || std::any_of(all.begin(), all.end(), [&](Trigger trigger) { return name(trigger) == word; })) return {};
+    return fail(Errc::InvalidArgument, "trigger '" + word + "' is none of on-demand, event, periodic");
 }
 
 }  // namespace
@@ -96,23 +63,18 @@ Result<Manager::Asked> Manager::readRun(const std::string& capsule, const std::s
     asked.request.capsule = capsule;
     asked.request.target = target;
     asked.request.args = std::move(args);
-    std::uint64_t startTime = 0;
-    if (const auto resolved = context_.rooms.targets.resolve(target)) {
-        asked.request.target = (*resolved)->id.text();
-        startTime = (*resolved)->startTime;
-    }
-    asked.right = runRight(context_.rooms, capsule, asked.request.target, verb, asked.request.adjustments);
-    const auto info = context_.rooms.capsules.find(capsule);
-    const auto& chosen = asked.request.adjustments;
-    const std::uint32_t host = info ? hostNamespacesOf(context_.rooms, adjusted(**info, chosen), asked.request.target) : 0;
-    asked.authorised = {asked.right.details["backend"], asked.right.details["digest"], info ? (*info)->revision : 0, startTime, host};
+    if (const auto resolved = context_.rooms.targets.resolve(target)) asked.request.target = (*resolved)->id.text();
+    auto [right, authorised] = runQuestion(context_.rooms, asked.request, verb);
+    asked.right = std::move(right);
+    asked.authorised = std::move(authorised);
     asked.asker = Asker::current(getObject(), interactive);
     return asked;
 }
 
 void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<sdbus::ObjectPath>& answer) -> Result<void> {
-        if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
+        if (auto checked = checkSizes(capsule, args); !checked) return checked;
+        if (auto checked = checkTarget(target); !checked) return checked;
         context_.authority.expect(getObject().getCurrentlyProcessedMessage()->getSender());
         Options options(std::move(values));
         auto streams = streamsOf(options);
@@ -141,18 +103,10 @@ void Manager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule
     });
 }
 
-void Manager::RunSelected(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Values, Names, Values) {
-    Answer<sdbus::ObjectPath>(std::move(result))
-        .refuse(Error{Errc::NotSupported, "this version runs capsules on one target at a time; call Run for each of ListTargets"});
-}
-
-void Manager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Values) {
-    Answer<sdbus::ObjectPath>(std::move(result)).refuse(Error{Errc::NotSupported, "this version keeps no schedules; call Run"});
-}
-
 void Manager::Plan(sdbus::Result<Values>&& result, std::string capsule, std::string target, Names args, Values values) {
     begin(std::move(result), [&](const Answer<Values>& answer) -> Result<void> {
-        if (auto checked = checkSizes(capsule, target, args); !checked) return checked;
+        if (auto checked = checkSizes(capsule, args); !checked) return checked;
+        if (auto checked = checkTarget(target); !checked) return checked;
         Options options(std::move(values));
         auto asked = readRun(capsule, target, std::move(args), options, "Plan");
         if (!asked) return forward(std::move(asked));
@@ -186,12 +140,16 @@ std::tuple<Rows, std::string> Manager::ListRuns(const Values& filterValues, cons
         wanted.target = filter.text("target");
         wanted.state = filter.text("state");
         wanted.outcome = filter.text("outcome");
-        wanted.since = filter.number("since").value_or(0);
+        wanted.trigger = filter.text("trigger");
+        wanted.batch = filter.text("batch");
+        wanted.since = filter.number("since").value_or(wanted.since);
+        wanted.until = filter.number("until").value_or(wanted.until);
         wanted.before = options.text("before");
         const auto limit = options.number("limit").value_or(kDefaultRows);
         for (const auto* read : {&filter, &options}) {
             if (auto finished = read->finish(); !finished) return forward(std::move(finished));
         }
+        if (auto known = checkTrigger(wanted.trigger); !known) return forward(std::move(known));
         if (limit == 0 || limit > kMaxRows)
             return fail(Errc::InvalidArgument, "limit " + std::to_string(limit) + " is out of range: 1 to " + std::to_string(kMaxRows));
         wanted.limit = static_cast<std::uint32_t>(limit);

@@ -39,4 +39,11 @@ Result<void> Options::finish() const {
                                            (known.empty() ? "; there are none here" : "; known here: " + known));
 }
 
+Result<bool> interactiveOnly(Values values) {
+    Options options(std::move(values));
+    const bool interactive = options.flag("interactive");
+    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
+    return interactive;
+}
+
 }  // namespace recap::bus

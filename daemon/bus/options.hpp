@@ -27,6 +27,9 @@ public:
     std::map<std::string, std::string> map(const std::string& key) {
         return take<std::map<std::string, std::string>>(key, "a map of strings").value_or(std::map<std::string, std::string>());
     }
+    std::vector<std::string> list(const std::string& key) {
+        return take<std::vector<std::string>>(key, "a list of strings").value_or(std::vector<std::string>());
+    }
     std::optional<sdbus::UnixFd> descriptor(const std::string& key) { return take<sdbus::UnixFd>(key, "a file descriptor"); }
 
     // The first thing that is wrong, unknown keys included.
@@ -49,5 +52,8 @@ private:
     std::vector<std::string> known_;
     std::string wrong_;
 };
+
+// Of a method that takes none but "interactive".
+Result<bool> interactiveOnly(Values values);
 
 }  // namespace recap::bus

@@ -58,6 +58,23 @@ Right runRight(const Rooms& rooms, const std::string& capsule, const std::string
     return right;
 }
 
+RunQuestion runQuestion(const Rooms& rooms, const RunRequest& request, const std::string& verb) {
+    const auto target = rooms.targets.resolve(request.target);
+    const std::uint64_t startTime = target ? (*target)->startTime : 0;
+    Right right = runRight(rooms, request.capsule, request.target, verb, request.adjustments);
+    const auto info = rooms.capsules.find(request.capsule);
+    const std::uint32_t host = info ? hostNamespacesOf(rooms, adjusted(**info, request.adjustments), request.target) : 0;
+    Authorisation authorised{right.details["backend"], right.details["digest"], info ? (*info)->revision : 0, startTime, host};
+    return {std::move(right), std::move(authorised)};
+}
+
+Right enableRight(const Rooms& rooms, const std::string& capsule) {
+    Right right = runRight(rooms, capsule, "", "EnableCapsule");
+    right.message = "Authentication is required to have capsule $(capsule) run by itself on all its targets";
+    right.sentence = "you may not run capsule '" + capsule + "' on all its targets, which is what enabling it would do";
+    return right;
+}
+
 Right manageRight(const std::string& what, const std::string& verb, const std::string& name) {
     Right right;
     right.action = "org.recap1.manage-" + what;

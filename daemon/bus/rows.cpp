@@ -97,6 +97,7 @@ Result<void> checkSize(std::uint64_t rows, std::uint64_t columns) {
 }
 
 std::string runPath(const RunId& id) { return "/org/recap1/run/" + id; }
+std::string batchPath(const BatchId& id) { return "/org/recap1/batch/" + id; }
 std::string capsulePath(const std::string& name) { return "/org/recap1/capsule/" + encode(name); }
 std::string backendPath(const std::string& name) { return "/org/recap1/backend/" + encode(name); }
 
@@ -128,7 +129,7 @@ Row row(const Target& target) {
             {"tenant", target.tenant}};
 }
 
-Row row(const CapsuleInfo& capsule, const Image* image) {
+Row row(const CapsuleInfo& capsule, const Image* image, const CapsuleHealth& health) {
     Row values{{"name", capsule.name}, {"path", capsule.path}};
     if (!capsule.problem.empty()) values.set("problem", capsule.problem);
     if (!capsule.problem.empty() && capsule.image.empty()) return values;
@@ -148,7 +149,9 @@ Row row(const CapsuleInfo& capsule, const Image* image) {
                 {"enabled", capsule.enabled},
                 {"privileged", privileged(capsule)},
                 {"admitted", image != nullptr && image->admitted},
+                {"failures", health.failures},
                 {"object", sdbus::ObjectPath(capsulePath(capsule.name))}});
+    if (health.backedOffUntil != 0) values.set("backed-off-until", health.backedOffUntil);
     if (image != nullptr) values.set("digest", image->digest);
     return values;
 }
@@ -186,8 +189,23 @@ Row row(const RunRecord& run) {
             {"escape", escape(run)},
             {"detail", busSentence(run.report.detail)},
             {"untrusted", run.untrusted},
+            {"trigger", std::string(name(run.request.trigger))},
+            {"event", run.request.occurrence ? run.request.occurrence->on : std::string()},
+            {"batch", run.request.batch},
             {"started", run.started},
             {"phases", phases(run.phases)}};
+}
+
+Row row(const BatchRow& batch) {
+    const bool finished = batch.state == RunState::Finished;
+    return {{"target", batch.target.text()},
+            {"name", batch.name},
+            {"run", batch.run},
+            {"state", std::string(name(batch.state))},
+            {"outcome", finished ? std::string(name(batch.outcome)) : std::string()},
+            {"exit-code", std::int32_t{batch.exitCode}},
+            {"escape", batch.escape},
+            {"detail", busSentence(batch.detail)}};
 }
 
 Row details(const RunRecord& run) {

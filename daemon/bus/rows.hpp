@@ -12,9 +12,11 @@
 #include "daemon/bus/options.hpp"
 #include "daemon/bus/text.hpp"
 #include "daemon/core/backend.hpp"
+#include "daemon/core/batches.hpp"
 #include "daemon/core/capsules.hpp"
 #include "daemon/core/image.hpp"
 #include "daemon/core/runs.hpp"
+#include "daemon/core/schedules.hpp"
 #include "daemon/core/target.hpp"
 
 namespace recap::bus {
@@ -30,6 +32,7 @@ struct Cell {
     Cell(const std::vector<std::string>& texts);
     Cell(const std::map<std::string, std::string>& texts);
     Cell(const std::map<std::string, std::uint64_t>& numbers) : value(numbers), bytes(numbers.size() * 32 + 16) {}
+    Cell(const std::vector<std::uint64_t>& numbers) : value(numbers), bytes(numbers.size() * 8 + 16) {}
     Cell(const sdbus::ObjectPath& path) : value(path), bytes(path.size() + 16) {}
     template <class Number>
         requires std::is_arithmetic_v<Number> Cell(Number number) : value(number), bytes(16) {}
@@ -86,17 +89,20 @@ std::vector<std::string> capabilityNames(std::uint64_t mask);
 Result<void> checkSize(std::uint64_t rows, std::uint64_t columns);
 
 std::string runPath(const RunId& id);
+std::string batchPath(const BatchId& id);
 std::string capsulePath(const std::string& name);
 std::string backendPath(const std::string& name);
 
 std::map<std::string, std::uint64_t> phases(const Phases& phases);
 
 Row row(const Target& target);
-Row row(const CapsuleInfo& capsule, const Image* image);
+Row row(const CapsuleInfo& capsule, const Image* image, const CapsuleHealth& health);
 Row row(const Image& image);
 Row row(const BackendStatus& backend);
 Row row(const PolicyInfo& policy);
+Row row(const ScheduleRow& schedule);
 Row row(const RunRecord& run);      // what anybody may see
+Row row(const BatchRow& batch);     // likewise
 Row details(const RunRecord& run);  // arguments, environment and caller too
 Row details(const RunPlan& plan);
 

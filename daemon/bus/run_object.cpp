@@ -15,14 +15,6 @@ Result<Stream> streamOf(const std::string& name) {
 
 sdbus::UnixFd handOver(UniqueFd fd) { return sdbus::UnixFd(fd.release(), sdbus::adopt_fd); }
 
-// The options of a method that takes none but "interactive".
-Result<bool> interactiveOnly(Values values) {
-    Options options(std::move(values));
-    const bool interactive = options.flag("interactive");
-    if (auto finished = options.finish(); !finished) return forward(std::move(finished));
-    return interactive;
-}
-
 }  // namespace
 
 RunObject::RunObject(sdbus::IConnection& bus, Context& context, RunId id)

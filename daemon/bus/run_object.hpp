@@ -24,6 +24,8 @@ public:
     void withdraw();
     void changed(const std::vector<std::string>& properties);
 
+    static Result<void> checkTenant(const Context& context, const RunId& id, std::uint32_t uid);
+
 private:
     void Stop(sdbus::Result<>&& result, std::uint32_t grace, Values options) override;
     void Kill(sdbus::Result<>&& result, Values options) override;
@@ -50,7 +52,6 @@ private:
     // Whoever started the run may; others are asked about. `then` is called where it is allowed.
     template <class... Replies>
     void ask(const Answer<Replies...>& answer, const char* action, const char* verb, bool interactive, std::function<void()> then);
-    static Result<void> checkTenant(const Context& context, const RunId& id, std::uint32_t uid);
     Right rightTo(const char* action, const char* verb) const;  // of whoever did not start it
     const RunRecord& record() const;
 

@@ -5,7 +5,14 @@ namespace recap::bus {
 namespace {
 
 constexpr const char* kName = "org.recap1";
-constexpr std::uint64_t kChangesUsec = 5000;  // within which a run's changes are told as one
+constexpr std::uint64_t kChangesUsec = 5000;  // within which the changes of a run or a batch are told as one
+
+// By what it was started: as rows of ListRuns have it.
+void addTrigger(Row& details, const RunRequest& request) {
+    details.set("trigger", std::string(name(request.trigger)));
+    if (request.occurrence) details.set("event", request.occurrence->on);
+    if (!request.batch.empty()) details.set("batch", request.batch);
+}
 
 }  // namespace
 
@@ -88,6 +95,7 @@ void Service::capsulesChanged() {
             if (!isNew) object->second.update(state);
         }
     });
+    context_.rooms.schedules.refresh();
 }
 
 // A new run is under way before it has an object and anybody is told of it: what it waits for comes first.
@@ -118,18 +126,21 @@ void Service::started(const RunPlan& plan) {
     tellSoon();
     guarded("RunStarted", [&] {
         if (!runs_.contains(plan.id)) return;
-        changedLater(plan.id);
-        manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)),
-                                Row{{"id", plan.id}, {"capsule", plan.request.capsule}, {"target", plan.target.id.text()}}.values());
+        changedLater(changed_, plan.id);
+        Row details{{"id", plan.id}, {"capsule", plan.request.capsule}, {"target", plan.target.id.text()}};
+        addTrigger(details, plan.request);
+        manager_.emitRunStarted(sdbus::ObjectPath(runPath(plan.id)), details.values());
     });
 }
 
 void Service::changed(const RunId& id, const Phases&) {
-    guarded("run's change", [&] { changedLater(id); });
+    guarded("run's change", [&] { changedLater(changed_, id); });
 }
 
-void Service::changedLater(const RunId& id) {
-    if (!changed_.insert(id).second || changed_.size() > 1) return;
+void Service::changedLater(std::set<std::string>& which, const std::string& id) {
+    const bool first = changed_.empty() && changedBatches_.empty();
+    which.insert(id);
+    if (!first) return;
     sd_event_source_set_time(change_.get(), monotonicMicroseconds() + kChangesUsec);
     sd_event_source_set_enabled(change_.get(), SD_EVENT_ONESHOT);
 }
@@ -140,6 +151,12 @@ int Service::onChanged(sd_event_source*, std::uint64_t, void* self) {
         guarded("run's change", [&] {
             const auto object = service.runs_.find(id);
             if (object != service.runs_.end()) object->second.changed({"State", "Target", "Phases"});
+        });
+    }
+    for (const auto& id : std::exchange(service.changedBatches_, {})) {
+        guarded("batch's change", [&] {
+            const auto object = service.batches_.find(id);
+            if (object != service.batches_.end()) object->second.changed();
         });
     }
     return 0;
@@ -162,6 +179,7 @@ void Service::finished(const RunReport& report) {
                     {"detail", busSentence(report.detail)},
                     {"phases", phases(run->phases)},
                     {"untrusted", run->untrusted}};
+        addTrigger(details, run->request);
         if (report.error != Errc::None) details.set("error", "org.recap1.Error." + std::string(name(report.error)));
         manager_.emitRunFinished(sdbus::ObjectPath(runPath(report.id)), std::string(name(report.outcome)), report.exitCode,
                                  details.values());
@@ -174,6 +192,44 @@ void Service::expired(const RunId& id) {
     if (object == runs_.end()) return;
     guarded("ended run", [&] { object->second.withdraw(); });
     runs_.erase(object);
+}
+
+void Service::batchStarted(const BatchId& id) {
+    soon([this, id] {
+        if (context_.rooms.batches.findBatch(id) != nullptr) batches_.try_emplace(id, **bus_, context_, id).first->second.announce();
+    });
+}
+
+void Service::batchChanged(const BatchId& id) {
+    guarded("batch's change", [&] { changedLater(changedBatches_, id); });
+}
+
+void Service::batchRowFinished(const BatchId& id, const BatchRow& ended) {
+    tellSoon();
+    guarded("TargetFinished", [&] {
+        const auto object = batches_.find(id);
+        if (object != batches_.end()) object->second.emitTargetFinished(busText(ended.target.text()), row(ended).values());
+    });
+}
+
+void Service::batchFinished(const BatchId& id) {
+    tellSoon();
+    changedBatches_.erase(id);
+    guarded("BatchFinished", [&] {
+        const auto object = batches_.find(id);
+        const BatchRecord* batch = context_.rooms.batches.findBatch(id);
+        if (object == batches_.end() || batch == nullptr) return;
+        object->second.changed();
+        manager_.emitBatchFinished(sdbus::ObjectPath(batchPath(id)), counts(*batch));
+    });
+}
+
+void Service::batchExpired(const BatchId& id) {
+    tellSoon();
+    const auto object = batches_.find(id);
+    if (object == batches_.end()) return;
+    guarded("ended batch", [&] { object->second.withdraw(); });
+    batches_.erase(object);
 }
 
 void Service::targetAdded(const Target& target) {
@@ -206,7 +262,10 @@ void Service::askFor(const std::string& busName) {
 void Service::left(const std::string& busName) {
     authority_.left(busName);
     manager_.left(busName);
-    guarded("leaving caller", [&] { context_.rooms.runs.callerGone(busName); });
+    guarded("leaving caller", [&] {
+        context_.rooms.batches.batchCallerGone(busName);  // first: what ends makes room, and nothing of theirs is to take it
+        context_.rooms.runs.callerGone(busName);
+    });
 }
 
 }  // namespace recap::bus

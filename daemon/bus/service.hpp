@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/bus/batch_object.hpp"
 #include "daemon/bus/connection.hpp"
 #include "daemon/bus/manager.hpp"
 #include "daemon/bus/refresh.hpp"
@@ -18,7 +19,7 @@
 
 namespace recap::bus {
 
-class Service final : public RunListener, public TargetListener {
+class Service final : public RunListener, public BatchListener, public TargetListener {
 public:
     static Result<std::unique_ptr<Service>> create(const Rooms& rooms);
     ~Service() override;
@@ -34,6 +35,12 @@ public:
     void finished(const RunReport& report) override;
     void expired(const RunId& id) override;
 
+    void batchStarted(const BatchId& id) override;
+    void batchChanged(const BatchId& id) override;
+    void batchRowFinished(const BatchId& id, const BatchRow& row) override;
+    void batchFinished(const BatchId& id) override;
+    void batchExpired(const BatchId& id) override;
+
     void targetAdded(const Target& target) override;
     void targetRemoved(const TargetId& id) override;
     void backendChanged(const BackendStatus& status) override;
@@ -45,7 +52,7 @@ private:
     void left(const std::string& busName);
     void soon(std::function<void()> tell);
     void tellSoon();
-    void changedLater(const RunId& id);
+    void changedLater(std::set<std::string>& which, const std::string& id);
     static int onTurn(sd_event_source* source, void* self);
     static int onChanged(sd_event_source* source, std::uint64_t now, void* self);
 
@@ -56,11 +63,13 @@ private:
     std::unique_ptr<sdbus::IProxy> driver_;
     Manager manager_;
     std::map<RunId, RunObject> runs_;
+    std::map<BatchId, BatchObject> batches_;
     std::map<std::string, CapsuleObject> capsules_;
     std::map<std::string, BackendObject> backends_;
     std::vector<std::function<void()>> soon_;  // what a new run is told with, while the rooms are at it
     EventSource turn_;
-    std::set<RunId> changed_;  // runs whose PropertiesChanged is still to be sent: what happens within milliseconds is one
+    std::set<RunId> changed_;           // runs whose PropertiesChanged is still to be sent: what happens within milliseconds is one
+    std::set<BatchId> changedBatches_;  // likewise
     EventSource change_;
     sdbus::Slot leaving_;
 };

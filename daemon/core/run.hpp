@@ -14,6 +14,7 @@
 #include "daemon/core/adjustments.hpp"
 #include "daemon/core/policy.hpp"
 #include "daemon/core/sandbox.hpp"
+#include "daemon/core/schedule.hpp"
 #include "daemon/core/target.hpp"
 #include "sdk/base/result.hpp"
 #include "sdk/base/unique_fd.hpp"
@@ -52,7 +53,16 @@ struct RunRequest {
     bool openStdin = false;                          // stdin waits for whoever attaches
     std::uint64_t received = 0;                      // CLOCK_MONOTONIC, µs
     std::optional<Authorisation> authorised;         // none: root, by its bus credentials
+    Trigger trigger = Trigger::OnDemand;
+    std::string batch;                             // of which it is one; empty: none
+    std::shared_ptr<const Occurrence> occurrence;  // of Trigger::Event, and of a turn that was missed; null: none
+    RunId expected;                                // what RunTable::expect() called it; empty: it was not expected
 };
+
+// Whether what happened is on the run's stdin, as one JSON object: where there is no other use of that.
+inline bool readsOccurrence(const RunRequest& request, bool tty) {
+    return request.occurrence != nullptr && !request.stdio[0] && !request.openStdin && !tty;
+}
 
 struct RunPlan {
     RunId id;

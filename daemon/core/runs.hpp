@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/core/run.hpp"
@@ -53,13 +54,30 @@ struct RunFilter {  // empty: any
     std::string target;
     std::string state;
     std::string outcome;
-    std::uint64_t since = 0;  // CLOCK_REALTIME, µs
+    std::string trigger;
+    std::string batch;
+    std::uint64_t since = 0;           // CLOCK_REALTIME, µs; of the start
+    std::uint64_t until = UINT64_MAX;  // likewise
     std::uint32_t limit = 100;
     RunId before;  // rows older than this one
 };
 struct RunPage {
     std::vector<RunRecord> runs;  // newest first
     RunId next;                   // for `before`; empty: no more
+};
+
+// Of a run that has ended, what its chains go by.
+struct EndedRun {
+    RunId id;
+    std::string target;
+    Outcome outcome = Outcome::NotStarted;
+    int exitCode = 0;
+};
+
+// How a capsule fares that starts by itself: of what nobody asked for.
+struct CapsuleHealth {
+    std::uint32_t failures = 0;        // in a row
+    std::uint64_t backedOffUntil = 0;  // CLOCK_REALTIME, µs: until then it is not started by itself; 0: it is
 };
 
 struct OutputChunk {
@@ -82,6 +100,23 @@ public:
     virtual const RunRecord* find(const RunId& id) const = 0;  // those that are objects; null: only the ledger may know it
     virtual std::vector<const RunRecord*> current() const = 0;
     virtual Result<RunPage> list(const RunFilter& filter) const = 0;
+    // Is there a row of this capsule for that very event, by its kind and cause, from `since` on (CLOCK_REALTIME, µs)?
+    virtual Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const = 0;
+    // Runs of `capsule` that ended from `since` to `until` and that no row of `by` says it was started for, or was told to have missed: of
+    // those whose end listeners have heard of, the soonest first.
+    virtual Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since,
+                                                    std::uint64_t until, std::uint32_t limit) const = 0;
+    virtual std::uint64_t lastEnd() const = 0;  // likewise, of a run that an earlier recapd wrote down last; 0: none
+    virtual CapsuleHealth health(const std::string&) const { return {}; }  // of a capsule, by name
+    // Runs like this one that are to be submitted by and by, one on each of these targets (BACKEND:ID): rows of the ledger from now on,
+    // so that the next recapd says which ones one that is killed did not come to. Each id goes into RunRequest::expected of the one
+    // submit() or leaveOut() that follows. `durable`, on the loop: after the fsync, which is at once where that is given, and else soon.
+    virtual Result<std::vector<RunId>> expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                              std::function<void(Result<void>)> durable) = 0;
+    // A run that does not happen is a fact too: a row with this outcome and sentence. Nothing is checked or started; its record has
+    // that outcome from submitted() on.
+    virtual Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) = 0;
+    Result<RunId> skip(RunRequest request, std::string why) { return leaveOut(std::move(request), Outcome::Skipped, std::move(why)); }
     // What submit() would do, without doing it.
     virtual void plan(RunRequest request, Reply<RunPlan> reply) = 0;
     virtual void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) = 0;

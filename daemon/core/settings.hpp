@@ -23,12 +23,21 @@ struct PluginSetting {
     bool operator==(const PluginSetting&) const = default;
 };
 
+// Of runs that are under way at once, and that wait until they may be.
+struct RunLimits {
+    std::uint32_t runs = 256;
+    std::uint32_t runsPerTarget = 16;
+    std::uint32_t queue = 4096;
+    bool operator==(const RunLimits&) const = default;
+};
+
 // recapd's own part of recapd.toml, read by loadSettings() of daemon/plan. A plugin's further settings are read by its host,
 // from root-owned files only.
 struct Settings {
     std::vector<PluginSetting> plugins{{"process", "process"}};
     std::vector<std::string> policies;           // profiles that narrow every run, after the manifest's own
     std::chrono::microseconds grace{5'000'000};  // from the first TERM to KILL
+    RunLimits limits;
     Tenants tenants;
     std::vector<std::string> problems;  // what does not count, with the rest in force
 };

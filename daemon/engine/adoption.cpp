@@ -12,9 +12,12 @@ Result<void> Engine::restore() {
     const std::uint64_t now = microseconds(CLOCK_REALTIME);
     auto rows = parts_.ledger.endedSince(now - parts_.limits.keptUsec);
     if (!rows) return forward(std::move(rows));
+    const auto last = parts_.ledger.lastEnd();
+    if (!last) return tl::unexpected(last.error());
+    lastEnd_ = *last;
     for (auto row = rows->rbegin(); row != rows->rend(); ++row) insert(std::move(*row));  // oldest first
     sweep();
-    return {};
+    return restoreHealth();
 }
 
 void Engine::connected() {
@@ -115,7 +118,10 @@ void Engine::declareLost(Run& run) {
     RunReport report;
     report.outcome = Outcome::Lost;
     report.error = Errc::Unavailable;
-    report.detail = "the launcher does not know this run any more; when it ended, its capsules were ended with it";
+    report.detail =
+        run.plan == nullptr
+            ? "the launcher does not know this run: recapd ended before it was started, or the launcher has, and its capsules with it"
+            : "the launcher does not know this run any more; when it ended, its capsules were ended with it";
     report.phases = run.record.phases;
     report.phases.finished = monotonicMicroseconds();
     conclude(run, std::move(report));
@@ -128,7 +134,8 @@ void Engine::loseUnknown(const std::set<RunId>& present) {
         return;
     }
     for (auto& row : *rows) {
-        if (!present.contains(row.id) && known(row.id) == nullptr) declareLost(insert(std::move(row)));
+        const bool isOurs = known(row.id) != nullptr || expected_.contains(row.id);
+        if (!isOurs && !present.contains(row.id)) declareLost(insert(std::move(row)));
     }
 }
 

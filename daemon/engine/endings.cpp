@@ -2,11 +2,64 @@
 // What a run leaves is brought in; what failed is tried again; what is kept no longer goes.
 #include <systemd/sd-daemon.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 #include "daemon/engine/engine.hpp"
 
 namespace recap {
+namespace {
+
+constexpr std::uint32_t kRemembered = 1000;  // rows of each trigger
+
+}  // namespace
+
+std::uint64_t Engine::revisionOf(const std::string& capsule) const {
+    const auto found = parts_.capsules.find(capsule);
+    return found ? (*found)->revision : 0;
+}
+
+CapsuleHealth Engine::health(const std::string& capsule) const {
+    return health_.of(capsule, revisionOf(capsule), microseconds(CLOCK_REALTIME));
+}
+
+std::string Engine::leftAlone(const std::string& capsule) const {
+    const std::uint64_t now = microseconds(CLOCK_REALTIME);
+    const CapsuleHealth found = health_.of(capsule, revisionOf(capsule), now);
+    const std::uint64_t minutes = (found.backedOffUntil - std::min(now, found.backedOffUntil) + 59'999'999) / 60'000'000;
+    return " has failed " + std::to_string(found.failures) + " times in a row, and is left alone for " + std::to_string(minutes) + " min";
+}
+
+void Engine::noteHealth(const Run& run) {
+    const RunRequest& request = run.record.request;
+    const RunReport& report = run.record.report;
+    const auto word = Health::wordOf(report, run.askedToEnd);
+    if (!health_.note(request, word, revisionOf(request.capsule), microseconds(CLOCK_REALTIME))) return;
+    std::fprintf(stderr, SD_WARNING "capsule %s%s; run %s %s%s%s\n", request.capsule.c_str(), leftAlone(request.capsule).c_str(),
+                 run.record.id.c_str(), std::string(name(report.outcome)).c_str(), report.detail.empty() ? "" : ": ",
+                 report.detail.c_str());
+}
+
+// As far as the last rows tell.
+Result<void> Engine::restoreHealth() {
+    std::vector<RunRecord> rows;
+    for (const Trigger trigger : {Trigger::Event, Trigger::Periodic}) {
+        RunFilter filter;
+        filter.trigger = name(trigger);
+        filter.limit = kRemembered;
+        auto found = parts_.ledger.query(filter);
+        if (!found) return forward(std::move(found));
+        std::move(found->begin(), found->end(), std::back_inserter(rows));
+    }
+    std::sort(rows.begin(), rows.end(), [](const RunRecord& a, const RunRecord& b) { return a.id < b.id; });
+    for (const auto& row : rows) {
+        if (row.state != RunState::Finished) continue;
+        const std::uint64_t took = row.phases.finished - std::min(row.phases.received, row.phases.finished);
+        health_.note(row.request, Health::wordOf(row.report, true), 0, row.started + took);
+    }
+    return {};
+}
 
 void Engine::keepEstate(Run& run) {
     run.estate = Estate::Waiting;

@@ -8,12 +8,15 @@
 
 #include "daemon/core/host.hpp"
 #include "daemon/core/process.hpp"
+#include "daemon/engine/event_input.hpp"
 
 namespace recap {
 namespace {
 
 constexpr std::size_t kMaxArguments = 512;
 constexpr std::size_t kMaxArgumentBytes = 64 * 1024;
+constexpr std::size_t kMostMeanwhile = 8192;
+constexpr int kLetOnATime = 64;                   // in a turn: others have theirs in between
 constexpr int kExpiredATime = 8;                  // more than end at a time
 constexpr std::chrono::hours kUsualKeep{7 * 24};  // a manifest's, where it is not known: an earlier recapd planned the run
 constexpr std::chrono::hours kLongestKeep{10 * 365 * 24};
@@ -64,25 +67,84 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineParts& parts) {
 
 Engine::~Engine() = default;
 
+void Engine::limit(const RunLimits& limits) {
+    underWay_.limit(std::size_t{limits.runs} + limits.queue);
+    queue_.limit(limits);
+    if (queue_.due()) sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+}
+
 Result<RunId> Engine::submit(RunRequest request) {
     if (auto checked = checkArguments(request); !checked) return forward(std::move(checked));
+    const std::uint64_t now = microseconds(CLOCK_REALTIME);
+    if (health_.backedOffUntil(request, revisionOf(request.capsule), now) != 0) {
+        std::string why = "the capsule" + leftAlone(request.capsule);
+        return skip(std::move(request), std::move(why));
+    }
     if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
-    if (unwritten_.size() >= parts_.limits.ended)
-        return fail(Errc::LimitExceeded,
-                    "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+    if (auto admitted = queue_.admit(request.trigger); !admitted) return forward(std::move(admitted));
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    Run& run = insert(recordOf(std::move(request)));
+    if (const auto expected = expected_.extract(run.record.id); expected.empty())
+        parts_.ledger.intend(run.record);
+    else
+        run.noted = expected.mapped();
+    accepted_.push_back(run.record.id);
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+    return run.record.id;
+}
+
+// All in one transaction, whose last row tells of its fsync.
+Result<std::vector<RunId>> Engine::expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                          std::function<void(Result<void>)> durable) {
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    std::vector<RunId> ids;
+    for (const auto& target : targets) {
+        RunRecord record = recordOf(request);
+        record.target = record.request.target = target;
+        expected_.emplace(record.id, false);
+        ids.push_back(record.id);
+        const bool last = ids.size() == targets.size();
+        parts_.ledger.intend(record, last && durable ? Ledger::Done([this, ids, durable = std::move(durable)](const Result<void>& written) {
+                                 for (const auto& id : ids)
+                                     if (const auto expected = expected_.find(id); written && expected != expected_.end())
+                                         expected->second = true;
+                                 durable(written);
+                             })
+                                                     : Ledger::Done());
+    }
+    return ids;
+}
+
+Result<RunId> Engine::leaveOut(RunRequest request, Outcome outcome, std::string why) {
+    if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
+    RunRecord record = recordOf(std::move(request));
+    record.report.outcome = outcome;  // from the start: nobody takes it for one that is under way
+    expected_.erase(record.id);
+    Run& run = insert(std::move(record));
+    const RunId id = run.record.id;
+    RunReport report;
+    report.outcome = outcome;
+    report.detail = std::move(why);
+    report.phases.finished = report.phases.escaped = monotonicMicroseconds();
+    conclude(run, std::move(report));
+    return id;
+}
+
+Result<void> Engine::checkLedger() const {
+    if (unwritten_.size() < parts_.limits.ended) return {};
+    return fail(Errc::LimitExceeded,
+                "the reports of " + std::to_string(unwritten_.size()) + " runs can't be written to the ledger; is its disk full?");
+}
+
+RunRecord Engine::recordOf(RunRequest request) {
     RunRecord record;
     record.started = microseconds(CLOCK_REALTIME);
-    record.id = ids_.next(record.started / 1000);
+    record.id = request.expected.empty() ? ids_.next(record.started / 1000) : request.expected;
     record.target = request.target;
     record.request = std::move(request);
     if (record.request.received == 0) record.request.received = monotonicMicroseconds();
     record.phases.received = record.request.received;
-    const RunId id = record.id;
-    const Run& run = insert(std::move(record));
-    parts_.ledger.intend(run.record);
-    accepted_.push_back(id);
-    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
-    return id;
+    return record;
 }
 
 Engine::Run& Engine::insert(RunRecord record) {
@@ -90,10 +152,15 @@ Engine::Run& Engine::insert(RunRecord record) {
     Run& run = runs_[id];
     run.record = std::move(record);
     run.concluded = run.durable = run.record.state == RunState::Finished;
-    if (run.concluded)
+    if (run.concluded) {
         expireLater(run);
-    else
+    } else {
         underWay_.enter(run.record);
+        if (run.record.state == RunState::Pending)
+            queue_.arrive(run.record);
+        else
+            queue_.adopt(run.record);
+    }
     for (auto* listener : listeners_) listener->submitted(id);
     return run;
 }
@@ -103,6 +170,7 @@ int Engine::onTurn(sd_event_source* source, void* self) {
     auto accepted = std::exchange(engine.accepted_, {});
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
     for (const auto& id : accepted) engine.begin(id);
+    engine.letOn();
     return 0;
 }
 
@@ -116,12 +184,31 @@ void Engine::begin(const RunId& id) {
     if (run == nullptr || run->concluded) return;
     if (const auto capsule = parts_.capsules.find(run->record.request.capsule); !capsule) return refuse(*run, capsule.error());
     parts_.targets.whenReady(run->record.request.target, [this, id](const Result<Target>& target) {
-        if (Run* waiting = known(id); waiting != nullptr && !waiting->concluded) decide(*waiting, target);
+        if (Run* waiting = known(id); waiting != nullptr && !waiting->concluded) enter(*waiting, target);
     });
+}
+
+// Planned only when it may go on: what was decided long ago may not hold any more.
+void Engine::enter(Run& run, const Result<Target>& target) {
+    if (!target) return refuse(run, target.error());
+    run.record.target = target->id.text();
+    if (queue_.enter(run.record.id, run.record.target)) return decide(run, target);
+    run.record.report.detail = "waits for " + queue_.waitsFor(run.record.id);
+    if (queue_.due()) sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
+}
+
+void Engine::letOn() {
+    for (int i = 0; i < kLetOnATime; ++i) {
+        const auto id = queue_.next();
+        if (!id) return;
+        begin(*id);
+    }
+    sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
 }
 
 void Engine::decide(Run& run, const Result<Target>& target) {
     if (!target) return refuse(run, target.error());
+    run.record.report.detail.clear();
     run.record.target = target->id.text();
     auto plan = makePlan(run.record.id, run.record.request, *target);
     if (!plan && plan.error().code == Errc::NotAdmitted && !run.askedAdmission) {
@@ -130,6 +217,7 @@ void Engine::decide(Run& run, const Result<Target>& target) {
     }
     if (!plan) return refuse(run, plan.error());
     if (!parts_.launcher.available()) return refuse(run, {Errc::Unavailable, "recap-launcher is away; is recap-launcher.service running?"});
+    if (auto told = giveOccurrence(*plan); !told) return refuse(run, told.error());
     launch(run, std::move(*plan));
 }
 
@@ -155,12 +243,25 @@ void Engine::launch(Run& run, RunPlan plan) {
     run.record.phases.planned = plan.planned;
     run.plan = std::make_shared<RunPlan>(std::move(plan));
     run.record.plan = run.plan;
-    run.record.state = RunState::Starting;
-    const RunId id = run.record.id;
     run.record.tty = run.plan->tty;
     run.record.untrusted = targetMayTrace(*run.plan);
     const bool isAnothers = std::exchange(run.record.tenant, run.plan->tenant) != run.plan->tenant;
+    // A later recapd that finds no row would take the event for one that nobody acted on, and act on it once more.
+    if (run.record.request.occurrence && !run.noted)
+        return parts_.ledger.intend(run.record, [this, id = run.record.id](const Result<void>& durable) {
+            Run* noted = known(id);
+            if (noted == nullptr) return;
+            if (durable && !noted->concluded) return handOver(*noted);
+            noted->plan->target.pidfd.reset();
+            if (!noted->concluded) refuse(*noted, durable.error());
+        });
     if (run.record.untrusted || isAnothers) parts_.ledger.intend(run.record);  // a later recapd that adopts the run does not have the plan
+    handOver(run);
+}
+
+void Engine::handOver(Run& run) {
+    run.record.state = RunState::Starting;
+    const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
     for (auto& then : std::exchange(run.onceHandedOver, {})) then();
 }
@@ -229,7 +330,7 @@ void Engine::progressed(const RunId& id, const Phases& phases) {
 void Engine::ended(RunReport report) {
     Run* run = known(report.id);
     // One that is not known yet is in the list that connected() asks for, where it may still be running.
-    if (run == nullptr && listings_ > 0 && endedMeanwhile_.size() < parts_.limits.underWay) endedMeanwhile_[report.id] = report;
+    if (run == nullptr && listings_ > 0 && endedMeanwhile_.size() < kMostMeanwhile) endedMeanwhile_[report.id] = report;
     if (run == nullptr) return;
     if (run->concluded && run->estate == Estate::None) return parts_.launcher.ack(run->record.id);  // seemed not to have started
     if (run->concluded) return acknowledge(*run);
@@ -240,11 +341,14 @@ void Engine::ended(RunReport report) {
 void Engine::conclude(Run& run, RunReport report) {
     run.concluded = true;
     underWay_.leave(run.record);
+    queue_.leave(run.record.id);
+    if (queue_.due()) sd_event_source_set_enabled(turn_.get(), SD_EVENT_ON);
     report.id = run.record.id;
     report.phases.received = run.record.phases.received;
     report.phases.planned = run.record.phases.planned;
     run.record.phases = report.phases;
     run.record.report = std::move(report);
+    noteHealth(run);
     if (run.record.report.logBytes > 0 || run.record.report.hasArtifacts)
         run.record.filesUntil = microseconds(CLOCK_REALTIME) + keepUsec(run.plan == nullptr ? kUsualKeep : run.plan->artifactsKeep);
     run.record.request.stdio = {};

@@ -18,18 +18,21 @@
 #include "daemon/core/launcher.hpp"
 #include "daemon/core/planner.hpp"
 #include "daemon/core/runs.hpp"
+#include "daemon/core/settings.hpp"
 #include "daemon/core/target_table.hpp"
+#include "daemon/core/ulid.hpp"
 #include "daemon/engine/estate.hpp"
+#include "daemon/engine/health.hpp"
 #include "daemon/engine/ledger.hpp"
 #include "daemon/engine/log_reader.hpp"
 #include "daemon/engine/pump.hpp"
-#include "daemon/engine/ulid.hpp"
+#include "daemon/engine/run_queue.hpp"
 #include "daemon/engine/under_way.hpp"
 
 namespace recap {
 
 struct EngineLimits {
-    std::size_t underWay = 4096;
+    RunLimits runs = {};
     std::size_t ended = 2048;                         // that are objects: beyond, the oldest are in the ledger only
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended run stays an object
     std::uint64_t retryUsec = 5'000'000;              // until what could not be written down or brought in is tried again
@@ -64,11 +67,20 @@ public:
     // Runs that ended in the last ten minutes are objects again, and what is kept no longer goes, hourly from now on. Once,
     // before the bus is opened.
     Result<void> restore();
+    void limit(const RunLimits& limits);
 
     Result<RunId> submit(RunRequest request) override;
+    Result<std::vector<RunId>> expect(const RunRequest& request, const std::vector<std::string>& targets,
+                                      std::function<void(Result<void>)> durable) override;
+    Result<RunId> leaveOut(RunRequest request, Outcome outcome, std::string why) override;
     const RunRecord* find(const RunId& id) const override;
     std::vector<const RunRecord*> current() const override;
     Result<RunPage> list(const RunFilter& filter) const override;
+    Result<bool> actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const override;
+    Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t until,
+                                            std::uint32_t limit) const override;
+    std::uint64_t lastEnd() const override { return lastEnd_; }
+    CapsuleHealth health(const std::string& capsule) const override;
     void plan(RunRequest request, Reply<RunPlan> reply) override;
     void stop(const RunId& id, std::chrono::microseconds grace, Reply<void> reply) override;
     void signal(const RunId& id, int signal, Reply<void> reply) override;
@@ -97,20 +109,25 @@ private:
         Error estateProblem;
         bool concluded = false;  // has its report; the ledger may still be writing it
         bool durable = false;
+        bool noted = false;  // that it is to be is durable
         bool askedAdmission = false;
         bool askedTarget = false;
+        bool askedToEnd = false;
         std::shared_ptr<const ArtifactIndex> index;  // of the last few that were asked for artifacts
         std::vector<std::function<void()>> onceKept;
         std::vector<std::function<void()>> onceHandedOver;  // to the launcher; or refused before
     };
 
-    explicit Engine(const EngineParts& parts) : parts_(parts), underWay_(parts.limits.underWay), pumps_(parts.loop) {}
+    explicit Engine(const EngineParts& parts) : parts_(parts), queue_(parts.limits.runs), pumps_(parts.loop) { limit(parts.limits.runs); }
 
     // The way of a run, in order.
     void begin(const RunId& id);
+    void enter(Run& run, const Result<Target>& target);
+    void letOn();
     void decide(Run& run, const Result<Target>& target);
     Result<RunPlan> makePlan(const RunId& id, const RunRequest& request, const Target& target);
     void launch(Run& run, RunPlan plan);
+    void handOver(Run& run);
     void launched(const RunId& id, Result<UniqueFd> log);
     bool lookAgain(Run& run, const Error& why);
     void refuse(Run& run, const Error& why);
@@ -139,6 +156,12 @@ private:
     void declareLost(Run& run);
     void loseUnknown(const std::set<RunId>& present);
     Run& insert(RunRecord record);
+    RunRecord recordOf(RunRequest request);
+    Result<void> checkLedger() const;
+    std::uint64_t revisionOf(const std::string& capsule) const;
+    void noteHealth(const Run& run);
+    std::string leftAlone(const std::string& capsule) const;
+    Result<void> restoreHealth();
 
     Run* known(const RunId& id);
     void whenHandedOver(const RunId& id, std::function<void(Result<void>)> then);
@@ -154,13 +177,17 @@ private:
     std::vector<RunListener*> listeners_;
     std::unordered_map<RunId, Run> runs_;
     UnderWay underWay_;
+    RunQueue queue_;
+    Health health_;
     std::deque<std::pair<std::uint64_t, RunId>> expiries_;  // CLOCK_MONOTONIC, µs; each ended run once, in order
     std::deque<RunId> indexed_;                             // whose artifacts' index is held
     unsigned listings_ = 0;                                 // LIST is under way
     std::map<RunId, RunReport> endedMeanwhile_;             // of runs that are not known, while it is
-    std::set<RunId> unwritten_;                             // whose report the ledger could not take
-    std::set<RunId> unkept_;                                // whose estate could not be brought in
-    bool unlisted_ = false;                                 // the launcher has not told its runs
+    std::uint64_t lastEnd_ = 0;
+    std::unordered_map<RunId, bool> expected_;  // true: durable
+    std::set<RunId> unwritten_;                 // whose report the ledger could not take
+    std::set<RunId> unkept_;                    // whose estate could not be brought in
+    bool unlisted_ = false;                     // the launcher has not told its runs
     bool retrying_ = false;
     std::deque<RunId> accepted_;  // to begin on the next turn
     EventSource turn_;

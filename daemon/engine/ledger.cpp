@@ -87,7 +87,10 @@ Ledger::~Ledger() {
     worker_.join();
 }
 
-void Ledger::intend(const RunRecord& run) { enqueue({run, 0, {}, {}}, false); }
+void Ledger::intend(const RunRecord& run, Done durable) {
+    const bool urgent = static_cast<bool>(durable);
+    enqueue({run, 0, std::move(durable), {}}, urgent);
+}
 
 void Ledger::report(const RunRecord& run, Done durable) { enqueue({run, microseconds(CLOCK_REALTIME), std::move(durable), {}}, true); }
 
@@ -244,6 +247,10 @@ Result<std::vector<RunRecord>> Ledger::select(const std::string& condition, cons
 
 Result<std::vector<RunRecord>> Ledger::query(const RunFilter& filter) const {
     std::string condition = "WHERE started >= " + std::to_string(std::min<std::uint64_t>(filter.since, INT64_MAX));
+    if (filter.until < INT64_MAX) condition += " AND started <= " + std::to_string(filter.until);
+    // What the indices are made for.
+    if (!filter.trigger.empty() && filter.trigger != name(Trigger::OnDemand)) condition += " AND started_by != 'on-demand'";
+    if (!filter.batch.empty()) condition += " AND batch != ''";
     std::vector<std::string> texts;
     const auto equal = [&](const char* test, const std::string& value) {
         if (value.empty()) return;
@@ -254,6 +261,8 @@ Result<std::vector<RunRecord>> Ledger::query(const RunFilter& filter) const {
     equal("target = ?", filter.target);
     equal("state = ?", filter.state);
     equal("outcome = ?", filter.outcome);
+    equal("started_by = ?", filter.trigger);
+    equal("batch = ?", filter.batch);
     equal("id < ?", filter.before);
     return select(condition, texts, std::min(filter.limit, kMaxRows));
 }

@@ -35,8 +35,9 @@ public:
     Ledger(const Ledger&) = delete;
     Ledger& operator=(const Ledger&) = delete;
 
-    // A run has been accepted: durable soon, together with others or with its own report.
-    void intend(const RunRecord& run);
+    // A run has been accepted: durable soon, together with others or with its own report. Where somebody waits for that: at once, and
+    // `durable` comes on the loop after the fsync.
+    void intend(const RunRecord& run, Done durable = {});
     // A run has ended: `durable` comes on the loop after the fsync.
     void report(const RunRecord& run, Done durable);
 
@@ -48,6 +49,11 @@ public:
     Result<std::optional<RunRecord>> find(const RunId& id) const;
     Result<std::vector<RunRecord>> unfinished() const;
     Result<std::vector<RunRecord>> endedSince(std::uint64_t realtime) const;
+    // What an event is told apart by (ledger_events.cpp); as RunTable has them.
+    Result<bool> hasEvent(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const;
+    Result<std::vector<EndedRun>> unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t until,
+                                            std::uint32_t limit) const;
+    Result<std::uint64_t> lastEnd() const;
 
 private:
     struct Row {

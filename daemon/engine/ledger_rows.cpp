@@ -8,7 +8,8 @@ namespace recap {
 #define RECAP_LEDGER_COLUMNS                                                                                                        \
     "id, capsule, target, caller, lifetime_of, args, started, ended, state, outcome, exit_code, error, detail, received, planned, " \
     "attached, executing, finished, escaped, left_behind, cpu_usec, memory_peak, pids_peak, out_of_memory, log_bytes, "             \
-    "log_truncated, artifacts, unenforced, omitted, written, files_until, cpu_system_usec, untrusted, tenant"
+    "log_truncated, artifacts, unenforced, omitted, written, files_until, cpu_system_usec, untrusted, tenant, "                     \
+    "started_by, batch, event, cause"
 
 const char* const kLedgerSchema =
     "CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, capsule TEXT NOT NULL, target TEXT NOT NULL, caller INTEGER NOT NULL, "
@@ -51,10 +52,21 @@ const char* const kLedgerUpgrades[] = {
     "BEGIN IMMEDIATE;"
     "ALTER TABLE runs ADD COLUMN tenant TEXT NOT NULL DEFAULT '';"
     "PRAGMA user_version = 6;"
+    "COMMIT;",
+    // Nothing but a caller started runs before. Of an event it is kept what kind it was and which, not its facts.
+    "BEGIN IMMEDIATE;"
+    "ALTER TABLE runs ADD COLUMN started_by TEXT NOT NULL DEFAULT 'on-demand';"
+    "ALTER TABLE runs ADD COLUMN batch TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE runs ADD COLUMN event TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE runs ADD COLUMN cause TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX by_batch ON runs (batch) WHERE batch != '';"
+    "CREATE INDEX by_cause ON runs (capsule, event, cause) WHERE cause != '';"
+    "CREATE INDEX unasked ON runs (started_by) WHERE started_by != 'on-demand';"
+    "PRAGMA user_version = 7;"
     "COMMIT;"};
 const char* const kUpsertRun = "INSERT OR REPLACE INTO runs (" RECAP_LEDGER_COLUMNS
                                ") VALUES (?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,?,?,?,?,?,?,CAST(? AS BLOB),?,?,?,?,?,?,?,CAST(? AS "
-                               "BLOB),CAST(? AS BLOB),CAST(? AS BLOB),?,?,?,?)";
+                               "BLOB),CAST(? AS BLOB),CAST(? AS BLOB),?,?,?,?,?,?,?,?)";
 const char* const kSelectRun = "SELECT " RECAP_LEDGER_COLUMNS " FROM runs ";
 
 namespace {
@@ -86,6 +98,8 @@ Enum fromName(const std::string& text, Enum last, Enum otherwise) {
 
 }  // namespace
 
+Outcome outcomeNamed(const std::string& name) { return fromName(name, Outcome::Skipped, Outcome::Lost); }
+
 void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
     const RunReport& report = run.report;
     const std::string_view outcome = ended == 0 ? std::string_view() : name(report.outcome);
@@ -107,7 +121,11 @@ void bindRun(Statement& statement, const RunRecord& run, std::uint64_t ended) {
         .bind(run.filesUntil)
         .bind(report.cpuSystemUsec)
         .bind(std::int64_t{run.untrusted})
-        .bind(run.tenant);
+        .bind(run.tenant)
+        .bind(name(run.request.trigger))
+        .bind(run.request.batch)
+        .bind(run.request.occurrence ? run.request.occurrence->on : std::string())
+        .bind(run.request.occurrence ? run.request.occurrence->cause : std::string());
 }
 
 RunRecord readRun(Statement& statement) {
@@ -123,7 +141,7 @@ RunRecord readRun(Statement& statement) {
     run.started = statement.number();
     statement.number();
     run.state = fromName(statement.text(), RunState::Finished, RunState::Pending);
-    report.outcome = fromName(statement.text(), Outcome::Skipped, Outcome::Lost);
+    report.outcome = outcomeNamed(statement.text());
     report.exitCode = static_cast<int>(statement.number());
     report.error = static_cast<Errc>(statement.number());
     report.detail = statement.text();
@@ -144,6 +162,10 @@ RunRecord readRun(Statement& statement) {
     report.cpuSystemUsec = statement.number();
     run.untrusted = statement.number() != 0;
     run.tenant = statement.text();
+    run.request.trigger = fromName(statement.text(), Trigger::Periodic, Trigger::OnDemand);
+    run.request.batch = statement.text();
+    const std::string event = statement.text(), cause = statement.text();
+    if (!event.empty()) run.request.occurrence = std::make_shared<const Occurrence>(Occurrence{event, run.started, cause, {}});
     return run;
 }
 

@@ -13,7 +13,9 @@ bool matches(const RunRecord& run, const RunFilter& filter) {
     const bool finished = run.state == RunState::Finished;
     return (filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target) &&
            (filter.state.empty() || filter.state == name(run.state)) &&
-           (filter.outcome.empty() || (finished && filter.outcome == name(run.report.outcome))) && run.started >= filter.since &&
+           (filter.outcome.empty() || (finished && filter.outcome == name(run.report.outcome))) &&
+           (filter.trigger.empty() || filter.trigger == name(run.request.trigger)) &&
+           (filter.batch.empty() || filter.batch == run.request.batch) && run.started >= filter.since && run.started <= filter.until &&
            (filter.before.empty() || run.id < filter.before);
 }
 
@@ -61,6 +63,26 @@ Result<RunPage> Engine::list(const RunFilter& filter) const {
     return page;
 }
 
+// The row may be on its way to the disk.
+Result<bool> Engine::actedOn(const std::string& capsule, const Occurrence& occurrence, std::uint64_t since) const {
+    for (const auto& [id, run] : runs_) {
+        const auto& known = run.record.request.occurrence;
+        if (known && known->cause == occurrence.cause && known->on == occurrence.on && run.record.request.capsule == capsule) return true;
+    }
+    return parts_.ledger.hasEvent(capsule, occurrence, since);
+}
+
+Result<std::vector<EndedRun>> Engine::unchained(const std::string& capsule, const std::string& by, std::uint64_t since, std::uint64_t until,
+                                                std::uint32_t limit) const {
+    auto ended = parts_.ledger.unchained(capsule, by, since, until, limit);
+    if (!ended) return ended;
+    std::erase_if(*ended, [&](const EndedRun& one) {
+        const RunRecord* run = find(one.id);
+        return run != nullptr && run->state != RunState::Finished;
+    });
+    return ended;
+}
+
 void Engine::plan(RunRequest request, Reply<RunPlan> reply) {
     if (auto checked = checkArguments(request); !checked) return reply(forward(std::move(checked)));
     if (const auto capsule = parts_.capsules.find(request.capsule); !capsule) return reply(tl::unexpected(capsule.error()));
@@ -77,6 +99,7 @@ void Engine::stop(const RunId& id, std::chrono::microseconds grace, Reply<void> 
     Run* run = known(id);
     if (run == nullptr) return reply(noSuchRun(id));
     if (run->concluded) return reply({});
+    run->askedToEnd = true;
     if (run->record.state != RunState::Pending) return parts_.launcher.stop(id, grace, std::move(reply));
     RunReport report;
     report.outcome = Outcome::Killed;
@@ -87,10 +110,11 @@ void Engine::stop(const RunId& id, std::chrono::microseconds grace, Reply<void> 
 }
 
 void Engine::signal(const RunId& id, int signal, Reply<void> reply) {
-    const Run* run = known(id);
+    Run* run = known(id);
     if (run == nullptr) return reply(noSuchRun(id));
     if (run->concluded) return reply(fail(Errc::NotFound, "run " + id + " has ended; there is nothing to signal"));
     if (run->record.state == RunState::Pending) return reply(fail(Errc::Busy, "run " + id + " has not been started yet"));
+    run->askedToEnd = true;
     parts_.launcher.signal(id, signal, std::move(reply));
 }
 

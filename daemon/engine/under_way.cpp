@@ -6,24 +6,21 @@
 namespace recap {
 
 Result<void> UnderWay::admit(std::uint32_t uid) const {
-    if (all_ >= most_)
-        return fail(Errc::LimitExceeded,
-                    std::to_string(all_) + " runs are under way, and recapd takes no more; try again when some have ended");
     const std::size_t share = std::max<std::size_t>(most_ / 4, 1);
     const auto theirs = byUid_.find(uid);
     if (uid == 0 || theirs == byUid_.end() || theirs->second < share) return {};
-    return fail(Errc::LimitExceeded, "uid " + std::to_string(uid) + " has " + std::to_string(theirs->second) +
-                                         " runs under way, and one user may have no more; try again when some have ended");
+    return fail(Errc::LimitExceeded,
+                "uid " + std::to_string(uid) + " has " + std::to_string(theirs->second) +
+                    " runs under way, and one user may have no more: a quarter of limits.runs and limits.queue of recapd.toml together, " +
+                    std::to_string(most_) + "; try again when some have ended");
 }
 
 void UnderWay::enter(const RunRecord& run) {
-    ++all_;
     ++byUid_[run.request.caller.uid];
     if (run.request.lifetime == Lifetime::Caller) byCaller_[run.request.caller.busName].insert(run.id);
 }
 
 void UnderWay::leave(const RunRecord& run) {
-    --all_;
     if (const auto theirs = byUid_.find(run.request.caller.uid); theirs != byUid_.end() && --theirs->second == 0) byUid_.erase(theirs);
     unbind(run);
 }

@@ -16,9 +16,9 @@ namespace recap {
 
 class UnderWay {
 public:
-    explicit UnderWay(std::size_t most) : most_(most) {}
-
-    // LimitExceeded where one more would be too many in all, or more than a quarter for one uid other than root.
+    // A uid other than root may have a quarter of `most`, those that wait included.
+    void limit(std::size_t most) { most_ = most; }
+    // LimitExceeded where one more would be too many for the uid.
     Result<void> admit(std::uint32_t uid) const;
     // Each run once; its caller does not change in between.
     void enter(const RunRecord& run);
@@ -27,8 +27,7 @@ public:
     std::vector<RunId> boundTo(const std::string& busName) const;  // those with lifetime "caller"
 
 private:
-    std::size_t most_;
-    std::size_t all_ = 0;
+    std::size_t most_ = 0;
     std::unordered_map<std::uint32_t, std::size_t> byUid_;
     std::unordered_map<std::string, std::unordered_set<RunId>> byCaller_;
 };

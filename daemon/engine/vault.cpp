@@ -13,7 +13,7 @@
 #include <cstdio>
 #include <set>
 
-#include "daemon/engine/ulid.hpp"
+#include "daemon/core/ulid.hpp"
 
 namespace recap {
 namespace {

@@ -44,6 +44,7 @@ Ceiling merged(const CeilingFile& file) {
     set(ceiling.views, file.views);
     set(ceiling.writes, file.writes);
     set(ceiling.capabilities, file.capabilities);
+    set(ceiling.watch, file.watch);
     set(ceiling.freeze, file.freeze);
     set(ceiling.rootUser, file.rootUser);
     if (file.bestEffortLimits)

@@ -31,6 +31,7 @@ struct Ceiling {
     std::uint32_t views = 0b0111;      // views = ["none", "read-only", "merged"]; bit = number of View; write is refused by default
     std::vector<std::string> writes;   // writes = ["/var/log"]: paths (and below) that view = "write" may name
     std::uint64_t capabilities = kDefaultCapabilities;  // capabilities = ["CAP_NET_RAW", …]
+    std::uint32_t watch = 0b111;                        // watch = ["oom", "pressure", "file"]; bit = number of WatchKind
     bool freeze = false;                                // freeze: a target may be stopped while a capsule looks at it
     bool rootUser = false;  // root-user: uid or gid 0, CAP_SETUID and CAP_SETGID where the target's own process is not root
     LimitsMode limits = LimitsMode::Enforced;               // limits = "enforced" | "best-effort"
@@ -50,7 +51,7 @@ struct Ceiling {
 
 template <class A>
 void fields(A& a, Ceiling& v) {
-    a(v.namespaces, v.hostNamespaces, v.processes, v.views, v.writes, v.capabilities, v.freeze, v.rootUser, v.limits, v.maxMemory,
+    a(v.namespaces, v.hostNamespaces, v.processes, v.views, v.writes, v.capabilities, v.watch, v.freeze, v.rootUser, v.limits, v.maxMemory,
       v.maxCpuMilli, v.maxPids, v.maxScratch, v.maxTimeoutUsec, v.maxGraceUsec, v.maxArtifacts, v.maxLog, v.noFile, v.maxRuns,
       v.estateKeepUsec, v.estateMax);
 }

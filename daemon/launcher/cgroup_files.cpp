@@ -4,11 +4,40 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 
-#include "sdk/base/unique_fd.hpp"
+#include "daemon/launcher/kernel.hpp"
 
 namespace recap::launcher {
+
+UniqueFd openHierarchy(const std::vector<MountLine>& mounts, std::string_view controller) {
+    for (const auto& mount : mounts) {
+        const bool unified = controller.empty() && mount.type == "cgroup2";
+        const bool named = !controller.empty() && mount.type == "cgroup" && mount.path.ends_with("/" + std::string(controller));
+        if (!unified && !named) continue;
+        if (UniqueFd dir(openDir(AT_FDCWD, mount.path.c_str())); dir) return dir;
+    }
+    return {};
+}
+
+std::string cgroupOn(std::string_view text, std::string_view controller) {
+    while (!text.empty()) {
+        const auto end = std::min(text.find('\n'), text.size());
+        const std::string_view line = text.substr(0, end);
+        text.remove_prefix(std::min(end + 1, text.size()));
+        const auto first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string_view::npos) continue;
+        if (line.substr(first + 1, second - first - 1) == controller) return std::string(line.substr(second + 1));
+    }
+    return {};
+}
+
+UniqueFd openCgroup(const UniqueFd& hierarchy, const std::string& path) {
+    if (!hierarchy || path.size() < 2) return {};
+    return UniqueFd(kernel::openat2(hierarchy.get(), path.c_str() + 1, O_RDONLY | O_DIRECTORY,
+                                    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
+}
 
 int openDir(int dir, const char* path) { return ::openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
 

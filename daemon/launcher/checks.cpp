@@ -119,9 +119,7 @@ Result<void> checkMaxima(const Plan& plan, const Ceiling& ceiling) {
 }
 
 bool isBelowAny(std::string_view path, const std::vector<std::string>& folders) {
-    return std::ranges::any_of(folders, [&](const std::string& folder) {
-        return folder == "/" || path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
-    });
+    return std::ranges::any_of(folders, [&](const std::string& folder) { return isAtOrBelow(path, folder); });
 }
 
 // The host's number of 0 in the target's own user namespace, where the plan joins that.
@@ -167,6 +165,10 @@ bool isRunId(std::string_view text) {
 }
 
 bool isDigest(std::string_view text) { return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
+
+bool isAtOrBelow(std::string_view path, std::string_view folder) {
+    return folder == "/" || path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
+}
 
 bool isPlainPath(std::string_view path) {
     if (path == "/") return true;
@@ -264,17 +266,23 @@ Result<void> checkForeignUsers(const Plan& plan, const TargetFacts& facts) {
 
 }  // namespace
 
+tl::unexpected<Error> targetChanged(const std::string& what) {
+    return fail(Errc::TargetGone, "the target is no longer what was planned for: " + what);
+}
+
+Result<void> checkExpected(const TargetFacts& facts, std::uint64_t startTime, const std::string& cgroup) {
+    if (facts.startTime != startTime) return targetChanged("its start time differs");
+    if (facts.cgroup != cgroup) return targetChanged("its cgroup is '" + facts.cgroup + "', expected '" + cgroup + "'");
+    return {};
+}
+
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features) {
-    const auto changed = [](std::string what) {
-        return fail(Errc::TargetGone, "the target is no longer what was planned for: " + std::move(what));
-    };
-    if (facts.startTime != plan.startTime) return changed("its start time differs");
-    if (facts.cgroup != plan.cgroup) return changed("its cgroup is '" + facts.cgroup + "', expected '" + plan.cgroup + "'");
+    if (auto expected = checkExpected(facts, plan.startTime, plan.cgroup); !expected) return expected;
     if (auto own = checkHost(plan, facts, host, ceiling, features); !own) return own;
     const std::uint32_t used = usedNamespaces(plan);
     for (std::size_t i = 0; i < kNamespaces; ++i)
         if ((used >> i & 1) != 0 && facts.namespaces[i] != plan.expected[i])
-            return changed("its " + std::string(kNamespaceNames[i]) + " namespace differs");
+            return targetChanged("its " + std::string(kNamespaceNames[i]) + " namespace differs");
     if (auto joined = checkJoined(plan, facts); !joined) return joined;
     if (auto merged = checkMerged(plan, facts); !merged) return merged;
     if (reachesFiles(plan) && FolderId{facts.rootDevice, facts.rootInode} == host.root)

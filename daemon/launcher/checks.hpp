@@ -15,6 +15,7 @@ bool isRunId(std::string_view text);   // 26 characters of Crockford's base 32
 bool isDigest(std::string_view text);  // 64 lower-case hex digits
 // Absolute, no empty, "." or ".." component, no control character; "/" itself is one.
 bool isPlainPath(std::string_view path);
+bool isAtOrBelow(std::string_view path, std::string_view folder);
 
 // The plan as such: sizes, forms, and what this version supports (Errc::NotSupported names it).
 Result<void> checkShape(const Plan& plan);
@@ -23,6 +24,13 @@ Result<void> checkCeiling(const Plan& plan, const Ceiling& ceiling, const Target
 // The target is what the plan expects, and nothing that is joined or shown is the host's, but what checkHost() lets pass. `features`:
 // bits of Feature that this launcher has.
 Result<void> checkTarget(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features);
+// Of that, what a watch expects too; the sentence where it is not so.
+Result<void> checkExpected(const TargetFacts& facts, std::uint64_t startTime, const std::string& cgroup);
+tl::unexpected<Error> targetChanged(const std::string& what);
+
+// watch_checks.cpp: a watch as such, and within the ceiling; that its target is the one expected, and a container.
+Result<void> checkWatch(const WatchRequest& watch, const Ceiling& ceiling);
+Result<void> checkWatched(const WatchRequest& watch, const TargetFacts& facts, const HostIds& host);
 
 // host.cpp
 Result<void> checkHost(const Plan& plan, const TargetFacts& facts, const HostIds& host, const Ceiling& ceiling, std::uint64_t features);

@@ -154,6 +154,7 @@ void LauncherClient::refuseLater(Handler handler, Errc code, std::string why) {
 
 std::uint64_t LauncherClient::patienceFor(Verb verb) const {
     if (verb == Verb::Import) return patience_.import;
+    if (verb == Verb::Watch) return patience_.watch;
     return verb == Verb::Collect ? patience_.collect : patience_.usual;
 }
 
@@ -217,7 +218,7 @@ void LauncherClient::flush() {
         std::vector<int> fds;
         for (const auto& fd : outgoing_.front().fds) fds.push_back(fd.get());
         auto sent = launcher::sendMessage(socket_.get(), outgoing_.front().bytes, fds);
-        if (!sent && sent.error().code == Errc::Busy) return watch(EPOLLIN | EPOLLOUT);
+        if (!sent && sent.error().code == Errc::Busy) return waitFor(EPOLLIN | EPOLLOUT);
         // A peer that is gone shows on the reading side, where everything that waits is told. What could not be sent for
         // another reason, a descriptor that could not be copied, will have no answer.
         if (!sent && sent.error().code != Errc::Unavailable) {
@@ -227,10 +228,10 @@ void LauncherClient::flush() {
         }
         outgoing_.pop_front();
     }
-    watch(EPOLLIN);
+    waitFor(EPOLLIN);
 }
 
-void LauncherClient::watch(std::uint32_t events) {
+void LauncherClient::waitFor(std::uint32_t events) {
     if (io_ != nullptr) sd_event_source_set_io_events(io_, events);
 }
 
@@ -268,7 +269,14 @@ void LauncherClient::dispatch(Message message) {
         if (const auto hello = bodyOf<launcher::Hello>(std::move(message))) learn(*hello);
         return;
     }
-    if (auto request = answered(header->sequence); request.handler) request.handler(std::move(message));
+    auto request = answered(header->sequence);
+    if (request.handler) return request.handler(std::move(message));
+    if (request.verb == Verb::Watch) undo(message);
+}
+
+// Of a watch that nobody waits for any more: it would be counted until the connection ends.
+void LauncherClient::undo(const Message& late) {
+    if (const auto opened = launcher::decodeReply<launcher::Watched>(late.bytes)) unwatch(opened->id);
 }
 
 void LauncherClient::inspect(int pidfd, Reply<TargetFacts> reply) {
@@ -378,6 +386,22 @@ void LauncherClient::imagesPage(std::string after, std::vector<AdmissionState> s
         const std::string last = states->back().digest;
         imagesPage(last, std::move(*states), reply);
     });
+}
+
+void LauncherClient::watch(const Target& target, const WatchSpec& what, Reply<OpenedWatch> reply) {
+    ask(Verb::Watch, toProtocol(target, what), one(target.pidfd ? target.pidfd->get() : -1),
+        [reply = std::move(reply)](Result<Message> message) {
+            if (!message) return reply(forward(std::move(message)));
+            auto opened = launcher::decodeReply<launcher::Watched>(message->bytes);
+            if (!opened) return reply(forward(std::move(opened)));
+            if (message->fds.size() != 1) return reply(fail(Errc::Internal, "recap-launcher's answer to WATCH has no descriptor"));
+            reply(OpenedWatch{opened->id, static_cast<WatchForm>(opened->form), std::chrono::microseconds(opened->stallUsec),
+                              std::chrono::microseconds(opened->windowUsec), std::move(message->fds[0])});
+        });
+}
+
+void LauncherClient::unwatch(std::uint64_t id) {
+    ask(Verb::Unwatch, launcher::WatchRef{id}, {}, [](const Result<Message>&) {});  // lost with the connection, as the watch is
 }
 
 }  // namespace recap

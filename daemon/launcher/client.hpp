@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "daemon/core/launcher.hpp"
+#include "daemon/core/watch.hpp"
 #include "daemon/launcher/protocol.hpp"
 #include "daemon/launcher/transport.hpp"
 
@@ -24,11 +25,12 @@ struct LauncherPatience {
     std::uint64_t usual = 10'000'000;
     std::uint64_t import = 1'260'000'000;  // the launcher gives unpacking and adopting ten minutes each
     std::uint64_t collect = 660'000'000;
-    std::uint64_t late = 60'000'000;  // after that the connection is given up
-    std::size_t mostLate = 64;        // answers; likewise
+    std::uint64_t watch = 30'000'000;  // its turn may be after others'
+    std::uint64_t late = 60'000'000;   // after that the connection is given up
+    std::size_t mostLate = 64;         // answers; likewise
 };
 
-class LauncherClient : public Launcher {
+class LauncherClient : public Launcher, public TargetWatches {
 public:
     // `events` outlives this. On the loop's thread only, all of it.
     LauncherClient(sd_event* loop, std::string socketPath, LaunchEvents& events, LauncherPatience patience = {});
@@ -56,6 +58,8 @@ public:
     void importImage(UniqueFd archive, Reply<ImportedImage> reply) override;
     void removeImage(const std::string& digest, Reply<void> reply) override;
     void images(Reply<std::vector<AdmissionState>> reply) override;
+    void watch(const Target& target, const WatchSpec& what, Reply<OpenedWatch> reply) override;
+    void unwatch(std::uint64_t id) override;
 
 private:
     using Handler = std::function<void(Result<launcher::Message>)>;
@@ -85,11 +89,12 @@ private:
     Waiting answered(std::uint32_t sequence);  // no handler where nobody waits
     void refuseLater(Handler handler, Errc code, std::string why);
     void overdue(std::uint32_t sequence);
+    void undo(const launcher::Message& late);
     void onDue();
     void armDue();
     void lose(Error why);
     void retryLater();
-    void watch(std::uint32_t events);
+    void waitFor(std::uint32_t events);
 
     static int onIoEvent(sd_event_source* source, int fd, std::uint32_t revents, void* self);
     static int onTimer(sd_event_source* source, std::uint64_t usec, void* self);
@@ -122,5 +127,6 @@ private:
 launcher::Plan toProtocol(const RunPlan& plan);
 RunReport fromProtocol(const launcher::Report& report);
 TargetFacts fromProtocol(const launcher::TargetFacts& facts);
+launcher::WatchRequest toProtocol(const Target& target, const WatchSpec& what);
 
 }  // namespace recap

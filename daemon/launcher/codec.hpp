@@ -25,6 +25,9 @@ constexpr auto last(Stdio) { return Stdio::Terminal; }
 constexpr auto last(Storage) { return Storage::Disk; }
 constexpr auto last(RunPhase) { return RunPhase::Finished; }
 constexpr auto last(End) { return End::NotStarted; }
+constexpr auto last(WatchKind) { return WatchKind::File; }
+constexpr auto last(Resource) { return Resource::Io; }
+constexpr auto last(WatchForm) { return WatchForm::Changes; }
 constexpr auto last(Errc) { return kLastErrc; }
 
 class Writer {
@@ -170,6 +173,11 @@ template <class A> void fields(A& a, ResizeRequest& v) { a(v.runId, v.rows, v.co
 template <class A> void fields(A& a, AttachRequest& v) { a(v.runId, v.takeOver, v.replay); }
 template <class A> void fields(A& a, RunRef& v) { a(v.runId); }
 template <class A> void fields(A& a, ImageRef& v) { a(v.digest); }
+template <class A> void fields(A& a, WatchRequest& v) {
+    a(v.target, v.startTime, v.cgroup, v.mounts, v.kind, v.resource, v.stallUsec, v.windowUsec, v.path);
+}
+template <class A> void fields(A& a, Watched& v) { a(v.id, v.form, v.stallUsec, v.windowUsec); }
+template <class A> void fields(A& a, WatchRef& v) { a(v.id); }
 template <class A> void fields(A& a, RunState& v) { a(v.phase, v.report, v.capsule, v.target, v.callerUid, v.boundTo, v.terminal); }
 template <class A> void fields(A& a, RunList& v) { a(v.runs); }
 template <class A> void fields(A& a, ImageEntry& v) { a(v.digest, v.admitted); }

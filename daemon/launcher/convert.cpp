@@ -14,6 +14,14 @@ static_assert(same(kCanObserve, launcher::kFeatureObserve) && same(kCanLayer, la
               same(kCanLimit, launcher::kFeatureLimits) && same(kCanObserveByVisit, launcher::kFeatureObserveByVisit) &&
               same(kCanLayerByName, launcher::kFeatureLayersByName) && same(kCanTellMemoryPeak, launcher::kFeatureMemoryPeak) &&
               same(kCanTellPidsPeak, launcher::kFeaturePidsPeak) && same(kCanScopeSockets, launcher::kFeatureScope));
+template <class Ours, class Theirs>
+constexpr bool alike(Ours ours, Theirs theirs) {
+    return static_cast<int>(ours) == static_cast<int>(theirs);
+}
+static_assert(alike(WatchKind::File, launcher::WatchKind::File) && alike(WatchKind::Oom, launcher::WatchKind::Oom) &&
+              alike(PressureOf::Io, launcher::Resource::Io) && alike(PressureOf::Memory, launcher::Resource::Memory) &&
+              alike(WatchForm::Counter, launcher::WatchForm::Counter) && alike(WatchForm::Trigger, launcher::WatchForm::Trigger) &&
+              alike(WatchForm::Changes, launcher::WatchForm::Changes));
 
 std::uint64_t usec(std::chrono::microseconds time) { return static_cast<std::uint64_t>(std::max<std::int64_t>(time.count(), 0)); }
 
@@ -148,6 +156,23 @@ TargetFacts fromProtocol(const launcher::TargetFacts& wire) {
     for (const auto& range : wire.uidMap) facts.uidMap.push_back({range.inside, range.outside, range.count});
     for (const auto& range : wire.gidMap) facts.gidMap.push_back({range.inside, range.outside, range.count});
     return facts;
+}
+
+launcher::WatchRequest toProtocol(const Target& target, const WatchSpec& what) {
+    launcher::WatchRequest request;
+    request.target = target.id.text();
+    request.startTime = target.startTime;
+    if (target.facts) {
+        request.startTime = target.facts->startTime;
+        request.cgroup = target.facts->cgroup;
+        request.mounts = target.facts->namespaces[launcher::kNamespaces - 1];
+    }
+    request.kind = static_cast<launcher::WatchKind>(what.kind);
+    request.resource = static_cast<launcher::Resource>(what.resource);
+    request.stallUsec = usec(what.stall);
+    request.windowUsec = usec(what.window);
+    request.path = what.path;
+    return request;
 }
 
 }  // namespace recap

@@ -12,7 +12,7 @@
 
 #include "daemon/launcher/attach.hpp"
 #include "daemon/launcher/cgroup_files.hpp"
-#include "daemon/launcher/kernel.hpp"
+#include "daemon/launcher/checks.hpp"
 
 namespace recap::launcher {
 
@@ -21,23 +21,6 @@ namespace {
 constexpr unsigned kMostDepth = 16;  // of cgroups below a target's
 constexpr unsigned kMost = 4096;     // of cgroups and processes there
 constexpr std::size_t kMostList = 1 << 20;
-
-// The path on one hierarchy: "" for the unified one.
-std::string pathOn(std::string_view text, std::string_view controller) {
-    while (!text.empty()) {
-        const auto end = std::min(text.find('\n'), text.size());
-        const std::string_view line = text.substr(0, end);
-        text.remove_prefix(std::min(end + 1, text.size()));
-        const auto first = line.find(':'), second = line.find(':', first + 1);
-        if (second == std::string_view::npos) continue;
-        if (line.substr(first + 1, second - first - 1) == controller) return std::string(line.substr(second + 1));
-    }
-    return {};
-}
-
-bool holds(std::string_view outer, std::string_view inner) {
-    return inner == outer || (inner.starts_with(outer) && inner[outer.size()] == '/');
-}
 
 std::string readWhole(int dir, const char* file) {
     UniqueFd fd(::openat(dir, file, O_RDONLY | O_CLOEXEC));
@@ -64,13 +47,10 @@ Result<Freezer> Freezer::open(const Procfs& procfs, std::uint64_t hostPids, cons
     auto own = procfs.readSelf("cgroup", 65536);
     if (!text) return forward(std::move(text));
     if (!own) return forward(std::move(own));
-    for (const auto& mount : parseMountinfo(*text)) {
-        if (mount.type == "cgroup2" && !freezer.unified_) freezer.unified_.reset(openDir(AT_FDCWD, mount.path.c_str()));
-        if (mount.type != "cgroup" || freezer.v1_) continue;
-        if (mount.path.ends_with("/freezer")) freezer.v1_.reset(openDir(AT_FDCWD, mount.path.c_str()));
-    }
-    freezer.ownUnified_ = pathOn(*own, "");
-    freezer.ownV1_ = pathOn(*own, "freezer");
+    freezer.unified_ = openHierarchy(parseMountinfo(*text), "");
+    freezer.v1_ = openHierarchy(parseMountinfo(*text), "freezer");
+    freezer.ownUnified_ = cgroupOn(*own, "");
+    freezer.ownV1_ = cgroupOn(*own, "freezer");
     freezer.hostPids_ = hostPids;
     const std::string folder = runDir + "/frozen";
     if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return failErrno("create " + folder);
@@ -80,10 +60,7 @@ Result<Freezer> Freezer::open(const Procfs& procfs, std::uint64_t hostPids, cons
 }
 
 UniqueFd Freezer::open(const Place& place) const {
-    const UniqueFd& root = place.v1 ? v1_ : unified_;
-    if (!root || place.path.size() < 2) return {};
-    UniqueFd dir(kernel::openat2(root.get(), place.path.c_str() + 1, O_RDONLY | O_DIRECTORY,
-                                 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
+    UniqueFd dir = openCgroup(place.v1 ? v1_ : unified_, place.path);
     struct stat info {};
     if (dir && (::fstat(dir.get(), &info) != 0 || (place.inode != 0 && info.st_ino != place.inode))) dir.reset();
     return dir;
@@ -94,9 +71,9 @@ Result<Freezer::Place> Freezer::placeOf(const Procfs& procfs, pid_t pid) const {
     auto text = procfs.read(pid, "cgroup", 65536);
     if (!text) return forward(std::move(text));
     for (const bool v1 : {false, true}) {
-        Place place{v1, pathOn(*text, v1 ? "freezer" : ""), 0};
+        Place place{v1, cgroupOn(*text, v1 ? "freezer" : ""), 0};
         const std::string& own = v1 ? ownV1_ : ownUnified_;
-        if (place.path.size() < 2 || holds(place.path, own)) continue;
+        if (place.path.size() < 2 || isAtOrBelow(own, place.path)) continue;
         const UniqueFd dir = open(place);
         struct stat info {};
         if (!dir || ::fstat(dir.get(), &info) != 0 || ::faccessat(dir.get(), v1 ? "freezer.state" : "cgroup.freeze", W_OK, 0) != 0)

@@ -20,6 +20,7 @@ inline constexpr std::string_view kMessageRefused = "5f1c0d6a0d0f4c3f9b8b6b1a7e2
 inline constexpr std::string_view kMessageAdmit = "5f1c0d6a0d0f4c3f9b8b6b1a7e2c4d04";
 inline constexpr std::string_view kMessageImport = "5f1c0d6a0d0f4c3f9b8b6b1a7e2c4d05";
 inline constexpr std::string_view kMessageSweep = "5f1c0d6a0d0f4c3f9b8b6b1a7e2c4d06";
+inline constexpr std::string_view kMessageWatch = "5f1c0d6a0d0f4c3f9b8b6b1a7e2c4d07";
 
 enum class Priority : int { Error = 3, Warning = 4, Notice = 5, Info = 6 };
 

@@ -212,6 +212,8 @@ Result<SupervisorSetup> setUp(const Options& options) {
     if (!store) return forward(std::move(store));
     auto freezer = Freezer::open(*procfs, host->namespaces[0], options.runDir);
     if (!freezer) return forward(std::move(freezer));
+    auto places = WatchPlaces::open(*procfs);
+    if (!places) return forward(std::move(places));
     Prepared prepared;
     const std::string mountpoint = options.runDir + "/dev";
     if (::mkdir(mountpoint.c_str(), 0700) != 0 && errno != EEXIST) return failErrno("create " + mountpoint);
@@ -228,9 +230,13 @@ Result<SupervisorSetup> setUp(const Options& options) {
     prepared.supervisor = ::getpid();
     prepared.ceilingFilter = ceilingFilter();
     prepared.commandLine = options.commandLine;
-    return SupervisorSetup{
-        std::move(*procfs),  *host, *ownMounts,      std::move(*cgroups),   std::move(*freezer), std::move(*store), std::move(*ceiling),
-        std::move(prepared), *peer, options.helpers, options.journalSocket, options.without};
+    return SupervisorSetup{std::move(*procfs),  *host,
+                           *ownMounts,          std::move(*cgroups),
+                           std::move(*freezer), std::move(*places),
+                           std::move(*store),   std::move(*ceiling),
+                           std::move(prepared), *peer,
+                           options.helpers,     options.journalSocket,
+                           options.without};
 }
 
 Result<UniqueFd> bindSocket(const std::string& path, std::uint32_t owner) {

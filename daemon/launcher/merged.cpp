@@ -9,6 +9,7 @@
 #include <array>
 
 #include "daemon/launcher/attach.hpp"
+#include "daemon/launcher/checks.hpp"
 #include "daemon/launcher/kernel.hpp"
 #include "daemon/launcher/roots.hpp"
 
@@ -77,12 +78,8 @@ int fillWorkshop(Attach& attach, int workshop) {
     return attachBeneath(workshop, attach.base, "target");
 }
 
-bool isBelow(std::string_view path, std::string_view folder) {
-    return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
-}
-
 bool isOwn(const MountLine& mount, std::string_view path) {
-    const auto holds = [path](std::string_view place) { return isBelow(path, place); };
+    const auto holds = [path](std::string_view place) { return isAtOrBelow(path, place); };
     return std::ranges::find(kOwnTypes, mount.type) != kOwnTypes.end() || std::ranges::any_of(kOwnPlaces, holds);
 }
 
@@ -136,7 +133,7 @@ int mergeSubmounts(Attach& attach) {
     std::string last;
     for (const auto& mount : *mounts) {
         const std::string path = mount.path.substr(top.size());
-        if (path.empty() || (!last.empty() && isBelow(path, last)) || isOwn(mount, path)) continue;
+        if (path.empty() || (!last.empty() && isAtOrBelow(path, last)) || isOwn(mount, path)) continue;
         last = path;
         if (moveSubmount(from.get(), attach.root.get(), path) != 0) noteOmitted(attach, mount);
     }

@@ -91,8 +91,10 @@ std::vector<MountLine> parseMountinfo(std::string_view text) {
         if (dash == std::string_view::npos) continue;
         auto head = line.substr(0, dash);
         auto tail = line.substr(dash + 3);
-        for (int i = 0; i < 4; ++i) cut(head, ' ');
-        mounts.push_back({unescape(cut(head, ' ')), std::string(cut(tail, ' '))});
+        std::uint64_t id = 0;
+        number(cut(head, ' '), id);
+        for (int i = 0; i < 3; ++i) cut(head, ' ');
+        mounts.push_back({unescape(cut(head, ' ')), std::string(cut(tail, ' ')), id});
     }
     return mounts;
 }

@@ -34,6 +34,7 @@ struct ProcessStat {
 struct MountLine {
     std::string path;  // unescaped
     std::string type;
+    std::uint64_t id = 0;
 };
 
 // Parsers of procfs text; pure.

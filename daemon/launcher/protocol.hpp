@@ -21,12 +21,14 @@ inline constexpr std::uint16_t kVersion = 1;
 inline constexpr std::size_t kMaxMessage = 160 * 1024;  // below the socket's default buffer
 inline constexpr std::size_t kMaxStrings = 1024;        // entries of one array
 inline constexpr std::size_t kMaxString = 64 * 1024;
-inline constexpr std::size_t kMaxWrites = 64;             // paths of one plan
-inline constexpr std::size_t kMaxFilter = 4096;           // BPF instructions
-inline constexpr std::size_t kMaxFds = 4;                 // that a client may send with one message
-inline constexpr std::size_t kListPage = 128;             // rows of one answer
-inline constexpr std::size_t kListPageBytes = 64 * 1024;  // a row more is at most some 60 KiB
-inline constexpr std::size_t kRunIdLength = 26;           // ULID, Crockford base 32
+inline constexpr std::size_t kMaxWrites = 64;                                             // paths of one plan
+inline constexpr std::size_t kMaxFilter = 4096;                                           // BPF instructions
+inline constexpr std::size_t kMaxFds = 4;                                                 // that a client may send with one message
+inline constexpr std::size_t kListPage = 128;                                             // rows of one answer
+inline constexpr std::size_t kListPageBytes = 64 * 1024;                                  // a row more is at most some 60 KiB
+inline constexpr std::size_t kRunIdLength = 26;                                           // ULID, Crockford base 32
+inline constexpr std::size_t kMaxWatchPath = 4095;                                        // PATH_MAX, without its NUL
+inline constexpr std::uint64_t kLeastWindowUsec = 500'000, kMostWindowUsec = 10'000'000;  // of a pressure trigger, as in Linux' psi.rst
 
 enum class Verb : std::uint16_t {
     Hello =
@@ -39,7 +41,7 @@ enum class Verb : std::uint16_t {
     Attach = 7,        // AttachRequest                              -> fds: stdin to write to, stdout and stderr to read from
     List = 8,          // RunRef: runs after this id ("": from the first), as many as fit a page -> RunList; empty: no more
     Ack = 9,           // RunRef; drops the run's estate
-    Watch = 10,        // unsupported
+    Watch = 10,        // WatchRequest; fds: the target's pidfd          -> Watched; fds: what tells of the event
     Import = 11,       // fds: the archive or folder (read-only)         -> text: digest; fds: answer.json (read-only)
     RemoveLayer = 12,  // unsupported; layers go with their last image
     Collect = 13,      // RunRef                                     -> fds: pipe that yields a tar of the artifacts
@@ -47,6 +49,7 @@ enum class Verb : std::uint16_t {
     RemoveImage = 15,  // ImageRef; with every layer that no other image needs
     Images = 16,       // ImageRef: images after this digest ("": from the first), at most kListPage -> ImageList; empty: no more
     Log = 17,          // RunRef                                     -> fds: the run's log (read-only), as START gave it
+    Unwatch = 18,      // WatchRef: the descriptor of that one is closed
     Event = 100,       // launcher -> client, unasked: RunEvent
 };
 
@@ -250,6 +253,42 @@ struct RunRef {
 };
 struct ImageRef {
     std::string digest;  // 64 hex digits
+};
+
+enum class WatchKind : std::uint8_t { Oom = 0, Pressure = 1, File = 2 };
+enum class Resource : std::uint8_t { Memory = 0, Cpu = 1, Io = 2 };
+// What of a container is to be watched. It is opened here, as recapd may not, and then is recapd's: the launcher keeps no descriptor of
+// it, only counts it, for as long as its asker is connected or until UNWATCH.
+struct WatchRequest {
+    std::string target;  // for the record only
+    // expected of the target; a difference refuses the watch
+    std::uint64_t startTime = 0;
+    std::string cgroup;
+    std::uint64_t mounts = 0;  // inode of its mount namespace; 0: not looked at
+    WatchKind kind = WatchKind::Oom;
+    Resource resource = Resource::Memory;  // of Pressure, as are the next two; else 0
+    std::uint64_t stallUsec = 0;           // of some task in the target's cgroup, within
+    std::uint64_t windowUsec = 0;
+    std::string path;  // of File: absolute, looked up below the target's root; symbolic links lead to no place outside of it
+};
+
+// What to do with the descriptor that tells of the event.
+enum class WatchForm : std::uint8_t {
+    Counters = 0,  // memory.events, read-only: POLLPRI when a number in it has changed; "oom_kill" counts what is meant
+    Counter = 1,   // an eventfd(2): read it; it counts once more when its cgroup goes
+    Trigger = 2,   // a PSI trigger: POLLPRI when it was pulled, at most once a window; POLLERR when its cgroup is gone
+    Changes = 3,   // an inotify(7) with one watch: on a file, or on a folder and what is right in it
+};
+struct Watched {
+    std::uint64_t id = 0;  // for UNWATCH
+    WatchForm form = WatchForm::Counters;
+    // Trigger: as the kernel was asked. Without CAP_SYS_RESOURCE it takes only windows of whole 2 s: then the next longer one is asked for,
+    // with as much more to stall.
+    std::uint64_t stallUsec = 0;
+    std::uint64_t windowUsec = 0;
+};
+struct WatchRef {
+    std::uint64_t id = 0;
 };
 
 struct RunState {

@@ -35,7 +35,9 @@ Supervisor::Supervisor(SupervisorSetup setup)
                    startWaiting();  // first: no worker waits for the journal
                    onSpawned(std::move(result));
                }),
-      parking_(loop_, setup_.cgroups, setup_.prepared, setup_.store, [this](SpawnResult result) { onSpawned(std::move(result)); }) {
+      parking_(loop_, setup_.cgroups, setup_.prepared, setup_.store, [this](SpawnResult result) { onSpawned(std::move(result)); }),
+      watches_(monotonicUsec()),
+      opener_(loop_, setup_.procfs, setup_.watchPlaces) {
     setup_.prepared.procfs = &setup_.procfs;
     setCeiling(std::move(setup_.ceiling));
 }
@@ -119,7 +121,11 @@ void Supervisor::onConnect(int listener, bool admitSocket) {
 
 void Supervisor::drop(int socket) {
     loop_.remove(socket);
-    if (const auto client = clients_.find(socket); client != clients_.end()) dropWaiting(client->second.id);
+    if (const auto client = clients_.find(socket); client != clients_.end()) {
+        dropWaiting(client->second.id);
+        watches_.forget(client->second.id);
+        opener_.forget(client->second.id);
+    }
     clients_.erase(socket);
 }
 
@@ -167,6 +173,8 @@ void Supervisor::handle(Request request) {
         case Verb::Admit: return admitImage(std::move(request));
         case Verb::RemoveImage: return removeImage(std::move(request));
         case Verb::Images: return listImages(std::move(request));
+        case Verb::Watch: return watchTarget(std::move(request));
+        case Verb::Unwatch: return unwatch(std::move(request));
         default:
             return refuse(request, {Errc::NotSupported, "verb " + std::to_string(static_cast<unsigned>(request.header.verb)) +
                                                             " is not supported by this version"});

@@ -18,6 +18,7 @@
 #include "daemon/launcher/parking.hpp"
 #include "daemon/launcher/run.hpp"
 #include "daemon/launcher/store.hpp"
+#include "daemon/launcher/watch_opener.hpp"
 #include "daemon/launcher/workers.hpp"
 
 namespace recap::launcher {
@@ -28,6 +29,7 @@ struct SupervisorSetup {
     std::uint64_t ownMounts = 0;  // the launcher's own mount namespace
     CgroupTree cgroups;
     Freezer freezer;
+    WatchPlaces watchPlaces;
     Store store;
     Ceiling ceiling;
     Prepared prepared;
@@ -110,6 +112,10 @@ private:
     void admitImage(Request request);
     void removeImage(Request request);
     void listImages(Request request);
+    void watchTarget(Request request);
+    Result<WatchJob> checkedWatch(Request& request);
+    void refuseWatch(const Request& request, const Error& error);
+    void unwatch(Request request);
 
     Result<void> checkAlone(const Plan& plan) const;
     Result<void> checkRoom() const;  // for one capsule more
@@ -146,6 +152,8 @@ private:
     RunHost runHost_;
     Workers workers_;
     Parking parking_;
+    WatchBook watches_;
+    WatchOpener opener_;
     std::vector<UniqueFd> listeners_;
     std::map<int, Client> clients_;
     std::uint64_t lastClient_ = 0;

@@ -55,16 +55,15 @@ void finishTask(Loop& loop, const std::shared_ptr<Task>& task) {
 }  // namespace
 
 Result<void> runTask(Loop& loop, std::uint64_t timeoutUsec, const std::vector<int>& descriptors, const std::function<int()>& inChild,
-                     std::function<void(TaskResult)> done) {
+                     std::function<void(TaskResult)> done, std::uint64_t namespaces) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return failErrno("pipe");
     auto task = std::make_shared<Task>();
     task->output.reset(ends[0]);
     UniqueFd theirs(ends[1]);
     ::fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    // Of their own: what a helper that a stranger's bytes have taken over could signal, or speak with.
     clone_args args{};
-    args.flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+    args.flags = namespaces;
     args.exit_signal = SIGCHLD;
     const pid_t child = kernel::clone3(args);
     if (child < 0) return failErrno("clone3");

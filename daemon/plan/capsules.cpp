@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/plan/info.hpp"
 #include "daemon/plan/narrow.hpp"
 #include "daemon/plan/words.hpp"
 #include "sdk/base/unique_fd.hpp"
@@ -16,33 +17,15 @@
 namespace recap::plan {
 namespace {
 
-CapsuleInfo describeManifest(const manifest::Manifest& manifest) {
-    CapsuleInfo info;
-    info.name = manifest.name;
-    info.version = manifest.version;
-    info.description = manifest.description;
-    info.image = manifest.image;
-    info.command = manifest.command;
-    info.namespaces = namespaceWords(manifest.sandbox.namespaces);
-    info.capabilities = manifest.sandbox.capabilities;
-    info.processes = word(static_cast<Processes>(manifest.sandbox.processes));
-    info.view = word(static_cast<View>(manifest.sandbox.view));
-    info.user = manifest::formatUser(manifest.sandbox.user);
-    info.policy = manifest.sandbox.policy;
-    info.reason = manifest.sandbox.reason;
-    for (std::size_t bit = 0; bit < manifest::kAdjustableWords.size(); ++bit)
-        if (manifest.sandbox.adjustable >> bit & 1) info.adjustable.emplace_back(manifest::kAdjustableWords[bit]);
-    info.freeze = manifest.sandbox.freeze;
-    info.tty = manifest.tty;
-    return info;
-}
-
 bool isThere(const std::filesystem::path& path) { return ::access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
 
 CapsuleFiles::CapsuleFiles(const Folders& folders, const PolicyFiles& policies, const SyscallTable& table)
-    : state_(std::filesystem::path(folders.state) / "capsules"), policies_(policies), table_(table) {
+    : state_(std::filesystem::path(folders.state) / "capsules"),
+      policies_(policies),
+      table_(table),
+      enablings_(std::filesystem::path(folders.state) / "enabled") {
     folders_ = {std::filesystem::path(folders.vendor) / "capsules", state_, std::filesystem::path(folders.runtime) / "capsules",
                 std::filesystem::path(folders.config) / "capsules"};
 }
@@ -78,9 +61,15 @@ void CapsuleFiles::keepOld(Entry& entry) const {
     entry.info.path = path;
 }
 
+void CapsuleFiles::noteEnabling(CapsuleInfo& info) const {
+    const auto enabling = enablings_.find(info.name);
+    info.enabled = enabling.has_value();
+    info.enabling = enabling.value_or(Enabling());
+}
+
 std::string CapsuleFiles::load() {
     std::map<std::string, Entry, std::less<>> next;
-    std::string problems;
+    std::string problems = enablings_.load();
     for (const auto& file : manifest::layeredFiles(folders_)) {
         const std::string name = file.name.substr(0, file.name.size() - 5);
         auto entry = read(name, file.path);
@@ -92,6 +81,7 @@ std::string CapsuleFiles::load() {
             const bool same = old != entries_.end() && old->second.manifest && old->second.text == entry.text;
             entry.info.revision = same ? old->second.info.revision : ++revision_;
         }
+        noteEnabling(entry.info);
         next.emplace(name, std::move(entry));
     }
     entries_ = std::move(next);
@@ -161,6 +151,12 @@ Result<std::string> CapsuleFiles::nameIn(std::string_view toml) const {
     return read.value->name;
 }
 
+Result<CapsuleInfo> CapsuleFiles::infoIn(std::string_view toml) const {
+    auto read = manifest::readManifest(toml, "capsule.toml");
+    if (!read) return fail(Errc::InvalidArgument, manifest::join(read.diagnostics));
+    return describeManifest(*read.value);
+}
+
 Result<std::string> CapsuleFiles::install(std::string_view toml, bool replace) {
     auto read = manifest::readManifest(toml, "capsule.toml");
     if (!read) return fail(Errc::InvalidArgument, manifest::join(read.diagnostics));
@@ -180,11 +176,33 @@ Result<void> CapsuleFiles::remove(std::string_view name) {
     if (!isThere(path))
         return fail(Errc::InvalidArgument, "capsule '" + found->first + "' was not installed, it comes from " + found->second.info.path +
                                                "; a link to /dev/null of that name in the configuration's capsules folder masks it");
+    // Another one of this name, installed later, is nobody's to run by itself.
+    if (auto disabled = enablings_.remove(found->first); !disabled) return disabled;
     if (::unlink(path.c_str()) != 0) return failErrno("remove " + path.string());
     const UniqueFd folder(::open(state_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder || ::fsync(folder.get()) != 0) return failErrno("sync " + state_.string());
     load();
     return {};
+}
+
+Result<void> CapsuleFiles::enable(std::string_view name, std::uint32_t uid) {
+    const auto entry = usable(name);
+    if (!entry) return tl::unexpected(entry.error());
+    CapsuleInfo& info = entries_.find(name)->second.info;
+    if (auto added = enablings_.add(info.name, uid, asks(info)); !added) return forward(std::move(added));
+    noteEnabling(info);
+    return {};
+}
+
+Result<void> CapsuleFiles::disable(std::string_view name) {
+    if (!entries_.contains(name) && !enablings_.find(name)) return fail(Errc::NotFound, "no capsule " + manifest::printable(name));
+    if (auto removed = enablings_.remove(std::string(name)); !removed) return removed;
+    if (const auto found = entries_.find(name); found != entries_.end()) noteEnabling(found->second.info);
+    return {};
+}
+
+void CapsuleFiles::ranAsScheduled(std::string_view name) {
+    if (const auto found = entries_.find(name); found != entries_.end()) found->second.info.enabling.last = enablings_.ran(found->first);
 }
 
 }  // namespace recap::plan

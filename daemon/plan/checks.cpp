@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "daemon/plan/info.hpp"
 #include "daemon/plan/words.hpp"
 #include "sdk/manifest/capabilities.hpp"
 
@@ -29,26 +30,11 @@ std::string label(const Target& target, const std::string& key) {
     return found == target.labels.end() ? "no label " + key : "label " + key + " = " + std::string(found->second);
 }
 
-bool matches(const manifest::SelectorExpression& expression, const Target& target) {
-    const auto found = target.labels.find(expression.key);
-    const bool there = found != target.labels.end();
-    const bool listed = there && std::find(expression.values.begin(), expression.values.end(), found->second) != expression.values.end();
-    if (expression.op == "exists") return there;
-    return expression.op == "=" || expression.op == "in" ? listed : !listed;
-}
-
 Result<void> checkSelector(const manifest::Manifest& manifest, const Target& target) {
-    const auto refuse = [&](const std::string& wanted, const std::string& key) {
-        return fail(Errc::Denied, "target " + target.id.text() + " has " + label(target, key) + "; capsule '" + manifest.name +
-                                      "' is for targets with " + wanted);
-    };
-    for (const auto& [key, value] : manifest.target.selector)
-        if (const auto found = target.labels.find(key); found == target.labels.end() || found->second != value)
-            return refuse(key + " = " + value, key);
-    for (const auto& expression : manifest.target.expressions)
-        if (!matches(expression, target))
-            return refuse(expression.key + " " + expression.op + (expression.values.empty() ? "" : " " + join(expression.values)),
-                          expression.key);
+    for (const auto& term : selectionOf(manifest.target).labels)
+        if (!matches(term, target))
+            return fail(Errc::Denied, "target " + target.id.text() + " has " + label(target, term.key) + "; capsule '" + manifest.name +
+                                          "' is for targets with " + text(term));
     return {};
 }
 
@@ -66,7 +52,7 @@ Result<void> checkState(const Target& target) {
 
 Result<void> checkRequest(const manifest::Manifest& manifest, const RunRequest& request, const Target& target) {
     const std::string capsule = "capsule '" + manifest.name + "'";
-    if (!manifest.schedule.onDemand)
+    if (!manifest.schedule.onDemand && request.trigger == Trigger::OnDemand)
         return fail(Errc::Denied, capsule + " can't be run on demand: its manifest says schedule.on-demand = false");
     if (manifest.args == manifest::ArgsMode::Refuse && !request.args.empty())
         return fail(Errc::InvalidArgument, capsule + " takes no arguments: its manifest says args = \"refuse\"");

@@ -29,6 +29,16 @@ std::vector<std::string> commandLine(const manifest::Manifest& manifest, const I
     return fixed;
 }
 
+void addOccurrence(const Occurrence& occurrence, std::map<std::string, std::string>& env) {
+    env["RECAP_EVENT"] = occurrence.on;
+    env["RECAP_EVENT_TIME"] = std::to_string(occurrence.when);
+    for (const auto& [key, value] : occurrence.facts) {
+        std::string name = "RECAP_EVENT_";
+        for (const char c : key) name += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+        env[name] = value;
+    }
+}
+
 std::map<std::string, std::string> environment(const manifest::Manifest& manifest, const Image& image, const RunPlan& plan) {
     std::map<std::string, std::string> env{{"PATH", std::string(kPath)}};
     for (const auto& entry : image.env)
@@ -41,6 +51,9 @@ std::map<std::string, std::string> environment(const manifest::Manifest& manifes
     env["RECAP_TARGET"] = plan.target.id.text();
     env["RECAP_TARGET_NAME"] = plan.target.name;
     if (plan.sandbox.view == View::ReadOnly || plan.sandbox.view == View::Write) env["RECAP_TARGET_ROOT"] = "/target";
+    env["RECAP_TRIGGER"] = name(plan.request.trigger);
+    if (plan.request.occurrence) addOccurrence(*plan.request.occurrence, env);
+    if (readsOccurrence(plan.request, plan.tty)) env["RECAP_EVENT_FD"] = "0";
     if (!plan.artifacts.empty()) env["RECAP_ARTIFACTS"] = plan.artifacts;
     return env;
 }

@@ -61,6 +61,9 @@ Result<Settings> loadSettings(const Folders& folders) {
         if (table.enabled) settings.plugins.push_back({name, table.plugin, table.cgroups, table.values, table.runtimes});
     settings.policies = read.value->policies;
     settings.tenants = tenantsOf(*read.value, settings.problems);
+    settings.limits.runs = read.value->runs.value_or(settings.limits.runs);
+    settings.limits.runsPerTarget = read.value->runsPerTarget.value_or(settings.limits.runsPerTarget);
+    settings.limits.queue = read.value->queue.value_or(settings.limits.queue);
     settings.grace = read.value->grace.value_or(settings.grace);
     return settings;
 }

@@ -26,6 +26,7 @@ inline constexpr const char* kService = "org.recap1";
 inline constexpr const char* kRoot = "/org/recap1";
 inline constexpr const char* kManager = "org.recap1.Manager";
 inline constexpr const char* kRun = "org.recap1.Run";
+inline constexpr const char* kBatch = "org.recap1.Batch";
 
 inline constexpr int kListTimeout = 25'000;               // ms
 inline constexpr int kAskTimeout = 300'000;               // polkit may be asking a person

@@ -29,6 +29,9 @@ struct Checker {
     Result<void> operator()(BorrowedFd is) const { return check(is, size); }
     Result<void> operator()(std::monostate) const { return fail(Errc::InvalidArgument, "it has no value"); }
     Result<void> operator()(const Rows&) const { return fail(Errc::InvalidArgument, "rows are for answers, no option takes them"); }
+    Result<void> operator()(const Numbers&) const {
+        return fail(Errc::InvalidArgument, "lists of numbers are for answers, no option takes them");
+    }
     Result<void> operator()(const auto&) const { return {}; }
 };
 

@@ -8,24 +8,30 @@ namespace recap::client {
 namespace {
 
 // "/org/recap1/run/ID"; ids are ULIDs, which people may also type in lower case.
-Result<std::string> runPath(std::string_view run) {
-    const bool plain = std::ranges::all_of(run, [](unsigned char c) { return std::isalnum(c) && c < 128; });
-    if (run.empty() || !plain) return fail(Errc::NotFound, "no run '" + std::string(run) + "': a run's id is 26 letters and digits");
-    std::string path = std::string(kRoot) + "/run/";
-    for (const char c : run) path += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+Result<std::string> objectPath(const std::string& kind, std::string_view id) {
+    const bool plain = std::ranges::all_of(id, [](unsigned char c) { return std::isalnum(c) && c < 128; });
+    if (id.empty() || !plain) return fail(Errc::NotFound, "no " + kind + " '" + std::string(id) + "': an id is 26 letters and digits");
+    std::string path = std::string(kRoot) + "/" + kind + "/";
+    for (const char c : id) path += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     return path;
 }
 
-// A call on a run's object; that there is no such object is said in words of ours.
+// A call on the object of a run or a batch; that there is no such object is said in words of ours.
 template <class... Args>
-Result<MessagePtr> onRun(Bus& bus, bool interactive, const std::string& run, const char* member, const Args&... args) {
-    auto path = runPath(run);
+Result<MessagePtr> onObject(Bus& bus, bool interactive, const std::string& kind, const char* interface, const std::string& id,
+                            const char* member, const Args&... args) {
+    auto path = objectPath(kind, id);
     if (!path) return forward(std::move(path));
-    auto reply = bus.call({path->c_str(), kRun, member, kAskTimeout, interactive}, args...);
+    auto reply = bus.call({path->c_str(), interface, member, kAskTimeout, interactive}, args...);
     // sd-bus's words, in recapd but not of it: there is no such object.
     if (!reply && reply.error().message.starts_with("Unknown "))
-        reply.error() = {Errc::NotFound, "no run '" + run + "' at hand: runs are, from their start until ten minutes after their end"};
+        reply.error() = {Errc::NotFound, "no " + kind + " '" + id + "' at hand: it is, from its start until ten minutes after its end"};
     return reply;
+}
+
+template <class... Args>
+Result<MessagePtr> onRun(Bus& bus, bool interactive, const std::string& run, const char* member, const Args&... args) {
+    return onObject(bus, interactive, "run", kRun, run, member, args...);
 }
 
 }  // namespace
@@ -78,6 +84,9 @@ Result<std::string> Client::installCapsule(const std::string& toml, bool replace
     Dict options = d_->asking();
     if (replace) options.set("replace", true);
     return take<std::string>(d_->bus.call(d_->manager("InstallCapsule", kAskTimeout), toml, options));
+}
+Result<std::string> Client::runScheduled(const std::string& capsule) {
+    return take<std::string>(d_->bus.call(d_->manager("RunScheduled", kAskTimeout), capsule, d_->asking()));
 }
 Result<void> Client::removeCapsule(const std::string& name) {
     return takeNothing(d_->bus.call(d_->manager("RemoveCapsule", kAskTimeout), name, d_->asking()));
@@ -136,6 +145,10 @@ Result<void> Client::stop(const std::string& run, std::chrono::seconds grace) {
     const auto seconds = static_cast<std::uint32_t>(grace.count());
     return takeNothing(onRun(d_->bus, d_->interactive, run, "Stop", seconds, d_->asking()));
 }
+Result<void> Client::stopBatch(const std::string& id, std::chrono::seconds grace) {
+    const auto seconds = static_cast<std::uint32_t>(grace.count());
+    return takeNothing(onObject(d_->bus, d_->interactive, "batch", kBatch, id, "Stop", seconds, d_->asking()));
+}
 Result<void> Client::kill(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Kill", d_->asking())); }
 Result<void> Client::detach(const std::string& run) { return takeNothing(onRun(d_->bus, d_->interactive, run, "Detach", d_->asking())); }
 
@@ -156,7 +169,7 @@ Result<Run> Client::attach(const std::string& run, const AttachOptions& wanted, 
         *end = UniqueFd(own);
         dbus_message_iter_next(&at);
     }
-    return Run(d_->follow(*runPath(run), reply->get()));
+    return Run(d_->follow(*objectPath("run", run), reply->get()));
 }
 
 }  // namespace recap::client

@@ -57,6 +57,7 @@ struct VariantAppender {
     }
     bool operator()(std::monostate) const { return false; }
     bool operator()(const Rows&) const { return false; }
+    bool operator()(const Numbers&) const { return false; }
 };
 
 std::string signatureAt(DBusMessageIter* at) {
@@ -119,6 +120,11 @@ void readArray(DBusMessageIter* at, Value& value, int depth) {
         Strings strings;
         walk(at, [&](DBusMessageIter* one) { strings.emplace_back(basicAt<const char*>(one)); });
         value = std::move(strings);
+    } else if (type == "at" || type == "au") {
+        Numbers numbers;
+        walk(at,
+             [&](DBusMessageIter* one) { numbers.push_back(type == "at" ? basicAt<std::uint64_t>(one) : basicAt<std::uint32_t>(one)); });
+        value = std::move(numbers);
     } else if (type.starts_with("a{s")) {
         value = dictAt(at, depth);
     } else if (type.starts_with("aa{s")) {

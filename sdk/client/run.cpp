@@ -68,10 +68,22 @@ bool Run::ended() const { return state_->settled(); }
 const RunEnd* Run::end() const { return state_->end ? &*state_->end : nullptr; }
 const Error* Run::failure() const { return state_->failure ? &*state_->failure : nullptr; }
 
+Result<void> Client::Private::subscribe(const std::string& rule) {
+    if (auto sent = bus.send(addMatch(rule.c_str())); !sent) return forward(std::move(sent));
+    return {};
+}
+
+Result<void> Client::Private::watchOwner() {
+    if (watchingOwner) return {};
+    if (auto subscribed = subscribe(kOwnerRule); !subscribed) return subscribed;
+    watchingOwner = true;
+    return {};
+}
+
 Result<void> Client::Private::watch() {
     if (watching) return {};
-    for (const char* rule : {kFinishedRule, kOwnerRule})
-        if (auto sent = bus.send(addMatch(rule)); !sent) return forward(std::move(sent));
+    if (auto subscribed = subscribe(kFinishedRule); !subscribed) return subscribed;
+    if (auto subscribed = watchOwner(); !subscribed) return subscribed;
     watching = true;
     return {};
 }
@@ -94,6 +106,8 @@ void Client::Private::handle(DBusMessage* message) {
     if (type == DBUS_MESSAGE_TYPE_SIGNAL) {
         if (dbus_message_is_signal(message, kManager, "RunFinished")) finished(message);
         if (dbus_message_is_signal(message, DBUS_INTERFACE_DBUS, "NameOwnerChanged")) ownerChanged(message);
+        if (!batches.empty()) ofBatch(message);
+        if (listening) keep(message);
         return;
     }
     const auto answered = std::ranges::find(pending, dbus_message_get_reply_serial(message), &Pending::serial);
@@ -116,10 +130,10 @@ void Client::Private::accepted(const std::shared_ptr<Run::State>& state, DBusMes
     state->path = std::move(*path);
     if (const char* sender = dbus_message_get_sender(reply)) owner = sender;
     open.push_back(state);
-    if (state->killLater) return tell(state->path, "Kill", nullptr);
+    if (state->killLater) return tell(kRun, state->path, "Kill", nullptr);
     if (!state->stopLater) return;
     const auto grace = static_cast<std::uint32_t>(state->stopLater->count());
-    tell(state->path, "Stop", &grace);
+    tell(kRun, state->path, "Stop", &grace);
 }
 
 // One that was started by somebody else.
@@ -150,14 +164,21 @@ void Client::Private::finished(DBusMessage* signal) {
 }
 
 void Client::Private::ownerChanged(DBusMessage* signal) {
-    std::string which, before;
+    std::string which, before, after;
     DBusMessageIter at;
     dbus_message_iter_init(signal, &at);
-    if (!from(signal, DBUS_SERVICE_DBUS) || !read(&at, which) || !read(&at, before)) return;
-    if (which != kService || owner.empty() || before != owner) return;
+    if (!from(signal, DBUS_SERVICE_DBUS) || !read(&at, which) || !read(&at, before) || !read(&at, after)) return;
+    if (which != kService) return;
+    const bool gone = !owner.empty() && before == owner;
+    if (listening) keepOwner(after);
+    if (!gone) return;
     // Not the calls under way: the bus answers them where recapd does not, and the next recapd may have them already.
     const Error why{Errc::Unavailable, "recapd went away while the run was under way; the next recapd knows what became of it"};
     for (const auto& state : std::exchange(open, {})) state->failure = why;
+    for (const auto& state : std::exchange(batches, {}))
+        state->failure = Error{Errc::Unavailable,
+                               "recapd went away while the batch was under way, and starts no more of its runs; the next "
+                               "recapd knows what became of the others (recapctl runs)"};
 }
 
 bool Client::Private::expire() {
@@ -173,10 +194,11 @@ bool Client::Private::expire() {
 void Client::Private::failAll(const Error& why) {
     for (const auto& state : std::exchange(open, {})) state->failure = why;
     for (const auto& call : std::exchange(pending, {})) call.state->failure = why;
+    for (const auto& state : std::exchange(batches, {})) state->failure = why;
 }
 
-void Client::Private::tell(const std::string& path, const char* member, const std::uint32_t* grace) {
-    const Method method{path.c_str(), kRun, member};
+void Client::Private::tell(const char* interface, const std::string& path, const char* member, const std::uint32_t* grace) {
+    const Method method{path.c_str(), interface, member};
     auto call = grace ? newCall(method, *grace, Dict{}) : newCall(method, Dict{});
     if (!call) return;
     dbus_message_set_no_reply(call->get(), true);
@@ -192,14 +214,14 @@ Run Client::run(const RunRequest& request) {
 void Client::stop(const Run& run, std::chrono::seconds grace) {
     const auto seconds = static_cast<std::uint32_t>(grace.count());
     if (run.accepted())
-        d_->tell(run.path(), "Stop", &seconds);
+        d_->tell(kRun, run.path(), "Stop", &seconds);
     else
         run.state_->stopLater = grace;
 }
 
 void Client::kill(const Run& run) {
     if (run.accepted())
-        d_->tell(run.path(), "Kill", nullptr);
+        d_->tell(kRun, run.path(), "Kill", nullptr);
     else
         run.state_->killLater = true;
 }

@@ -49,6 +49,12 @@ Strings Dict::strings(std::string_view key) const {
     return strings ? *strings : Strings();
 }
 
+Numbers Dict::numbers(std::string_view key) const {
+    const Value* value = find(key);
+    const auto* numbers = value ? std::get_if<Numbers>(&value->is) : nullptr;
+    return numbers ? *numbers : Numbers();
+}
+
 Dict Dict::dict(std::string_view key) const {
     const Value* value = find(key);
     const auto* dict = value ? std::get_if<Dict>(&value->is) : nullptr;

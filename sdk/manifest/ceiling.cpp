@@ -75,6 +75,7 @@ Read<CeilingFile> readCeiling(std::string_view text, std::string_view file) {
     readMask(root, "views", kViewWords, 1, ceiling.views);
     if (std::vector<std::string> writes; root.texts("writes", writes, checkPath)) ceiling.writes = std::move(writes);
     if (std::uint64_t mask = 0; readCapabilities(root, "capabilities", mask)) ceiling.capabilities = mask;
+    readMask(root, "watch", {"oom", "pressure", "file"}, 0, ceiling.watch);
     if (bool value = false; root.boolean("freeze", value)) ceiling.freeze = value;
     if (bool value = false; root.boolean("root-user", value)) ceiling.rootUser = value;
     if (bool best = false; root.choice("limits", best, {{"enforced", false}, {"best-effort", true}})) ceiling.bestEffortLimits = best;

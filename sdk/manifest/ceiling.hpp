@@ -21,6 +21,7 @@ struct CeilingFile {
     std::optional<std::uint32_t> views;           // bit = value of View; none is always in it
     std::optional<std::vector<std::string>> writes;
     std::optional<std::uint64_t> capabilities;
+    std::optional<std::uint32_t> watch;  // bits: oom, pressure, file
     std::optional<bool> freeze;
     std::optional<bool> rootUser;
     std::optional<bool> bestEffortLimits;

@@ -43,6 +43,7 @@ struct Build {  // exactly one of the three is set
     std::vector<std::string> packages;
     std::vector<std::string> binaries;
     std::string dockerfile;
+    std::map<std::string, std::string> files;  // path in the image -> a file beside the manifest
     std::map<std::string, std::string> links;  // path in the image -> what it leads to
 };
 
@@ -110,7 +111,8 @@ struct EventTrigger {
     std::chrono::microseconds stall{0};
     std::chrono::microseconds window{0};
     std::string path;     // file-changed
-    std::string match;    // dbus-signal
+    std::string match;    // dbus-signal: a match rule in the one form that parseMatchRule() gives it
+    std::string sender;   // likewise: the well-known name in it
     std::string capsule;  // run-finished
     std::string outcome;
     std::chrono::microseconds cooldown{0};

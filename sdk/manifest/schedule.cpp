@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "sdk/manifest/match_rule.hpp"
 #include "sdk/manifest/sections.hpp"
 #include "sdk/manifest/values.hpp"
 
 namespace recap::manifest {
 namespace {
 
+constexpr std::chrono::seconds kLeastPeriod{1};
+constexpr std::chrono::hours kMostPeriod{366 * 24};  // of both: whatever is rarer is a calendar's
+constexpr std::chrono::milliseconds kLeastWindow{500};
+constexpr std::chrono::seconds kMostWindow{10};
+
 void readPeriodic(TableReader table, std::optional<Periodic>& into) {
     Periodic periodic;
-    table.text("calendar", periodic.calendar, checkNotEmpty);
+    table.text("calendar", periodic.calendar, checkCalendar);
     if (std::chrono::microseconds every{}; table.duration("every", every)) periodic.every = every;
     table.duration("randomized-delay", periodic.randomizedDelay);
+    if (periodic.every && (*periodic.every < kLeastPeriod || *periodic.every > kMostPeriod))
+        table.note("every", "a period is 1s to 366d; for what is rarer there is calendar");
+    if (periodic.randomizedDelay > kMostPeriod) table.note("randomized-delay", "a delay is at most 366d");
     if (table.has("calendar") == table.has("every"))
         table.noteAt(table.node().position, "calendar", "exactly one of calendar and every is needed here");
     table.finish();
@@ -39,6 +48,14 @@ void checkOwners(TableReader& table, std::string_view event) {
     }
 }
 
+// As the kernel takes them (its pressure stall information).
+void checkPressure(TableReader& table, const EventTrigger& event) {
+    if (table.has("window") && (event.window < kLeastWindow || event.window > kMostWindow))
+        table.note("window", "a window is 500ms to 10s");
+    if (table.has("stall") && event.stall.count() == 0) table.note("stall", "a stall is more than none");
+    if (event.window.count() && event.stall > event.window) table.note("stall", "a stall can't be longer than its window");
+}
+
 void readEvent(TableReader table, std::vector<EventTrigger>& into) {
     EventTrigger event;
     table.require("on");
@@ -54,7 +71,11 @@ void readEvent(TableReader table, std::vector<EventTrigger>& into) {
     table.duration("stall", event.stall);
     table.duration("window", event.window);
     table.text("path", event.path, checkPath);
-    table.text("match", event.match, checkNotEmpty);
+    if (std::string rule; table.text("match", rule, checkMatchRule)) {
+        const auto match = parseMatchRule(rule);
+        event.match = match->text;
+        event.sender = match->sender;
+    }
     table.text("capsule", event.capsule, checkName);
     table.choice("outcome", event.outcome,
                  {{"succeeded", "succeeded"},
@@ -68,7 +89,7 @@ void readEvent(TableReader table, std::vector<EventTrigger>& into) {
                   {"skipped", "skipped"}});
     table.duration("cooldown", event.cooldown);
     if (known) checkOwners(table, event.on);
-    if (event.window.count() && event.stall > event.window) table.note("stall", "a stall can't be longer than its window");
+    if (event.on == "pressure") checkPressure(table, event);
     table.finish();
     into.push_back(std::move(event));
 }

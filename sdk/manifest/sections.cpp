@@ -68,13 +68,14 @@ void readProcesses(TableReader& table, Sandbox& into) {
     if (into.processes == Processes::Join) into.namespaces |= pid;
 }
 
-void readLinks(TableReader table, Build& into) {
+// Paths in the image, each with what `check` passes.
+void readPaths(TableReader table, std::string (*check)(std::string_view), std::map<std::string, std::string>& into) {
     for (const Entry* entry : table.rest()) {
-        std::string to;
+        std::string what;
         if (auto wrong = checkPath(entry->key); !wrong.empty())
             table.noteAt(entry->position, printableKey(entry->key), wrong);
-        else if (table.text(entry->key, to, checkNotEmpty))
-            into.links[entry->key] = to;
+        else if (table.text(entry->key, what, check))
+            into[entry->key] = what;
     }
 }
 
@@ -86,7 +87,8 @@ void readBuild(TableReader table, Manifest& into) {
     table.texts("packages", build.packages, checkPackage);
     table.texts("binaries", build.binaries, checkRelativePath);  // or absolute
     table.text("dockerfile", build.dockerfile, checkRelativePath);
-    if (auto links = table.table("links")) readLinks(*links, build);
+    if (auto files = table.table("files")) readPaths(*files, checkRelativePath, build.files);
+    if (auto links = table.table("links")) readPaths(*links, checkNotEmpty, build.links);
     if (given != 1) table.noteAt(table.node().position, "packages", "exactly one of packages, binaries and dockerfile is needed here");
     for (const auto* key : {"packages", "binaries"})
         if (table.has(key) && build.packages.empty() && build.binaries.empty() && given == 1)

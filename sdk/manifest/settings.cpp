@@ -110,6 +110,18 @@ void readTenantCaller(TableReader table, SettingsFile& into) {
     into.tenantCallers.push_back(std::move(caller));
 }
 
+void readLimits(TableReader table, SettingsFile& into) {
+    struct Limit {
+        const char* key;
+        std::optional<std::uint32_t>& into;
+        std::int64_t most;
+    };
+    for (const auto& limit :
+         {Limit{"runs", into.runs, 65536}, Limit{"runs-per-target", into.runsPerTarget, 65536}, Limit{"queue", into.queue, 100'000}})
+        if (std::uint32_t number = 0; table.integer(limit.key, number, 1, limit.most)) limit.into = number;
+    table.finish();
+}
+
 void readText(const NamedText& text, SettingsFile& into, Diagnostics& diagnostics) {
     Diagnostics found;
     if (const auto document = parseDocument(text.text, text.file, found)) {
@@ -120,6 +132,7 @@ void readText(const NamedText& text, SettingsFile& into, Diagnostics& diagnostic
             if (std::chrono::microseconds grace{}; table->duration("grace", grace)) into.grace = grace;
             table->finish();
         }
+        if (auto table = root.table("limits")) readLimits(*table, into);
         if (auto table = root.table("tenants")) {
             for (auto& target : table->tables("target")) readTenantTarget(target, into);
             for (auto& caller : table->tables("caller")) readTenantCaller(caller, into);

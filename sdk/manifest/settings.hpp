@@ -47,6 +47,10 @@ struct SettingsFile {
     std::map<std::string, PluginTable> plugins;
     std::vector<std::string> policies;               // profiles that narrow every run, after the manifest's own
     std::optional<std::chrono::microseconds> grace;  // from the first TERM to KILL
+    // [limits]: under way at once, likewise on one target, and waiting.
+    std::optional<std::uint32_t> runs;
+    std::optional<std::uint32_t> runsPerTarget;
+    std::optional<std::uint32_t> queue;
     std::vector<TenantTarget> tenantTargets;
     std::vector<TenantCaller> tenantCallers;
 };

@@ -244,6 +244,15 @@ std::string checkName(std::string_view text) {
     return right ? "" : printable(text) + " is not a name: a-z, 0-9 and -, at most 63, not starting with -";
 }
 
+std::string checkCalendar(std::string_view text) {
+    const bool right =
+        !text.empty() && text.size() <= 200 && text.front() != ' ' && text.back() != ' ' &&
+        std::all_of(text.begin(), text.end(), [](char c) {
+            return isLower(c) || (c >= 'A' && c <= 'Z') || isDigit(c) || std::string_view(" *:/,.~+-_").find(c) != std::string_view::npos;
+        });
+    return right ? "" : printable(text) + " is no calendar: letters, digits, blanks and *:/,.~+-_ as in systemd.time(7), at most 200";
+}
+
 std::string checkNotEmpty(std::string_view text) { return text.empty() ? "an empty string is not allowed here" : ""; }
 
 std::string checkRelativePath(std::string_view text) {

@@ -35,6 +35,7 @@ std::string printableKey(std::string_view text);
 // Checks for TableReader: what is wrong, or empty.
 std::string checkName(std::string_view text);  // a-z 0-9 -, 1 to 63, no leading -
 std::string checkNotEmpty(std::string_view text);
+std::string checkCalendar(std::string_view text);      // form only, as systemd.time(7): nothing that a unit file would read otherwise
 std::string checkPath(std::string_view text);          // absolute, no "..", no empty parts, at most 4095
 std::string checkRelativePath(std::string_view text);  // as above, but below where the file stands
 std::string checkVersion(std::string_view text);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -78,6 +79,18 @@ Result<manifest::Manifest> readCapsule(const fs::path& file) {
     return std::move(*read.value);
 }
 
+// Scripts stay executable; everybody may read all of it.
+Result<void> addFiles(Rootfs& rootfs, const std::map<std::string, std::string>& files, const fs::path& folder) {
+    for (const auto& [path, name] : files) {
+        const fs::path source = folder / name;  // an absolute name stands for itself
+        struct stat what {};
+        if (::stat(source.c_str(), &what) != 0) return failErrno("file '" + name + "'");
+        if (!S_ISREG(what.st_mode)) return fail(Errc::InvalidArgument, "file '" + name + "': not a regular file");
+        if (auto added = rootfs.addFile(path, source, what.st_mode & S_IXUSR ? 0755 : 0644); !added) return added;
+    }
+    return {};
+}
+
 Result<std::map<std::string, std::string>> fill(Rootfs& rootfs, const manifest::Manifest& capsule, const fs::path& folder,
                                                 const fs::path& scratch, const Options& options) {
     if (!capsule.output.artifacts.empty()) rootfs.addFolder(capsule.output.artifacts, 0755);
@@ -124,6 +137,7 @@ Result<Built> buildImage(const Options& options) {
     if (!packages) return forward(std::move(packages));
     built.packages = std::move(*packages);
     auto spec = specFor(*capsule, built.packages, options);
+    if (auto added = addFiles(rootfs, capsule->build->files, fs::absolute(file).parent_path()); !added) return forward(std::move(added));
     for (const auto& [path, to] : capsule->build->links) rootfs.addLink(path, to);
     const bool overlaid = capsule->sandbox.view == manifest::View::Merged;
     spec.layers.push_back(rootfs.take(overlaid ? Rootfs::Tops::Folders : Rootfs::Tops::Links));

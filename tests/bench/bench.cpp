@@ -17,6 +17,7 @@
 #include <stdexcept>
 
 #include "sdk/client/recap/client.hpp"
+#include "tests/bench/first_instruction.hpp"
 #include "tests/bench/measure.hpp"
 #include "tests/support/environment.hpp"
 #include "tests/support/files.hpp"
@@ -29,63 +30,12 @@ namespace {
 using nlohmann::json;
 using test::MicroContainer;
 
-constexpr int kWarmUps = 3;
 constexpr std::uint32_t kUser = 65534;  // nobody; tests/bench/bench.rules lets it run capsules
 
 struct Options {
     std::string json;
     int rounds = 50;
     int idleSeconds = 60;
-};
-
-// One row of the table: something that is done once, and how long it took in ms.
-struct Case {
-    std::string key;
-    std::string words;
-    std::function<double()> once;
-    Times hot = {}, cold = {};
-};
-
-double number(const client::Dict& phases, const char* name) { return static_cast<double>(phases.number(name)); }
-
-// Runs the no-op that says when its first instruction ran; keeps the phases of each run too.
-class FirstInstruction {
-public:
-    explicit FirstInstruction(std::string target) : target_(std::move(target)), client_(client::Client::connect()) {
-        if (!client_) throw std::runtime_error(client_.error().message);
-    }
-    double once() {
-        int ends[2];
-        if (::pipe2(ends, O_CLOEXEC) != 0) throw std::runtime_error("pipe");
-        const UniqueFd in{ends[0]};
-        UniqueFd out{ends[1]};
-        const std::uint64_t asked = nowNs();
-        const client::Run run = client_->run({.capsule = "noop", .target = target_, .args = {"--stamp"}, .standardOutput = out.get()});
-        while (!run.ended())
-            if (auto waited = client_->wait(); !waited) throw std::runtime_error(waited.error().message);
-        out.reset();
-        if (run.failure() != nullptr || run.end()->exitCode != 0) throw std::runtime_error("noop: " + why(run));
-        keep(run.end()->details.dict("phases"));
-        char text[64] = {};
-        if (::read(in.get(), text, sizeof text - 1) <= 0) throw std::runtime_error("noop --stamp printed nothing");
-        return static_cast<double>(std::strtoull(text, nullptr, 10)) / 1e3 - static_cast<double>(asked) / 1e6;
-    }
-    std::map<std::string, Times>& phases() { return phases_; }
-
-private:
-    static std::string why(const client::Run& run) {
-        return run.failure() != nullptr ? run.failure()->message
-                                        : run.end()->outcome + " " + std::string(run.end()->details.text("detail"));
-    }
-    void keep(const client::Dict& phases) {
-        const char* order[] = {"received", "planned", "attached", "executing", "finished", "escaped"};
-        for (std::size_t i = 1; i < std::size(order); ++i)
-            phases_[order[i]].add((number(phases, order[i]) - number(phases, order[i - 1])) / 1000);
-        phases_["whole"].add((number(phases, "escaped") - number(phases, "received")) / 1000);
-    }
-    std::string target_;
-    Result<client::Client> client_;
-    std::map<std::string, Times> phases_;
 };
 
 std::vector<Case> cases(const MicroContainer& box, FirstInstruction& first) {
@@ -103,18 +53,6 @@ std::vector<Case> cases(const MicroContainer& box, FirstInstruction& first) {
         {"first_instruction", "D-Bus call to the payload's first instruction", [&first] { return first.once(); }},
         {"process", "an empty process (/bin/true)", program({{"/bin/true"}})},
     };
-}
-
-void measure(std::vector<Case>& all, int rounds) {
-    for (int i = 0; i < kWarmUps; ++i)
-        for (Case& one : all) one.once();
-    for (int round = 0; round < rounds; ++round)
-        for (Case& one : all) one.hot.add(one.once());
-    for (int round = 0; round < rounds; ++round)
-        for (Case& one : all) {
-            ::poll(nullptr, 0, 100);  // what makes it cold: the machine at rest before each
-            one.cold.add(one.once());
-        }
 }
 
 struct Daemons {
@@ -191,8 +129,6 @@ json alive(const std::string& target) {
     return {{"runs", kAlive}, {"recapd_kb_per_run", std::round(static_cast<double>(all) * 10 / kAlive) / 10}};
 }
 
-double rounded(double ms) { return std::round(ms * 1000) / 1000; }
-
 void printGoal(const char* what, double hot, double cold, double most) {
     std::printf("%-50s %9.2f %19.2f   %.2f: %s\n", what, hot, cold, most, std::max(hot, cold) <= most ? "met" : "missed");
 }
@@ -201,10 +137,7 @@ void print(const std::vector<Case>& all, FirstInstruction& first, const json& id
     const auto find = [&](const char* key) {
         return *std::find_if(all.begin(), all.end(), [&](const Case& one) { return one.key == key; });
     };
-    std::printf("%-50s %9s %9s %9s %9s\n", "ms", "hot p50", "p99", "cold p50", "p99");
-    for (const Case& one : all)
-        std::printf("%-50s %9.2f %9.2f %9.2f %9.2f\n", one.words.c_str(), one.hot.median(), one.hot.at(0.99), one.cold.median(),
-                    one.cold.at(0.99));
+    printCases(all);
     const Case ours = find("recapctl"), nsenter = find("nsenter"), runc = find("runc_exec");
     std::printf("\n%-50s %9s %19s   %s\n", "goals, of medians", "hot", "cold", "at most");
     printGoal("recapctl / nsenter", ours.hot.median() / nsenter.hot.median(), ours.cold.median() / nsenter.cold.median(), 3.0);
@@ -265,7 +198,7 @@ int run(const Options& options) {
     std::vector<Case> all = cases(box, first);
     std::printf("%d rounds, programs taking turns; cold: 100 ms of rest before each\n\n", options.rounds);
     std::fflush(stdout);
-    measure(all, options.rounds);
+    takeTurns(all, options.rounds);
     const json resting = idle(options.idleSeconds);
     const json many = alive("process:" + std::to_string(box.pid()));
     print(all, first, resting, many);

@@ -2,6 +2,7 @@
 #include "tests/bench/measure.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <stdexcept>
@@ -91,5 +93,27 @@ double Times::at(double quantile) const {
     const auto index = static_cast<std::size_t>(std::ceil(quantile * static_cast<double>(sorted.size())));
     return sorted[std::min(sorted.size() - 1, index == 0 ? 0 : index - 1)];
 }
+
+void takeTurns(std::vector<Case>& all, int rounds) {
+    constexpr int kWarmUps = 3;
+    for (int i = 0; i < kWarmUps; ++i)
+        for (Case& one : all) one.once();
+    for (int round = 0; round < rounds; ++round)
+        for (Case& one : all) one.hot.add(one.once());
+    for (int round = 0; round < rounds; ++round)
+        for (Case& one : all) {
+            ::poll(nullptr, 0, 100);  // what makes it cold: the machine at rest before each
+            one.cold.add(one.once());
+        }
+}
+
+void printCases(const std::vector<Case>& all) {
+    std::printf("%-50s %9s %9s %9s %9s\n", "ms", "hot p50", "p99", "cold p50", "p99");
+    for (const Case& one : all)
+        std::printf("%-50s %9.2f %9.2f %9.2f %9.2f\n", one.words.c_str(), one.hot.median(), one.hot.at(0.99), one.cold.median(),
+                    one.cold.at(0.99));
+}
+
+double rounded(double ms) { return std::round(ms * 1000) / 1000; }
 
 }  // namespace recap::bench

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -31,5 +32,18 @@ public:
 private:
     std::vector<double> all_;
 };
+
+// One row of a table: something that is done once, and how long it took in ms.
+struct Case {
+    std::string key;
+    std::string words;
+    std::function<double()> once;
+    Times hot = {}, cold = {};
+};
+
+// The cases one after another, so many rounds, after some to warm up: hot, and cold, which is after 100 ms of rest before each.
+void takeTurns(std::vector<Case>& all, int rounds);
+void printCases(const std::vector<Case>& all);
+double rounded(double ms);  // to µs
 
 }  // namespace recap::bench

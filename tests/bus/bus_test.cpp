@@ -122,10 +122,15 @@ TEST_F(BusTest, AWrongTypeOrValueIsRefusedByName) {
 TEST_F(BusTest, WhatComesLaterSaysSo) {
     const std::string name = "x";
     const Values none;
-    for (const auto& outcome : {callManager("RunSelected", name, none, Names{}, none), callManager("RunScheduled", name, none),
-                                callManager("EnableCapsule", name, none), callManager("DisableCapsule", name, none),
-                                callManager("ScanImage", name, none), callManager("ListSchedule", none)})
-        expectError(outcome, "NotSupported", {"this version"});
+    for (const auto& outcome : {callManager("ScanImage", name, none)}) expectError(outcome, "NotSupported", {"this version"});
+}
+
+TEST_F(BusTest, WhatIsNotThereHasNoSchedule) {
+    const std::string name = "nope";
+    for (const char* method : {"RunScheduled", "EnableCapsule", "DisableCapsule"})
+        expectError(callManager(method, name, Values{}), "NotFound", {"'nope'"});
+    expectError(callManager("RunScheduled", name, Values{{"parallel", sdbus::Variant(std::uint32_t{1})}}), "InvalidArgument",
+                {"'parallel'"});
 }
 
 TEST_F(BusTest, AnImageOfAnEngineThatIsNotThereIsRefusedByName) {

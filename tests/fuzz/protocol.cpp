@@ -17,9 +17,9 @@ void readBody(const std::string& message) {
 }
 
 constexpr void (*kReaders[])(const std::string&) = {
-    readBody<Hello>,         readBody<TargetFacts>, readBody<Started>,       readBody<Report>,        readBody<RunEvent>,
-    readBody<SignalRequest>, readBody<StopRequest>, readBody<ResizeRequest>, readBody<AttachRequest>, readBody<RunRef>,
-    readBody<ImageRef>,      readBody<RunState>,    readBody<RunList>,       readBody<ImageList>,
+    readBody<Hello>,       readBody<TargetFacts>,   readBody<Started>,       readBody<Report>,  readBody<RunEvent>, readBody<SignalRequest>,
+    readBody<StopRequest>, readBody<ResizeRequest>, readBody<AttachRequest>, readBody<RunRef>,  readBody<ImageRef>, readBody<RunState>,
+    readBody<RunList>,     readBody<ImageList>,     readBody<WatchRequest>,  readBody<Watched>, readBody<WatchRef>,
 };
 constexpr std::size_t kCount = std::size(kReaders);
 
@@ -44,6 +44,8 @@ std::vector<std::string> seeds() {
     runs.runs.push_back({RunPhase::Executing, report, "ps", "docker:web", 1000, ":1.7", true});
     ImageList images;
     images.images.push_back({std::string(64, 'a'), true});
+    const WatchRequest watch{"docker:web", 7,       "/docker/1", 4026531841,     WatchKind::Pressure,
+                             Resource::Io, 100'000, 1'000'000,   "/etc/app.conf"};
     return {seed(0, Hello{}),
             seed(1, facts),
             seed(3, report),
@@ -51,6 +53,9 @@ std::vector<std::string> seeds() {
             seed(6, StopRequest{report.runId, 5}),
             seed(12, runs),
             seed(13, images),
+            seed(14, watch),
+            seed(15, Watched{3, WatchForm::Trigger, 200'000, 2'000'000}),
+            seed(16, WatchRef{3}),
             encodeReply(Verb::Hello, 1, Hello{}),
             encodeFailure(Verb::Start, 1, {Errc::Denied, "no"})};
 }

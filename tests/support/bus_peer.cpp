@@ -215,7 +215,10 @@ void PeerManager::Run(sdbus::Result<sdbus::ObjectPath>&& result, std::string cap
 void PeerManager::RunSelected(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Options, std::vector<std::string>, Options) {
     notSupported(result, "RunSelected");
 }
-void PeerManager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string, Options) { notSupported(result, "RunScheduled"); }
+void PeerManager::RunScheduled(sdbus::Result<sdbus::ObjectPath>&& result, std::string capsule, Options) {
+    if (capsule != "sh") return result.returnError(refusal("Denied", "capsule '" + capsule + "' is not enabled"));
+    result.returnResults(sdbus::ObjectPath("/org/recap1/batch/01HZZZZZZZZZZZZZZZZZZZBTCH"));
+}
 void PeerManager::Plan(sdbus::Result<Options>&& result, std::string capsule, std::string target, std::vector<std::string> args, Options) {
     if (capsule != "sh") return result.returnError(refusal("NotFound", "no capsule '" + capsule + "'"));
     args.insert(args.begin(), "sh");
@@ -231,6 +234,11 @@ OptionRows PeerManager::ListTargets(const Options& filter, const Options&) {
 void PeerManager::ListCapsules(sdbus::Result<OptionRows>&& result, Options) {
     result.returnResults(
         {{{"name", std::string("sh")}, {"version", std::string("1.0")}, {"digest", std::string(64, 'a')}, {"admitted", true}},
+         {{"name", std::string("tired")},
+          {"digest", std::string(64, 'a')},
+          {"admitted", true},
+          {"failures", uint32_t{11}},
+          {"backed-off-until", uint64_t{1'800'000'000'000'000}}},
          {{"name", std::string("broken")}, {"problem", std::string("broken.toml:2:1: unknown key 'entyr'")}}});
 }
 void PeerManager::ListImages(sdbus::Result<OptionRows>&& result, Options) {
@@ -242,7 +250,17 @@ OptionRows PeerManager::ListBackends(const Options&) {
         {{"name", std::string("process")}, {"plugin", std::string("process")}, {"state", std::string("ready")}, {"targets", uint32_t{1}}}};
 }
 OptionRows PeerManager::ListPolicies(const Options&) { return {{{"name", std::string("default")}}}; }
-OptionRows PeerManager::ListSchedule(const Options&) { throw refusal("NotSupported", "ListSchedule is not supported by this version"); }
+void PeerManager::ListSchedule(sdbus::Result<OptionRows>&& result, Options) {
+    const std::vector<std::uint64_t> upcoming{1796033700000000, 1796034600000000};
+    result.returnResults({{{"capsule", std::string("sh")},
+                           {"trigger", std::string("periodic")},
+                           {"enabled", true},
+                           {"enabler", uint32_t{1000}},
+                           {"calendar", std::string("*:0/15")},
+                           {"next", upcoming.front()},
+                           {"upcoming", upcoming},
+                           {"targets", uint32_t{2}}}});
+}
 std::tuple<OptionRows, std::string> PeerManager::ListRuns(const Options& filter, const Options& options) {
     OptionRows rows;
     for (auto one = runs_.rbegin(); one != runs_.rend(); ++one)
@@ -251,6 +269,9 @@ std::tuple<OptionRows, std::string> PeerManager::ListRuns(const Options& filter,
         rows.insert(rows.begin(), {{"id", std::string("01HZZZZZZZZZZZZZZZZZZZ999A")}, {"outcome", std::string("lost")}});
     if (options.contains("limit") && rows.size() > options.at("limit").get<uint32_t>()) rows.resize(options.at("limit").get<uint32_t>());
     if (filter.contains("capsule") && filter.at("capsule").get<std::string>() != "sh") rows.clear();
+    if (filter.contains("trigger") && filter.at("trigger").get<std::string>() != "on-demand") rows.clear();
+    if (filter.contains("batch")) rows.clear();
+    if (filter.contains("since") && filter.at("since").get<uint64_t>() >= filter.at("until").get<uint64_t>()) rows.clear();
     return {rows, ""};
 }
 void PeerManager::InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Options options) {
@@ -264,8 +285,12 @@ void PeerManager::RemoveCapsule(sdbus::Result<>&& result, std::string capsule, O
     if (capsule != "sh") return result.returnError(refusal("NotFound", "no capsule '" + capsule + "'"));
     result.returnResults();
 }
-void PeerManager::EnableCapsule(sdbus::Result<>&& result, std::string, Options) { notSupported(result, "EnableCapsule"); }
-void PeerManager::DisableCapsule(sdbus::Result<>&& result, std::string, Options) { notSupported(result, "DisableCapsule"); }
+void PeerManager::EnableCapsule(sdbus::Result<>&& result, std::string capsule, Options options) {
+    RemoveCapsule(std::move(result), std::move(capsule), std::move(options));
+}
+void PeerManager::DisableCapsule(sdbus::Result<>&& result, std::string capsule, Options options) {
+    RemoveCapsule(std::move(result), std::move(capsule), std::move(options));
+}
 void PeerManager::ImportImage(sdbus::Result<std::string>&& result, sdbus::UnixFd archive, Options) {
     struct stat about {};
     if (::fstat(archive.get(), &about) != 0) return result.returnError(refusal("Io", "fstat"));

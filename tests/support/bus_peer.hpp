@@ -98,7 +98,7 @@ private:
     void ListImages(sdbus::Result<OptionRows>&& result, Options options) override;
     OptionRows ListBackends(const Options& options) override;
     OptionRows ListPolicies(const Options& options) override;
-    OptionRows ListSchedule(const Options& options) override;
+    void ListSchedule(sdbus::Result<OptionRows>&& result, Options options) override;
     std::tuple<OptionRows, std::string> ListRuns(const Options& filter, const Options& options) override;
     void InstallCapsule(sdbus::Result<sdbus::ObjectPath>&& result, std::string toml, Options options) override;
     void RemoveCapsule(sdbus::Result<>&& result, std::string, Options) override;

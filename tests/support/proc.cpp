@@ -67,6 +67,25 @@ std::vector<pid_t> childrenOf(pid_t pid) {
     return children;
 }
 
+std::filesystem::path cgroupOf(pid_t pid, const std::string& controller) {
+    for (const std::string& line : lines(processOf(pid)->cgroups)) {
+        const auto first = line.find(':'), second = line.find(':', first + 1);
+        if (line.substr(first + 1, second - first - 1) != controller || line.size() < second + 3) continue;
+        return (controller.empty() ? unifiedCgroups() : std::filesystem::path("/sys/fs/cgroup") / controller) / line.substr(second + 2);
+    }
+    return {};
+}
+
+void limitMemory(pid_t pid, std::uint64_t bytes) {
+    const std::filesystem::path v2 = cgroupOf(pid, ""), v1 = cgroupOf(pid, "memory");
+    if (!v2.empty() && std::filesystem::exists(v2 / "memory.max")) {
+        writeFile(v2 / "memory.max", std::to_string(bytes));
+        writeFile(v2 / "memory.swap.max", "0");
+    } else {
+        writeFile(v1 / "memory.limit_in_bytes", std::to_string(bytes));
+    }
+}
+
 std::filesystem::path unifiedCgroups() {
     const std::filesystem::path top = "/sys/fs/cgroup";
     return std::filesystem::exists(top / "unified/cgroup.procs") ? top / "unified" : top;

@@ -60,7 +60,7 @@ def _run(*argv, **options):
     return done.stdout
 
 
-def _sources():
+def debian_sources():
     """Where this machine has Debian from, and nothing else that it may have packages from."""
     wanted = "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"
     found = _run("apt-get", "indextargets", "--format", wanted, "Created-By: Packages", "Origin: Debian")
@@ -112,6 +112,14 @@ def _write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
+def bootstrap(packages, root, sources, work):
+    """A file system of these packages and what they need. What is mounted in it meanwhile is for nobody else to see."""
+    _write(os.path.join(work, "sources.list"), sources)
+    _run("unshare", "--mount", "--propagation", "private", "mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", f"--include={','.join(packages)}",
+         "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
+         *_apt_options(), RELEASE, root, os.path.join(work, "sources.list"), env={**os.environ, "TMPDIR": work})
+
+
 def _configure(root):
     units = os.path.join(root, "etc/systemd/system")
     for name in MASKED:
@@ -131,10 +139,7 @@ def _make(folder, package, sources):
     work = tempfile.mkdtemp(prefix="recap-vm-")
     try:
         root = os.path.join(work, "root")
-        _write(os.path.join(work, "sources.list"), sources)
-        _run("mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", f"--include={','.join(PACKAGES)}",
-             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
-             *_apt_options(), RELEASE, root, os.path.join(work, "sources.list"), env={**os.environ, "TMPDIR": work})
+        bootstrap(PACKAGES, root, sources, work)
         vmlinuz, modules = _unpack_kernel(package, root, work)
         _configure(root)
         shutil.copy(vmlinuz, os.path.join(folder, "vmlinuz"))
@@ -147,7 +152,7 @@ def _make(folder, package, sources):
 def make(cache, say):
     """The folder with vmlinuz, initrd and root.ext4, made now if it is not there; older guests go."""
     package, version = _kernel_package()
-    sources = _sources()
+    sources = debian_sources()
     with open(__file__, "rb") as recipe:
         made_from = recipe.read() + "\n".join([package, version]).encode()
     name = "guest-" + hashlib.sha256(made_from).hexdigest()[:16]

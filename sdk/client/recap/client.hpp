@@ -74,6 +74,24 @@ private:
     std::shared_ptr<State> state_;
 };
 
+// Runs started as one. As a Run it lives as long as anybody holds it, and changes only inside Client::pump() and wait().
+class Batch {
+public:
+    const std::string& path() const;  // "/org/recap1/batch/ID"
+    std::string id() const;
+    const Rows& results() const;   // a row a target, as GetResults has them: the same ones in the same order from the start
+    Rows takeFinished();           // those that have finished since the last call, in the order in which they did
+    const Dict& counts() const;    // how many targets in each state, as recapd last told
+    bool ended() const;            // every target is finished, or there is a failure
+    const Error* failure() const;  // null: none; otherwise recapd is gone
+
+    struct State;
+    explicit Batch(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+private:
+    std::shared_ptr<State> state_;
+};
+
 // To a run under way: what its other side is.
 struct Attachment {
     UniqueFd standardInput;   // to write to
@@ -92,6 +110,14 @@ struct RunPage {
 struct OutputChunk {
     std::string data;
     bool end = false;
+};
+
+// What recapd tells everybody, for who listens.
+struct Happening {
+    // "run-submitted", "run-started", "run-finished", "batch-started", "batch-finished", "target-added", "target-removed"; and of recapd
+    // itself "recapd-gone", "recapd-back": what it told in between, if anything, has not come here.
+    std::string what;
+    Dict details;  // "id", "capsule", "target" and what else the signal has (dbus/org.recap1.Manager.xml); of batches "id", "counts"
 };
 
 class Client {
@@ -116,6 +142,10 @@ public:
     // It goes on when this connection ends.
     Result<void> detach(const std::string& run);
 
+    // From now on what happens is kept, in its order, until it is taken. Also after recapd has gone and come back.
+    Result<void> listen();
+    std::vector<Happening> takeHappenings();
+
     // For loops: poll fd() for events() until deadline() (CLOCK_MONOTONIC, µs; UINT64_MAX: none), then pump() until it
     // says false. wait() does all that once.
     int fd() const;
@@ -126,6 +156,11 @@ public:
 
     // One run on each of the targets that `selector` matches; the batch's object path.
     Result<std::string> runSelected(const std::string& capsule, const Dict& selector, const Strings& args, const Dict& options = {});
+    Result<Batch> follow(const std::string& batchPath);
+    void stop(const Batch& batch, std::chrono::seconds grace);  // asks and does not wait, as for a run; 0: kills
+    Result<void> stopBatch(const std::string& id, std::chrono::seconds grace);
+    // A turn of an enabled capsule, now; the batch's object path.
+    Result<std::string> runScheduled(const std::string& capsule);
     Result<Dict> plan(const std::string& capsule, const std::string& target, const Strings& args, const Dict& options = {});
     Result<Rows> targets(const Dict& filter = {});
     Result<Rows> capsules();

@@ -16,6 +16,7 @@ namespace recap::client {
 struct Value;
 using Strings = std::vector<std::string>;
 using Labels = std::map<std::string, std::string>;  // a{ss}
+using Numbers = std::vector<std::uint64_t>;         // at
 
 // A descriptor on its way to recapd; borrowed, and duplicated when the call is made.
 struct BorrowedFd {
@@ -39,6 +40,7 @@ public:
     std::int64_t number(std::string_view key) const;
     bool flag(std::string_view key) const;
     Strings strings(std::string_view key) const;
+    Numbers numbers(std::string_view key) const;
     Dict dict(std::string_view key) const;
 
     std::vector<Entry>::const_iterator begin() const;
@@ -53,10 +55,10 @@ private:
 using Rows = std::vector<Dict>;
 
 // One D-Bus value. Sent as b i u x t d s as a{ss} a{sv} h, by alternative; whatever else recapd sends is read into the
-// nearest of these (o and g as text, ay as a string of bytes, a{st} and a{su} as Dict, y n q widened).
+// nearest of these (o and g as text, ay as a string of bytes, a{st} and a{su} as Dict, y n q and au widened).
 struct Value {
     std::variant<std::monostate, bool, std::int32_t, std::uint32_t, std::int64_t, std::uint64_t, double, std::string, Strings, Labels, Dict,
-                 Rows, BorrowedFd>
+                 Rows, BorrowedFd, Numbers>
         is;
 
     Value() = default;

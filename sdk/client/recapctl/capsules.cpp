@@ -6,6 +6,7 @@
 
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
+#include "sdk/client/recapctl/schedule.hpp"
 #include "sdk/client/recapctl/text.hpp"
 
 namespace recapctl {
@@ -53,7 +54,8 @@ Column state() {
     return {"STATE", [](const Dict& row) -> std::string {
                 if (row.has("problem")) return "unreadable";
                 if (row.text("digest").empty()) return "no image";
-                return row.flag("admitted") ? "ready" : "not admitted";
+                if (!row.flag("admitted")) return "not admitted";
+                return row.has("backed-off-until") ? "backed off" : "ready";
             }};
 }
 
@@ -100,7 +102,12 @@ std::string inWords(const Dict& capsule) {
     say("policy        ", word("policy"));
     say("reason        ", word("reason"));
     say("right needed  ", capsule.flag("privileged") ? "org.recap1.run-privileged" : "org.recap1.run");
-    say("schedule      ", capsule.flag("enabled") ? "enabled" : "");
+    if (const auto failures = capsule.number("failures"); failures > 0)
+        say("failures      ",
+            std::to_string(failures) + " in a row" +
+                (capsule.has("backed-off-until") ? "; backed off: not started by itself before " +
+                                                       localTime(static_cast<std::uint64_t>(capsule.number("backed-off-until")))
+                                                 : ""));
     return words;
 }
 
@@ -108,7 +115,8 @@ int show(const Style& style, const Options& options) {
     return withClient(style, [&](client::Client& client) {
         return unlessFailed<Rows>(style, client.capsules(), [&](Rows& rows) {
             for (const auto& row : rows)
-                if (row.text("name") == options.name) return style.json ? printJson(row) : print(inWords(row));
+                if (row.text("name") == options.name)
+                    return style.json ? printJson(row) : print(inWords(row) + scheduleInWords(client, options.name));
             return complain({Errc::NotFound, "no capsule '" + options.name + "' (recapctl capsules lists them)"}, style);
         });
     });
@@ -136,8 +144,8 @@ void addCapsules(Cli& cli) {
     group.verb("show", "Show what a capsule asks for", [&cli, options] { return show(cli.style, *options); })
         .operand("CAPSULE", options->name, "Its name");
     addChange(cli, group, "remove", "Remove an installed capsule; runs under way are not touched", &client::Client::removeCapsule);
-    addChange(cli, group, "enable", "Arm its schedule (not supported yet by this version)", &client::Client::enableCapsule);
-    addChange(cli, group, "disable", "Disarm its schedule (not supported yet by this version)", &client::Client::disableCapsule);
+    addChange(cli, group, "enable", "Have it run by itself, as its schedule says and by your right", &client::Client::enableCapsule);
+    addChange(cli, group, "disable", "Have it run by itself no longer; runs under way are not touched", &client::Client::disableCapsule);
 }
 
 }  // namespace recapctl

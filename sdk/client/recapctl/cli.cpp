@@ -23,8 +23,8 @@ constexpr Group kGroups[] = {
     {"run", addRun},          {"plan", addPlan},      {"targets", addLists},       {"capsules", addCapsules},
     {"capsule", addCapsules}, {"runs", addRuns},      {"show", addRuns},           {"logs", addRuns},
     {"stop", addRuns},        {"attach", addAttach},  {"artifacts", addArtifacts}, {"image", addImages},
-    {"backends", addLists},   {"policies", addLists}, {"schedule", addLists},      {"doctor", addLists},
-    {"shell", addShell},      {"events", addLater},
+    {"backends", addLists},   {"policies", addLists}, {"schedule", addSchedule},   {"doctor", addLists},
+    {"shell", addShell},      {"events", addEvents},
 };
 
 // False: the first word is no verb.

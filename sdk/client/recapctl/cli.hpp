@@ -36,14 +36,15 @@ int done(const Style& style, const recap::Result<void>& result);  // with --json
 
 void addRun(Cli& cli);
 void addPlan(Cli& cli);
-void addLists(Cli& cli);     // targets backends policies schedule doctor
+void addLists(Cli& cli);  // targets backends policies doctor
+void addSchedule(Cli& cli);
 void addCapsules(Cli& cli);  // capsules, capsule install|remove|enable|disable|show
 void addAttach(Cli& cli);
 void addRuns(Cli& cli);  // runs show logs stop
 void addArtifacts(Cli& cli);
 void addImages(Cli& cli);  // image import|list|remove|scan
 void addShell(Cli& cli);
-void addLater(Cli& cli);  // events: declared, not in this version
+void addEvents(Cli& cli);
 
 // The whole program but the process around it. `arguments` without the program's name.
 int runCommandLine(std::vector<std::string> arguments);

@@ -26,10 +26,10 @@ struct Shape {
 
 const std::vector<Shape>& shapes() {
     static const std::vector<Shape> all{
-        {"run",
-         {Operand::Capsule, Operand::Target},
-         {"--timeout", "--output", "--selector", "--parallel", "--detach", "--tty", "--no-tty", "--open-stdin", "--detach-keys",
-          "--verbose", "--view", "--user", "--processes", "--image"}},
+        {"run", {Operand::Capsule, Operand::Target}, {"--timeout",  "--output", "--selector", "--backend",    "--name",
+                                                      "--of-image", "--all",    "--mode",     "--parallel",   "--now",
+                                                      "--detach",   "--tty",    "--no-tty",   "--open-stdin", "--detach-keys",
+                                                      "--verbose",  "--view",   "--user",     "--processes",  "--image"}},
         {"plan", {Operand::Capsule, Operand::Target}, {"--timeout", "--view", "--user", "--processes", "--image"}},
         {"targets", {}, {"--backend", "--label"}},
         {"capsules", {}, {}},
@@ -38,7 +38,7 @@ const std::vector<Shape>& shapes() {
         {"capsule show", {Operand::Capsule}, {}},
         {"capsule enable", {Operand::Capsule}, {}},
         {"capsule disable", {Operand::Capsule}, {}},
-        {"runs", {}, {"--capsule", "--target", "--outcome", "--limit", "--before"}},
+        {"runs", {}, {"--capsule", "--target", "--outcome", "--trigger", "--batch", "--since", "--until", "--limit", "--before"}},
         {"show", {Operand::Run}, {}},
         {"logs", {Operand::Run}, {"--follow", "--stream"}},
         {"artifacts", {Operand::Run}, {"--output"}},
@@ -51,7 +51,7 @@ const std::vector<Shape>& shapes() {
         {"backends", {}, {}},
         {"policies", {}, {}},
         {"schedule", {}, {}},
-        {"events", {}, {}},
+        {"events", {}, {"--follow", "--capsule", "--target", "--since"}},
         {"doctor", {}, {}},
         {"shell",
          {Operand::Target},
@@ -65,6 +65,9 @@ bool takesValue(const std::string& option) {
                                 "--output",
                                 "-o",
                                 "--selector",
+                                "--name",
+                                "--of-image",
+                                "--mode",
                                 "--parallel",
                                 "--backend",
                                 "--label",
@@ -72,6 +75,10 @@ bool takesValue(const std::string& option) {
                                 "--capsule",
                                 "--target",
                                 "--outcome",
+                                "--trigger",
+                                "--batch",
+                                "--since",
+                                "--until",
                                 "--limit",
                                 "-n",
                                 "--before",
@@ -93,6 +100,8 @@ bool takesValue(const std::string& option) {
 Completion valuesOf(const std::string& option) {
     if (option == "--view") return {{"merged", "read-only", "none"}, Operand::None};
     if (option == "--processes") return {{"join", "observe", "none"}, Operand::None};
+    if (option == "--trigger") return {{"on-demand", "event", "periodic"}, Operand::None};
+    if (option == "--mode") return {{"all", "one", "fixed:", "percent:"}, Operand::None};
     if (option == "--user") return {{"target", "root"}, Operand::None};
     return {{}, option == "--image" ? Operand::Image : Operand::None};
 }

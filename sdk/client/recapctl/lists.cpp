@@ -12,16 +12,6 @@ using client::Rows;
 
 namespace {
 
-Column number(std::string head, std::string key) {
-    return {std::move(head), [key = std::move(key)](const Dict& row) { return row.has(key) ? std::to_string(row.number(key)) : ""; }};
-}
-
-Column time(std::string head, std::string key) {
-    return {std::move(head), [key = std::move(key)](const Dict& row) {
-                return row.number(key) > 0 ? localTime(static_cast<std::uint64_t>(row.number(key))) : std::string();
-            }};
-}
-
 Column labels() {
     return {"LABELS", [](const Dict& row) {
                 std::string all;
@@ -112,8 +102,6 @@ void addLists(Cli& cli) {
         {text("NAME", "name"), text("PLUGIN", "plugin"), text("STATE", "state"), number("TARGETS", "targets"), text("DETAIL", "detail")});
     addListing(cli, "policies", "List the policies that narrow what capsules may do", &client::Client::policies,
                {text("NAME", "name"), text("DESCRIPTION", "description"), text("PATH", "path"), text("PROBLEM", "problem")});
-    addListing(cli, "schedule", "List what runs by itself, and when next (not supported yet by this version)", &client::Client::schedule,
-               {text("CAPSULE", "capsule"), text("TRIGGER", "trigger"), time("NEXT", "next"), time("LAST", "last")});
     cli.top.verb("doctor", "Check what this machine offers, by trying; exit 1 where something does not work",
                  [&cli] { return doctor(cli.style); });
 }

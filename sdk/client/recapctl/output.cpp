@@ -42,6 +42,10 @@ Column text(std::string head, std::string key) {
     return {std::move(head), [key = std::move(key)](const Dict& row) { return std::string(row.text(key)); }};
 }
 
+Column number(std::string head, std::string key) {
+    return {std::move(head), [key = std::move(key)](const Dict& row) { return row.has(key) ? std::to_string(row.number(key)) : ""; }};
+}
+
 Column list(std::string head, std::string key) {
     return {std::move(head), [key = std::move(key)](const Dict& row) {
                 std::string all;

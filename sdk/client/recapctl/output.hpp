@@ -25,6 +25,7 @@ struct Column {
     std::function<std::string(const recap::client::Dict&)> cell;  // unescaped
 };
 Column text(std::string head, std::string key);
+Column number(std::string head, std::string key);
 Column list(std::string head, std::string key);  // of an array: "a,b"
 
 // Lined-up columns, two spaces between, cells escaped, "-" where there is nothing, no space at a line's end.

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "sdk/client/recapctl/text.hpp"
 
 namespace recapctl {
@@ -49,6 +51,18 @@ std::string Progress::line(std::chrono::seconds since) const {
     const off_t at = file_ < 0 ? 0 : ::lseek(file_, 0, SEEK_CUR);
     if (at > 0 && ::fstat(file_, &about) == 0 && about.st_size > 0) text += std::to_string(at * 100 / about.st_size) + "%, ";
     return text + std::to_string(since.count()) + " s";
+}
+
+LiveLine::LiveLine(int out) : out_(::isatty(out) == 1 ? out : -1) {}
+
+void LiveLine::show(const std::string& text) {
+    if (out_ < 0 || text == shown_) return;
+    shown_ = text;
+    write(out_, kTakenAway + text);
+}
+
+void LiveLine::takeAway() {
+    if (!std::exchange(shown_, {}).empty()) write(out_, kTakenAway);
 }
 
 }  // namespace recapctl

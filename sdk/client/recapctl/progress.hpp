@@ -34,4 +34,21 @@ private:
     std::thread thread_;
 };
 
+// One line on `out` that its owner, who waits for nothing else, writes anew as things change. Nothing where that is no terminal.
+class LiveLine {
+public:
+    explicit LiveLine(int out);
+    ~LiveLine() { takeAway(); }
+    LiveLine(const LiveLine&) = delete;
+    LiveLine& operator=(const LiveLine&) = delete;
+
+    bool isSeen() const { return out_ >= 0; }
+    void show(const std::string& text);
+    void takeAway();  // before anything else is written to the terminal
+
+private:
+    int out_;
+    std::string shown_;
+};
+
 }  // namespace recapctl

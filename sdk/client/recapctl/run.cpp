@@ -4,6 +4,7 @@
 
 #include "sdk/client/recapctl/adjust.hpp"
 #include "sdk/client/recapctl/artifacts.hpp"
+#include "sdk/client/recapctl/batch.hpp"
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
 #include "sdk/client/recapctl/run_report.hpp"
@@ -25,13 +26,13 @@ struct Options {
     std::string timeoutText;
     std::chrono::microseconds timeout{0};
     std::string output;
-    std::string selector;
-    std::uint32_t parallel = 0;
+    SelectOptions select;
     std::string detachKeys = kUsualKeys;
     bool detach = false;
     bool tty = false;
     bool noTty = false;
     bool openInput = false;
+    bool now = false;
     bool verbose = false;
 };
 
@@ -82,26 +83,26 @@ int runOne(const Options& options, const Style& style) {
     return sit(std::move(sitting), style);
 }
 
-// RunSelected: whatever recapd says of it.
-int runSelected(const Options& options, const Style& style) {
+// RunScheduled: the right is who enabled it's, and so is everything else its manifest's.
+int runTurn(const Options& options, const Style& style) {
     return withClient(style, [&](client::Client& client) {
-        client::Dict selector;
-        if (!options.selector.empty()) selector.set("expression", options.selector);
-        client::Dict with;
-        if (options.parallel > 0) with.set("parallel", options.parallel);
-        if (options.timeout.count() > 0) with.set("timeout", static_cast<std::uint64_t>(options.timeout.count()));
-        auto batch = client.runSelected(options.capsule, selector, options.args, with);
-        return unlessFailed<std::string>(style, std::move(batch),
+        return unlessFailed<std::string>(style, client.runScheduled(options.capsule),
                                          [&](std::string& path) { return printAccepted(path.substr(path.rfind('/') + 1), style); });
     });
 }
 
 int start(Cli& cli, Options& options) {
     options.args = cli.passed;
-    const bool selected = !options.selector.empty() || options.parallel > 0;
+    const bool selected = options.select.any();
     const auto refuse = [&](const char* why) { return complain({Errc::InvalidArgument, why}, cli.style); };
-    if (selected && !options.target.empty()) return refuse("TARGET and --selector exclude each other");
-    if (!selected && options.target.empty()) return refuse("TARGET is required (recapctl targets lists them)");
+    if (options.now && (selected || !options.target.empty() || !options.args.empty() || !options.output.empty()))
+        return refuse("--now is the capsule's own turn: it takes no TARGET, --selector, --output or arguments");
+    if (options.now) return runTurn(options, cli.style);
+    if (selected && !options.target.empty()) return refuse("TARGET excludes --selector, --backend, --name, --of-image, --all and --mode");
+    if (!selected && options.target.empty()) return refuse("TARGET is required (recapctl targets lists them), or --selector and the like");
+    if (!selected && options.select.parallel > 0) return refuse("--parallel is for several targets: --selector and the like");
+    if (selected && (options.tty || options.openInput || !options.output.empty()))
+        return refuse("--tty, --open-stdin and --output are for one TARGET (recapctl artifacts RUN --output DIR, afterwards)");
     if (options.detach && !options.output.empty())
         return refuse("--output waits for the run's end and --detach does not: use recapctl artifacts RUN --output DIR later");
     if (options.tty && (options.noTty || cli.style.json)) return refuse("--tty excludes --no-tty and --json");
@@ -112,15 +113,15 @@ int start(Cli& cli, Options& options) {
         if (!timeout) return complain(std::move(timeout.error()).in("--timeout"), cli.style);
         options.timeout = *timeout;
     }
-    if (selected && !options.adjust.given().empty()) return refuse("--view, --user, --processes and --image are for one TARGET");
-    return selected ? runSelected(options, cli.style) : runOne(options, cli.style);
+    if (!selected) return runOne(options, cli.style);
+    return runBatch({options.capsule, options.args, options.select, options.timeout, options.adjust.given(), options.detach}, cli.style);
 }
 
 }  // namespace
 
 void addRun(Cli& cli) {
     auto options = std::make_shared<Options>();
-    auto& verb = cli.top.verb("run", "Run a capsule on a target, attached to its standard streams",
+    auto& verb = cli.top.verb("run", "Run a capsule on a target, attached to its standard streams, or on all that match",
                               [&cli, options] { return start(cli, *options); });
     verb.passesArguments()
         .footer("What stands after -- goes to the capsule: recapctl run ps docker:web -- -ef")
@@ -128,14 +129,14 @@ void addRun(Cli& cli) {
         .optionalOperand("TARGET", &options->target, "BACKEND:NAME-OR-ID, or a bare name (recapctl targets)")
         .option("--timeout", options->timeoutText, "End the run after this long: 30s, 1m30s (can only shorten the capsule's own)")
         .option("-o,--output", options->output, "Copy the run's artifacts below this folder afterwards")
-        .option("--selector", options->selector, "Every target that this matches, instead of TARGET (not supported yet by this version)")
-        .option("--parallel", options->parallel, "At most so many at a time, with --selector (not supported yet by this version)")
-        .flag("-d,--detach", options->detach, "Print the run's id and leave it running")
+        .flag("--now", options->now, "The turn of an enabled capsule that its schedule would have next, at once; prints the batch's id")
+        .flag("-d,--detach", options->detach, "Print the id of the run, or of the batch, and leave it running")
         .flag("-t,--tty", options->tty, "Give the capsule a terminal (default: as its manifest says, at a terminal)")
         .flag("-T,--no-tty", options->noTty, "Give it none, and carry bytes as they are")
         .flag("-i,--open-stdin", options->openInput, "With --detach: keep standard input open for recapctl attach")
         .option("--detach-keys", options->detachKeys, "Leave a run with a terminal by these keys (ctrl-p,ctrl-q)")
         .flag("-v,--verbose", options->verbose, "Say afterwards, on standard error, how long each phase took and what was left");
+    addSelection(verb, options->select);
     addAdjustments(verb, options->adjust);
 }
 

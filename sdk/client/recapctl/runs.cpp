@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <chrono>
+
 #include "sdk/client/recapctl/cli.hpp"
 #include "sdk/client/recapctl/exit_status.hpp"
 #include "sdk/client/recapctl/json.hpp"
@@ -23,6 +25,10 @@ struct Options {
     std::string capsule;
     std::string target;
     std::string outcome;
+    std::string trigger;
+    std::string batch;
+    std::string since;
+    std::string until;
     std::string before;
     std::string stream;
     std::string grace = "5s";
@@ -51,9 +57,19 @@ std::vector<Column> runColumns() {
 
 int listRuns(const Style& style, const Options& options) {
     Dict filter, with;
-    if (!options.capsule.empty()) filter.set("capsule", options.capsule);
-    if (!options.target.empty()) filter.set("target", options.target);
-    if (!options.outcome.empty()) filter.set("outcome", options.outcome);
+    for (const auto& [key, text] : {std::pair{"capsule", &options.capsule},
+                                    {"target", &options.target},
+                                    {"outcome", &options.outcome},
+                                    {"trigger", &options.trigger},
+                                    {"batch", &options.batch}})
+        if (!text->empty()) filter.set(key, *text);
+    const auto now = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch());
+    for (const auto& [key, text] : {std::pair{"since", &options.since}, {"until", &options.until}}) {
+        if (text->empty()) continue;
+        const auto moment = parseMoment(*text, static_cast<std::uint64_t>(now.count()));
+        if (!moment) return complain(Error(moment.error()).in(std::string("--") + key), style);
+        filter.set(key, *moment);
+    }
     if (!options.before.empty()) with.set("before", options.before);
     if (options.limit > 0) with.set("limit", options.limit);
     return withClient(style, [&](client::Client& client) {
@@ -91,6 +107,8 @@ std::string inWords(const Dict& run) {
     say("image         ", word("image"));
     say("command       ", all("argv"));
     say("caller        ", run.has("caller") ? "uid " + std::to_string(run.number("caller")) : "");
+    say("trigger       ", word("trigger") + (word("event").empty() ? "" : " (" + word("event") + ")"));
+    say("batch         ", word("batch"));
     say("started       ", run.number("started") > 0 ? localTime(static_cast<std::uint64_t>(run.number("started"))) : "");
     say("state         ", word("state"));
     say("outcome       ", word("outcome"));
@@ -192,8 +210,12 @@ int stop(const Style& style, const Options& options) {
     const auto grace = parseDuration(options.grace);
     if (!grace && !options.now && options.grace != "0") return complain(Error(grace.error()).in("--grace"), style);
     return withClient(style, [&](client::Client& client) {
-        if (options.now || !grace) return done(style, client.kill(options.run));
-        return done(style, client.stop(options.run, std::chrono::ceil<std::chrono::seconds>(*grace)));
+        const bool now = options.now || !grace;
+        const auto seconds = now ? std::chrono::seconds(0) : std::chrono::ceil<std::chrono::seconds>(*grace);
+        auto stopped = now ? client.kill(options.run) : client.stop(options.run, seconds);
+        if (stopped || stopped.error().code != Errc::NotFound) return done(style, stopped);
+        const auto batch = client.stopBatch(options.run, seconds);  // ids of both look alike
+        return done(style, batch || batch.error().code != Errc::NotFound ? batch : stopped);
     });
 }
 
@@ -211,13 +233,17 @@ void addRuns(Cli& cli) {
         .option("--capsule", options->capsule, "Only this capsule's")
         .option("--target", options->target, "Only on this target (BACKEND:ID)")
         .option("--outcome", options->outcome, "Only those that ended so: succeeded, failed, …")
+        .option("--trigger", options->trigger, "Only those that this started", {"on-demand", "event", "periodic"})
+        .option("--batch", options->batch, "Only those of this batch")
+        .option("--since", options->since, "Only those begun since: a duration before now (2h), or a date (2026-01-31 14:05)")
+        .option("--until", options->until, "Only those begun until, likewise")
         .option("-n,--limit", options->limit, "At most so many (100)")
         .option("--before", options->before, "Only those older than this run");
     runVerb(cli, "show", "Show all that is known of a run", options, show);
     runVerb(cli, "logs", "Print what a run wrote, unless it wrote to pipes of its caller's", options, logs)
         .flag("-f,--follow", options->follow, "Go on until the run ends")
         .option("--stream", options->stream, "Only stdout or stderr", {"stdout", "stderr"});
-    runVerb(cli, "stop", "End a run", options, stop)
+    runVerb(cli, "stop", "End a run, or all of a batch", options, stop)
         .option("--grace", options->grace, "From TERM to KILL (5s)")
         .flag("--now", options->now, "KILL at once");
 }

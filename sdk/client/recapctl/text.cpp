@@ -157,4 +157,22 @@ recap::Result<std::chrono::microseconds> parseDuration(std::string_view text) {
     return std::chrono::microseconds(static_cast<std::int64_t>(total));
 }
 
+recap::Result<std::uint64_t> parseMoment(const std::string& text, std::uint64_t now) {
+    if (const auto ago = parseDuration(text)) return now - std::min(now, static_cast<std::uint64_t>(ago->count()));
+    const bool utc = text.ends_with('Z');
+    const std::string date = text.substr(0, text.size() - (utc ? 1 : 0));
+    for (const char* form : {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d"}) {
+        std::tm parts{};
+        const char* end = ::strptime(date.c_str(), form, &parts);
+        if (end == nullptr || *end != '\0') continue;
+        parts.tm_isdst = -1;
+        const std::tm asked = parts;
+        const std::time_t seconds = utc ? ::timegm(&parts) : ::mktime(&parts);
+        if (seconds < 0 || parts.tm_mday != asked.tm_mday || parts.tm_mon != asked.tm_mon) break;  // such as February 30
+        return static_cast<std::uint64_t>(seconds) * 1'000'000;
+    }
+    return recap::fail(recap::Errc::InvalidArgument,
+                       "'" + escaped(text) + "' is neither a duration (2h, 30m) nor a date (2026-01-31, \"2026-01-31 14:05\")");
+}
+
 }  // namespace recapctl

@@ -29,5 +29,8 @@ inline constexpr const char* kUntrusted = "the target may trace the capsule: wha
 
 // "30s", "1m30s", "250ms", "2h", or a plain number of seconds ("5", "0.5").
 recap::Result<std::chrono::microseconds> parseDuration(std::string_view text);
+// So long before `now`, or a date of this place: "2026-01-31", "2026-01-31 14:05", "2026-01-31 14:05:09", with T for the space, and
+// with Z at its end UTC's. Microseconds of the epoch.
+recap::Result<std::uint64_t> parseMoment(const std::string& text, std::uint64_t now);
 
 }  // namespace recapctl

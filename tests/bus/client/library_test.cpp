@@ -62,9 +62,10 @@ TEST_F(Library, ErrorsKeepTheirClassAndSentence) {
     ASSERT_FALSE(removed);
     EXPECT_EQ(removed.error().code, Errc::NotFound);
     EXPECT_EQ(removed.error().message, "no capsule 'nothing'");
-    const auto enabled = client->enableCapsule("sh");
+    const auto enabled = client->enableCapsule("nothing");
     ASSERT_FALSE(enabled);
-    EXPECT_EQ(enabled.error().code, Errc::NotSupported);
+    EXPECT_EQ(enabled.error().code, Errc::NotFound);
+    EXPECT_EQ(enabled.error().message, "no capsule 'nothing'");
 }
 
 std::vector<std::string> uniqueNames(sdbus::IConnection& connection) {

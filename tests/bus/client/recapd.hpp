@@ -3,7 +3,9 @@
 // said before a run could start.
 #pragma once
 
+#include <csignal>
 #include <filesystem>
+#include <optional>
 
 #include "tests/support/environment.hpp"
 #include "tests/support/files.hpp"
@@ -13,8 +15,13 @@ namespace recap::test {
 
 class Recapd {
 public:
-    Recapd() : daemon_(command()) {}
+    Recapd() { start(); }
     const PrivateBus& bus() const { return bus_; }
+    void end() {
+        daemon_->signal(SIGTERM);
+        daemon_->wait(Deadline(kPatience));
+    }
+    void start() { daemon_.emplace(command()); }
     bool ready() const {
         return waitUntil(
             [&] {
@@ -37,7 +44,7 @@ private:
 
     TempDir temp_;
     PrivateBus bus_;
-    Child daemon_;
+    std::optional<Child> daemon_;
 };
 
 }  // namespace recap::test

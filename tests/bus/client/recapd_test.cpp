@@ -52,20 +52,27 @@ TEST_F(WithRecapd, ARunThatCannotBeIsRefusedByNameAndKept) {
 }
 
 TEST_F(WithRecapd, WhatItDoesNotDoYetItSays) {
-    for (const auto& arguments : {std::vector<std::string>{"capsule", "enable", "x"},
-                                  {"image", "scan", "x"},
-                                  {"schedule"},
-                                  {"image", "import", "docker://x"},
-                                  {"run", "x", "--selector", "app=web"}}) {
+    for (const auto& arguments : {std::vector<std::string>{"image", "scan", "x"}, {"image", "import", "docker://x"}}) {
         const auto object = json(arguments);
         ASSERT_TRUE(object.is_object());
         EXPECT_EQ(object.at("error").at("code"), "NotSupported") << object.dump();
     }
 }
 
+TEST_F(WithRecapd, ABatchThatCannotBeIsRefusedByName) {
+    const auto refused = json({"run", "nope", "--selector", "app=web"});
+    EXPECT_EQ(refused.at("error").at("code"), "NotFound") << refused.dump();
+    EXPECT_THAT(refused.at("error").at("message").get<std::string>(), HasSubstr("'nope'"));
+    EXPECT_THAT(recapctl({"run", "nope", "--selector", "app ~ web"}).err, HasSubstr("'app ~ web'"));
+    EXPECT_THAT(recapctl({"run", "nope", "--mode", "some"}).err, HasSubstr("percent:1 to 100"));
+}
+
 TEST_F(WithRecapd, ErrorsNameWhatIsMissing) {
     EXPECT_THAT(recapctl({"plan", "nope", "web"}).err, HasSubstr("'nope'"));
     EXPECT_EQ(json({"capsule", "remove", "nope"}).at("error").at("code"), "NotFound");
+    EXPECT_EQ(json({"capsule", "enable", "nope"}).at("error").at("code"), "NotFound");
+    EXPECT_EQ(json({"run", "--now", "nope"}).at("error").at("code"), "NotFound");
+    EXPECT_TRUE(json({"schedule"}).at("schedule").is_array());
     EXPECT_EQ(json({"logs", "01HZZZZZZZZZZZZZZZZZZZZZZ0"}).at("error").at("code"), "NotFound");
 }
 

@@ -67,10 +67,7 @@ TEST_F(Verbs, CapsuleInstallTakesAFileOrStandardInput) {
 }
 
 TEST_F(Verbs, ChangesThatRecapdDoesNotKnowYetSaySo) {
-    for (const auto& arguments : {std::vector<std::string>{"capsule", "enable", "sh"},
-                                  {"capsule", "disable", "sh"},
-                                  {"image", "scan", "x"},
-                                  {"schedule"},
+    for (const auto& arguments : {std::vector<std::string>{"image", "scan", "x"},
                                   {"run", "sh", "--selector", "app=nginx"},
                                   {"image", "import", "docker://alpine"}}) {
         const auto result = recapctl(arguments);
@@ -79,6 +76,20 @@ TEST_F(Verbs, ChangesThatRecapdDoesNotKnowYetSaySo) {
     }
     EXPECT_EQ(recapctl({"capsule", "remove", "sh"}).status, 0);
     EXPECT_EQ(recapctl({"capsule", "remove", "other"}).status, 125);
+}
+
+TEST_F(Verbs, SchedulesAreListedShownAndChanged) {
+    const auto listed = recapctl({"schedule"});
+    EXPECT_EQ(listed.status, 0) << listed.all();
+    EXPECT_THAT(listed.out, testing::ContainsRegex("sh +calendar \\*:0/15 +for user 1000 +2026-11-30 [0-9:]+ +- +2 +-\n"));
+    EXPECT_EQ(json(recapctl({"schedule", "--json"})).at("schedule").at(0).at("upcoming").at(1), 1796034600000000);
+    const auto shown = recapctl({"capsule", "show", "sh"});
+    EXPECT_THAT(shown.out, testing::ContainsRegex("enabled +for user 1000\nschedule +calendar \\*:0/15\nnext +[0-9: -]+\n +[0-9: -]+\n"));
+    EXPECT_EQ(recapctl({"capsule", "enable", "sh"}).status, 0);
+    EXPECT_EQ(recapctl({"capsule", "disable", "sh"}).status, 0);
+    EXPECT_EQ(recapctl({"capsule", "enable", "other"}).status, 125);
+    EXPECT_EQ(recapctl({"run", "--now", "sh"}).out, "01HZZZZZZZZZZZZZZZZZZZBTCH\n");
+    EXPECT_EQ(recapctl({"run", "--now", "other"}).status, 125);
 }
 
 TEST_F(Verbs, PlanIsInWordsAndPassesArguments) {
@@ -146,6 +157,29 @@ TEST_F(Verbs, RunsShowLogsAndArtifactsOfOne) {
     EXPECT_THAT(recapctl({"attach", id}).err, HasSubstr("not supported by this version"));
 }
 
+TEST_F(Verbs, RunsAreFiltered) {
+    const std::string id = trimmed(recapctl({"run", "-d", "sh", "web", "--", "true"}).out);
+    const auto listed = [this](std::vector<std::string> words) {
+        words.insert(words.begin(), "runs");
+        return recapctl(words).out;
+    };
+    EXPECT_THAT(listed({"--trigger", "on-demand"}), HasSubstr(id));
+    EXPECT_EQ(listed({"--trigger", "event"}).find(id), std::string::npos);
+    EXPECT_EQ(listed({"--batch", id}).find(id), std::string::npos);
+    EXPECT_THAT(listed({"--since", "2h", "--until", "1h"}), HasSubstr(id));
+    EXPECT_EQ(listed({"--since", "2026-01-31", "--until", "2026-01-30"}).find(id), std::string::npos);
+    const auto refused = recapctl({"runs", "--until", "soon", "--json"});
+    EXPECT_EQ(refused.status, 125);
+    EXPECT_EQ(json(refused).at("error").at("code"), "InvalidArgument");
+}
+
+TEST_F(Verbs, ACapsuleThatIsBackedOffSaysSo) {
+    EXPECT_THAT(recapctl({"capsules"}).out, HasSubstr("backed off"));
+    EXPECT_THAT(recapctl({"capsule", "show", "tired"}).out,
+                HasSubstr("failures      11 in a row; backed off: not started by itself before 2027-01-1"));
+    EXPECT_EQ(recapctl({"capsule", "show", "sh"}).out.find("failures"), std::string::npos);
+}
+
 TEST_F(Verbs, ShowFindsARunThatOnlyTheLedgerKnows) {
     EXPECT_THAT(recapctl({"show", "01HZZZZZZZZZZZZZZZZZZZ999A"}).out, HasSubstr("outcome       lost\n"));
     const auto none = recapctl({"show", "01HZZZZZZZZZZZZZZZZZZZ777A"});
@@ -155,7 +189,7 @@ TEST_F(Verbs, ShowFindsARunThatOnlyTheLedgerKnows) {
 }
 
 TEST_F(Verbs, CompletionAsksRecapd) {
-    EXPECT_EQ(recapctl({"__complete", "run", ""}).out, "sh\nbroken\n");
+    EXPECT_EQ(recapctl({"__complete", "run", ""}).out, "sh\ntired\nbroken\n");
     EXPECT_EQ(recapctl({"__complete", "run", "sh", "pro"}).out, "process:42\n");
     EXPECT_THAT(recapctl({"__complete", "run", "sh", ""}).out, Not(HasSubstr("web"))) << "a name that needs escaping is not offered";
     EXPECT_EQ(recapctl({"__complete", "image", "remove", ""}).out, "recap/sh:1.0\n");

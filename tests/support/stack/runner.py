@@ -219,7 +219,9 @@ class Stack:
     def _daemon(self):
         unit = self.unit("recapd.service")
         command = self.program(unit) + ["--state", self.top + "/var/lib/recap/state", "--launcher-socket", self.runtime + "/launcher.sock",
-                                        "--plugin-sockets", self.runtime + "/plugins"] + self._folders_options()
+                                        "--plugin-sockets", self.runtime + "/plugins",
+                                        # a systemd of this machine's keeps no timers for a stack
+                                        "--systemd-dir", self.top + "/run/systemd/system"] + self._folders_options()
         sandbox = Sandbox(unit, self.top, state=self.state, journal=self.journal.folder)
         service = Service(self, unit, command, sandbox, self._environment())
         self.services.append(service)

@@ -15,10 +15,12 @@ SOURCE = os.environ["RECAP_SOURCE_DIR"]
 BUILD = os.environ["RECAP_BUILD_DIR"]
 UNITS = ["recapd.service", "recap-launcher.service", "recap-launcher.socket", "recap-admit.socket", "recap-plugin-host@process.service",
          "recap-plugin-host@process.socket", "recap-plugin-host@docker.service", "recap-plugin-host@podman.service",
-         "recap-plugin-host@containerd.service"]
+         "recap-plugin-host@containerd.service", "recap-capsule@tool.service", "recap-capsule@tool.timer", "recap-schedule.service",
+         "recap-schedule.path"]
 # tenths of systemd's exposure level. The launcher can have no seccomp and no namespaces of its own: its unit says why.
 EXPOSURE = {"recapd.service": 10, "recap-plugin-host@process.service": 18, "recap-plugin-host@docker.service": 18,
-            "recap-plugin-host@podman.service": 18, "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85}
+            "recap-plugin-host@podman.service": 18, "recap-plugin-host@containerd.service": 18, "recap-launcher.service": 85, "recap-capsule@tool.service": 6,
+            "recap-schedule.service": 15}
 
 
 def run(*command):
@@ -37,7 +39,12 @@ class Installed(unittest.TestCase):
         cls.shipped = set(os.listdir(cls.units))
         subprocess.run(["cp", "-an", "/usr/lib/systemd/system/.", cls.units], check=True)
         os.makedirs(cls.root + "/usr/bin", exist_ok=True)
-        shutil.copy("/usr/bin/kill", cls.root + "/usr/bin/kill")
+        for program in ("kill", "busctl"):
+            shutil.copy("/usr/bin/" + program, cls.root + "/usr/bin/" + program)
+        # What recap-schedule adds for a capsule that is enabled.
+        os.makedirs(cls.units + "/recap-capsule@tool.timer.d")
+        with open(cls.units + "/recap-capsule@tool.timer.d/50-recap-schedule.conf", "w", encoding="utf-8") as stream:
+            stream.write("[Timer]\nOnCalendar=*:0/15\nPersistent=yes\nRandomizedDelaySec=30000000us\n")
         os.symlink("usr/bin", cls.root + "/bin")
 
     def verify(self):

@@ -3,6 +3,7 @@
 
 #include <elf.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -309,6 +310,43 @@ Finished runPlan(LauncherClient& client, const Plan& plan, pid_t target) {
     Finished finished = finish(client, plan.runId, log->get());
     if (auto acked = client.ask<Empty>(Verb::Ack, RunRef{plan.runId}); !acked) throw std::runtime_error("ACK: " + acked.error().message);
     return finished;
+}
+
+WatchRequest watchFor(LauncherClient& client, pid_t target, WatchKind kind, std::string path) {
+    const UniqueFd pidfd = openPidfd(target);
+    auto facts = client.ask<TargetFacts>(Verb::Inspect, Empty{}, {pidfd.get()});
+    if (!facts) throw std::runtime_error("INSPECT: " + facts.error().message);
+    WatchRequest watch;
+    watch.target = "test:" + std::to_string(target);
+    watch.startTime = facts->startTime;
+    watch.cgroup = facts->cgroup;
+    watch.mounts = facts->namespaces[kNamespaces - 1];
+    watch.kind = kind;
+    watch.path = std::move(path);
+    return watch;
+}
+
+Result<WatchAnswer> askWatch(LauncherClient& client, const WatchRequest& watch, pid_t target) {
+    const UniqueFd pidfd = openPidfd(target);
+    std::vector<UniqueFd> fds;
+    auto what = client.ask<Watched>(Verb::Watch, watch, {pidfd.get()}, &fds);
+    if (!what) return forward(std::move(what));
+    if (fds.size() != 1) throw std::runtime_error("WATCH was answered with " + std::to_string(fds.size()) + " descriptors");
+    return WatchAnswer{*what, std::move(fds[0])};
+}
+
+std::vector<Change> changes(int inotify, const Deadline& deadline) {
+    std::vector<Change> found;
+    if (!waitReadable(inotify, deadline)) return found;
+    alignas(inotify_event) char buffer[8192];
+    const ssize_t size = ::read(inotify, buffer, sizeof buffer);
+    for (ssize_t at = 0; at < size;) {
+        inotify_event event;
+        std::memcpy(&event, buffer + at, sizeof event);
+        found.push_back({event.mask, event.len > 0 ? std::string(buffer + at + sizeof event) : std::string()});
+        at += static_cast<ssize_t>(sizeof event + event.len);
+    }
+    return found;
 }
 
 }  // namespace recap::test

@@ -14,6 +14,7 @@
 #include "daemon/launcher/transport.hpp"
 #include "tests/support/command.hpp"
 #include "tests/support/files.hpp"
+#include "tests/support/wait.hpp"
 
 namespace recap::test {
 
@@ -102,6 +103,21 @@ struct Finished {
 Finished runPlan(LauncherClient& client, const launcher::Plan& plan, pid_t target);
 Result<UniqueFd> startPlan(LauncherClient& client, const launcher::Plan& plan, pid_t target);  // the log
 Finished finish(LauncherClient& client, const std::string& runId, int log);
+
+// A watch of this kind on what INSPECT says of the target; tests change what they are about.
+launcher::WatchRequest watchFor(LauncherClient& client, pid_t target, launcher::WatchKind kind, std::string path = {});
+struct WatchAnswer {
+    launcher::Watched what;
+    UniqueFd fd;
+};
+Result<WatchAnswer> askWatch(LauncherClient& client, const launcher::WatchRequest& watch, pid_t target);
+// What an inotify has to say within `patience`: masks and names, all of what has come by then.
+struct Change {
+    std::uint32_t mask = 0;
+    std::string name;
+};
+std::vector<Change> changes(int inotify, const Deadline& deadline);
+
 void demultiplex(const std::string& frames, std::string& out, std::string& err);
 std::string freshRunId();
 

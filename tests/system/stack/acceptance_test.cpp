@@ -140,24 +140,38 @@ TEST_F(Acceptance, A15_NamesAreResolvedAsTheTargetResolvesThem) {
     EXPECT_THAT(left(*outside_, before), IsEmpty());
 }
 
+// At once, and after one another; what a run makes is in its own layer, also where it seems to be among the target's files.
 TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
-    Stack::get().install(manifestOf("a-share", "test/payload:1", "[\"/payload\"]", "[limits]\ntimeout = \"30s\"\n"));
+    install("a-share", "[\"/payload\", \"share\"]", "view = \"none\"", "payload");
+    install("a-share-merged", "[\"/payload\", \"share\", \"/srv\"]", "view = \"merged\"", "payload");
     std::vector<std::unique_ptr<MicroContainer>> apps;
-    std::vector<std::string> runs;
-    for (int i = 0; i < 3; ++i) apps.push_back(container({.kind = "busybox"}));
     std::vector<pid_t> targets;
     std::vector<std::filesystem::path> files;
-    for (const auto& app : apps) targets.push_back(app->pid()), files.push_back(app->rootfs());
+    for (int i = 0; i < 3; ++i) {
+        apps.push_back(container({.kind = "busybox"}));
+        std::filesystem::create_directory(apps.back()->rootfs() / "srv");
+        std::filesystem::permissions(apps.back()->rootfs() / "srv", std::filesystem::perms::all);
+        targets.push_back(apps.back()->pid());
+        files.push_back(apps.back()->rootfs());
+    }
     const Outside outside = Stack::get().outside(targets, files);
     const Picture before = outside.look();
-    for (const auto& app : apps) runs.push_back(Stack::get().startDetached("a-share", targetOf(*app), {"share"}));
-    for (const auto& run : runs) ASSERT_TRUE(Stack::get().waitForLog(run, "resting"));
-    for (const auto& run : runs) {
-        const auto said = values(Stack::get().ctl({"logs", run}).out);
-        EXPECT_EQ(said.at("file"), "made");
-        EXPECT_EQ(said.at("memory"), "made");
-        EXPECT_TRUE(Stack::get().ctl({"stop", run}).ok());
-        expectClean(Stack::get().waitForEnd(run));
+    for (int round = 0; round < 2; ++round) {
+        std::vector<std::pair<std::string, std::string>> runs;  // with the view
+        for (const auto& app : apps) {
+            runs.emplace_back(Stack::get().startDetached("a-share", targetOf(*app), {}), "none");
+            runs.emplace_back(Stack::get().startDetached("a-share-merged", targetOf(*app), {}), "merged");
+        }
+        for (const auto& [run, view] : runs) ASSERT_TRUE(Stack::get().waitForLog(run, "resting"));
+        for (const auto& [run, view] : runs) {
+            const auto said = values(Stack::get().ctl({"logs", run}).out);
+            for (const char* what : {"file", "memory", "semaphore", "queue"}) EXPECT_EQ(said.at(what), "made") << what << ", " << view;
+            if (view == "none") EXPECT_EQ(said.at("shm"), "made");
+        }
+        for (const auto& [run, view] : runs) {
+            EXPECT_TRUE(Stack::get().ctl({"stop", run}).ok());
+            expectClean(Stack::get().waitForEnd(run));
+        }
     }
     std::size_t layers = 0;
     for ([[maybe_unused]] const auto& layer : std::filesystem::directory_iterator(Stack::get().folder("RECAP_STORE_DIR") / "layers"))

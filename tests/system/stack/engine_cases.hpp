@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "tests/system/stack/acceptance_tools.hpp"
+#include "tests/system/stack/catalogue_fixture.hpp"
 #include "tests/system/stack/engine_places.hpp"
 
 namespace recap::test {
@@ -36,6 +37,8 @@ protected:
         Stack::get().importImage("recap/tcpdump:1.0.0", filesOf(tcpdump.path()));
         Stack::get().install(readFile(sourceDir() / "sdk/capsules/tcpdump/capsule.toml"));
         installShell();
+        installShipped("stats");
+        installShipped("oom-report");
         makeLogger(folder.path() / "logger");
         makeDebian(folder.path() / "debian");
     }

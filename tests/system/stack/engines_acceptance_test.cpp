@@ -4,8 +4,10 @@
 #include <numeric>
 #include <sstream>
 
+#include "tests/system/stack/catalogue_fixture.hpp"
 #include "tests/system/stack/engine_cases.hpp"
 #include "tests/system/stack/name_server.hpp"
+#include "tests/system/stack/prometheus.hpp"
 #include "tests/system/stack/sitting.hpp"
 
 namespace recap::test {
@@ -164,6 +166,19 @@ TEST_P(Cases, A14_TheTargetsLoadIsReadFromNginxAndItsCgroup) {
         EXPECT_GE(inCapsule, std::stoull(number)) << file;
         EXPECT_LE(inCapsule, std::stoull(most.at(file))) << file;
     }
+}
+
+// The catalogue's own capsules for that.
+TEST_P(Cases, A14_StatsAndTheOomReportReadItsCgroup) {
+    const Prometheus stats(look("stats", target()).at("stdout").get<std::string>());
+    EXPECT_EQ(stats.value("recap_target_memory_limit_bytes"), kMemory);
+    EXPECT_GT(stats.value("recap_target_memory_bytes", "source=\"cgroup\""), 0);
+    EXPECT_LE(stats.value("recap_target_memory_bytes"), kMemory);
+    EXPECT_GT(stats.value("recap_target_cpu_seconds_total", "source=\"cgroup\""), 0);
+    EXPECT_EQ(stats.value("recap_target_processes", "command=\"nginx\""), 2) << "a master and a worker";
+    const std::string said = look("oom-report", target()).at("stdout");
+    const bool unified = cgroupNumber(pid(), "memory", "memory.limit_in_bytes").empty();
+    EXPECT_THAT(said, HasSubstr((unified ? "memory.max: " : "memory.limit_in_bytes: ") + std::to_string(kMemory)));
 }
 
 TEST_P(Cases, A15_NamesAreResolvedAsTheTargetResolvesThem) {

@@ -12,9 +12,11 @@ namespace recap::test {
 // A rules file that polkitd takes up while it runs, by which user nobody may do these actions; gone with the object.
 class PolkitRule {
 public:
-    explicit PolkitRule(const std::string& actions) : path_(Stack::get().folder("RECAP_POLKIT_RULES") / "10-test.rules") {
+    explicit PolkitRule(const std::string& actions) : PolkitRule(actions, "polkit.Result.YES") {}
+    // `result` in polkit's own words, by "action" and "subject".
+    PolkitRule(const std::string& actions, const std::string& result) : path_(Stack::get().folder("RECAP_POLKIT_RULES") / "10-test.rules") {
         writeFile(path_, "polkit.addRule(function(action, subject) { if ([" + actions +
-                             "].indexOf(action.id) >= 0 && subject.user == \"nobody\") return polkit.Result.YES; });\n");
+                             "].indexOf(action.id) >= 0 && subject.user == \"nobody\") return " + result + "; });\n");
     }
     ~PolkitRule() { std::filesystem::remove(path_); }
     PolkitRule(const PolkitRule&) = delete;

@@ -12,19 +12,6 @@ using ::testing::IsEmpty;
 
 class Recovery : public StackTest {
 protected:
-    // Ends a daemon hard, and waits until another process is in its place and answers.
-    void killHard(const std::string& unit) {
-        const pid_t old = Stack::get().pid(unit);
-        const UniqueFd pidfd = openPidfd(old);
-        ::kill(old, SIGKILL);
-        ASSERT_TRUE(waitForExit(pidfd.get(), Deadline{kPatience}));
-        const auto replaced = [&] {
-            const pid_t now = Stack::get().pid(unit);
-            return now != 0 && now != old;
-        };
-        ASSERT_TRUE(waitUntil(replaced, Deadline{kPatience})) << unit << " is not started again";
-        ASSERT_TRUE(waitUntil([&] { return Stack::get().ctl({"backends"}).ok(); }, Deadline{kPatience})) << Stack::get().logs();
-    }
     // A run that is up to something, and a pidfd of its payload.
     std::pair<std::string, UniqueFd> startResting() {
         const std::string run = Stack::get().startDetached("t-payload", target(), {"rest"});

@@ -3,6 +3,8 @@
 // from outside.
 #pragma once
 
+#include <signal.h>
+
 #include "tests/support/environment.hpp"
 #include "tests/system/stack/stack.hpp"
 
@@ -49,6 +51,19 @@ protected:
         std::filesystem::permissions(tools.path() / "tmp", std::filesystem::perms::all);
         Stack::get().importImage("recap/shell:1.0.0", filesOf(tools.path()));
         Stack::get().install(readFile(sourceDir() / "sdk/capsules/shell/capsule.toml"));
+    }
+    // Ends a daemon hard, and waits until another process is in its place and answers.
+    static void killHard(const std::string& unit) {
+        const pid_t old = Stack::get().pid(unit);
+        const UniqueFd pidfd = openPidfd(old);
+        ::kill(old, SIGKILL);
+        ASSERT_TRUE(waitForExit(pidfd.get(), Deadline{kPatience}));
+        const auto replaced = [&] {
+            const pid_t now = Stack::get().pid(unit);
+            return now != 0 && now != old;
+        };
+        ASSERT_TRUE(waitUntil(replaced, Deadline{kPatience})) << unit << " is not started again";
+        ASSERT_TRUE(waitUntil([&] { return Stack::get().ctl({"backends"}).ok(); }, Deadline{kPatience})) << Stack::get().logs();
     }
     std::string target() const { return targetOf(*nginx_); }
     static void expectClean(const nlohmann::json& report) { EXPECT_EQ(report.value("escape", "?"), "clean") << report.dump(2); }

@@ -1,80 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions to a polkit that answers late, badly or never.
-#include "tests/unit/daemon/bus/house.hpp"
+#include "tests/unit/daemon/bus/asking.hpp"
 
 namespace recap::test {
 namespace {
 
 using Names = std::vector<std::string>;
-
-// A process of user nobody that asks `count` times at once, and says what it was answered, a line each.
-class Asking {
-public:
-    explicit Asking(int count, const std::string& method = "Run", const Values& options = {}) {
-        int ends[2];
-        EXPECT_EQ(::pipe(ends), 0);
-        child_ = ::fork();
-        if (child_ == 0) {
-            ::close(ends[0]);
-            live(ends[1], count, method, options);
-            ::_exit(0);
-        }
-        ::close(ends[1]);
-        said_ = UniqueFd(ends[0]);
-    }
-    ~Asking() { leave(); }
-    void leave() {
-        if (child_ > 0) {
-            ::kill(child_, SIGKILL);
-            ::waitpid(child_, nullptr, 0);
-        }
-        child_ = -1;
-    }
-    // What has been said so far.
-    const std::vector<std::string>& said() {
-        while (waitReadable(said_.get(), Deadline(std::chrono::milliseconds(0)))) {
-            char text[4096];
-            const ssize_t count = ::read(said_.get(), text, sizeof text);
-            if (count <= 0) break;
-            for (ssize_t i = 0; i < count; ++i) {
-                if (text[i] == '\n')
-                    lines_.push_back(std::exchange(line_, {}));
-                else
-                    line_ += text[i];
-            }
-        }
-        return lines_;
-    }
-
-private:
-    static void live(int out, int count, const std::string& method, const Values& options) {
-        if (::setgroups(0, nullptr) != 0 || ::setgid(65534) != 0 || ::setuid(65534) != 0) return;
-        auto bus = sdbus::createSystemBusConnection();
-        auto proxy = sdbus::createProxy(*bus, "org.recap1", "/org/recap1");
-        const auto say = [out](const sdbus::Error* error) {
-            const std::string line = (error == nullptr ? "ok" : error->getName() + ": " + error->getMessage()) + "\n";
-            [[maybe_unused]] const auto written = ::write(out, line.data(), line.size());
-        };
-        for (int i = 0; i < count; ++i) {
-            if (method == "InstallCapsule")
-                proxy->callMethodAsync(method)
-                    .onInterface(kManager)
-                    .withArguments(std::string("its-name"), Values())
-                    .uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
-            else
-                proxy->callMethodAsync(method)
-                    .onInterface(kManager)
-                    .withArguments(std::string("tool"), std::string("process:1"), Names(), options)
-                    .uponReplyInvoke([say](const sdbus::Error* error, const sdbus::ObjectPath&) { say(error); });
-        }
-        bus->enterEventLoop();
-    }
-
-    pid_t child_ = -1;
-    UniqueFd said_;
-    std::string line_;
-    std::vector<std::string> lines_;
-};
 
 using AuthorityTest = House;
 

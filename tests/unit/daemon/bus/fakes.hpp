@@ -74,12 +74,26 @@ struct FakeRuns : RunTable {
         submitted.push_back(std::move(request));
         return RunId("01ARZ3NDEKTSV4RRFFQ69G5FAV");
     }
+    Result<std::vector<RunId>> expect(const RunRequest&, const std::vector<std::string>&, std::function<void(Result<void>)>) override {
+        return fail(Errc::NotSupported, "not here");
+    }
+    Result<RunId> leaveOut(RunRequest, Outcome, std::string) override { return fail(Errc::NotSupported, "not here"); }
     const RunRecord* find(const RunId& id) const override {
         const auto found = runs.find(id);
         return found == runs.end() ? nullptr : &found->second;
     }
     std::vector<const RunRecord*> current() const override { return {}; }
+    Result<bool> actedOn(const std::string&, const Occurrence&, std::uint64_t) const override { return false; }
+    Result<std::vector<EndedRun>> unchained(const std::string&, const std::string&, std::uint64_t, std::uint64_t,
+                                            std::uint32_t) const override {
+        return std::vector<EndedRun>();
+    }
+    std::uint64_t lastEnd() const override { return 0; }
+    CapsuleHealth capsuleHealth;
+    mutable RunFilter filtered;
+    CapsuleHealth health(const std::string&) const override { return capsuleHealth; }
     Result<RunPage> list(const RunFilter& filter) const override {
+        filtered = filter;
         RunPage page;
         for (auto run = runs.rbegin(); run != runs.rend(); ++run) {
             if (filter.before.empty() || run->first < filter.before) page.runs.push_back(run->second);
@@ -97,6 +111,38 @@ struct FakeRuns : RunTable {
     void artifacts(const RunId&, Reply<std::vector<Artifact>> reply) override { reply(artifactsOfAll); }
     void openArtifact(const RunId&, const std::string&, Reply<UniqueFd> reply) override { reply(fail(Errc::NotSupported, "not here")); }
     void callerGone(const std::string& busName) override { gone.push_back(busName); }
+};
+
+// Whatever is asked for matches the targets that it was given.
+struct FakeBatches : BatchTable {
+    std::vector<Target> matching;
+    mutable std::vector<Selection> asked;
+    std::vector<BatchRequest> started;
+    std::map<BatchId, BatchRecord> batches;
+    std::vector<std::pair<BatchId, std::chrono::microseconds>> stopped;
+    std::vector<std::string> gone;
+
+    Result<std::vector<const Target*>> choose(const std::string&, const Selection& selection, const Reachable& reachable) const override {
+        asked.push_back(selection);
+        std::vector<const Target*> chosen;
+        for (const auto& target : matching)
+            if (reachable(target)) chosen.push_back(&target);
+        return chosen;
+    }
+    Result<BatchId> start(BatchRequest request) override {
+        started.push_back(std::move(request));
+        return BatchId("01ARZ3NDEKTSV4RRFFQ69G5FBB");
+    }
+    const BatchRecord* findBatch(const BatchId& id) const override {
+        const auto found = batches.find(id);
+        return found == batches.end() ? nullptr : &found->second;
+    }
+    std::vector<const BatchRecord*> currentBatches() const override { return {}; }
+    void stopBatch(const BatchId& id, std::chrono::microseconds grace, Reply<void> reply) override {
+        stopped.emplace_back(id, grace);
+        reply({});
+    }
+    void batchCallerGone(const std::string& busName) override { gone.push_back(busName); }
 };
 
 struct FakeCapsules : CapsuleStore {
@@ -118,6 +164,50 @@ struct FakeCapsules : CapsuleStore {
     }
     Result<void> remove(std::string_view) override { return {}; }
     Result<void> reload() override { return {}; }
+    std::optional<Enabling> enablingOf(std::string_view name) const override {
+        return name == info.name && info.enabled ? std::optional(info.enabling) : std::nullopt;
+    }
+};
+
+struct FakeSchedules : ScheduleTable {
+    struct Enabled {
+        std::string capsule;
+        std::uint32_t uid = 0;
+        std::string shown;
+    };
+    std::vector<CapsuleInfo> checked;
+    std::vector<Enabled> enabled;
+    std::vector<std::string> disabled;
+    std::vector<std::string> turns;
+    std::vector<ScheduleRow> all;
+    std::optional<Error> refusal;
+    int refreshed = 0;
+
+    void check(const CapsuleInfo& capsule, Reply<void> reply) override {
+        checked.push_back(capsule);
+        reply(said());
+    }
+    void enable(const std::string& capsule, std::uint32_t uid, const std::string& shown, Reply<void> reply) override {
+        enabled.push_back({capsule, uid, shown});
+        reply(said());
+    }
+    Result<void> disable(const std::string& capsule) override {
+        disabled.push_back(capsule);
+        return said();
+    }
+    Result<BatchId> run(const std::string& capsule) override {
+        turns.push_back(capsule);
+        if (refusal) return tl::unexpected<Error>(*refusal);
+        return BatchId("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    }
+    void list(Reply<std::vector<ScheduleRow>> reply) override { reply(all); }
+    void refresh() override { ++refreshed; }
+
+private:
+    Result<void> said() const {
+        if (refusal) return tl::unexpected<Error>(*refusal);
+        return {};
+    }
 };
 
 struct FakePolicies : PolicyStore {

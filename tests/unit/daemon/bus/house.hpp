@@ -97,6 +97,7 @@ struct House : testing::Test {
     FakeLauncher launcher;
     FakePlanner planner;
     FakeRuns runs;
+    FakeBatches batches;
     FakeCapsules capsules;
     FakePolicies policies;
     FakeImages images;
@@ -104,6 +105,7 @@ struct House : testing::Test {
     TargetTable targets{loop.get(), launcher};
     FakePolkit polkit;
     Tenants tenants;
+    FakeSchedules schedules;
     std::unique_ptr<bus::Service> service;
     std::unique_ptr<sdbus::IConnection> client = sdbus::createSystemBusConnection();
 
@@ -111,8 +113,8 @@ struct House : testing::Test {
         const auto refresh = [this](std::function<void()> then) {
             launcher.images([then = std::move(then)](const Result<std::vector<AdmissionState>>&) { then(); });
         };
-        service = bus::Service::create({loop.get(), launcher, planner, runs, targets, capsules, policies, images, exporter,
-                                        [] { return Result<void>(); }, refresh, "/state/folder", tenants})
+        service = bus::Service::create({loop.get(), launcher, planner, runs, batches, targets, capsules, policies, images, exporter,
+                                        [] { return Result<void>(); }, refresh, "/state/folder", tenants, schedules})
                       .value();
         targets.listen(*service);
         EXPECT_TRUE(service->publish());

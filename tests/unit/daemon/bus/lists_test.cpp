@@ -37,6 +37,32 @@ TEST_F(ListsTest, ATargetsStrangeNameIsToldAndListed) {
     EXPECT_EQ(std::get<0>(reply.values).at(0).at("name").get<std::string>(), kReplacement);
 }
 
+TEST_F(ListsTest, ACapsuleThatIsLeftAloneSaysSo) {
+    auto row = list("ListCapsules").at(0);
+    EXPECT_EQ(row.at("failures").get<std::uint32_t>(), 0u);
+    EXPECT_FALSE(row.contains("backed-off-until"));
+    runs.capsuleHealth = {11, 1'800'000'000'000'000};
+    row = list("ListCapsules").at(0);
+    EXPECT_EQ(row.at("failures").get<std::uint32_t>(), 11u);
+    EXPECT_EQ(row.at("backed-off-until").get<std::uint64_t>(), 1'800'000'000'000'000u);
+}
+
+TEST_F(ListsTest, RunsAreFilteredByWhatTheFilterSays) {
+    const auto ask = [this](const Values& filter) { return callManager<Rows, std::string>("ListRuns", filter, Values()).outcome; };
+    ASSERT_EQ(ask({}), "ok");
+    EXPECT_EQ(runs.filtered.until, UINT64_MAX);
+    ASSERT_EQ(ask({{"trigger", sdbus::Variant(std::string("event"))},
+                   {"batch", sdbus::Variant(std::string(kId))},
+                   {"since", sdbus::Variant(std::uint64_t{5})},
+                   {"until", sdbus::Variant(std::uint64_t{7})}}),
+              "ok");
+    EXPECT_EQ(runs.filtered.trigger, "event");
+    EXPECT_EQ(runs.filtered.batch, kId);
+    EXPECT_EQ(runs.filtered.since, 5u);
+    EXPECT_EQ(runs.filtered.until, 7u);
+    EXPECT_EQ(errorName(ask({{"trigger", sdbus::Variant(std::string("whim"))}})), "org.recap1.Error.InvalidArgument");
+}
+
 TEST_F(ListsTest, AnArtifactsStrangeNameIsListed) {
     haveRun(kId);
     runs.artifactsOfAll = {{"\xff", 1, 0644}};

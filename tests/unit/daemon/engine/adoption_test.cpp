@@ -194,5 +194,56 @@ TEST(Adoption, RunsThatEndedJustBeforeARestartAreObjectsAgain) {
     EXPECT_EQ(spine.engine->output(id, Stream::Stdout, 0, 10).value().data.size(), 4u);
 }
 
+// A batch of four, and recapd killed in the middle of it.
+TEST(Adoption, OfWhatWasExpectedEachHasItsRowAndOne) {
+    Spine spine;
+    spine.haveTarget();
+    bool durable = false;
+    const std::vector<std::string> targets{"docker:web-id", "docker:b", "docker:c", "docker:d"};
+    const auto ids = spine.engine->expect(spine.request(), targets, [&](const Result<void>& written) { durable = written.has_value(); });
+    ASSERT_EQ(ids.value().size(), 4u);
+    turnUntil(spine.loop.get(), [&] { return durable; });
+    const auto expected = [&](std::size_t which) {
+        RunRequest request = spine.request(targets[which]);
+        request.expected = ids->at(which);
+        return request;
+    };
+    EXPECT_EQ(spine.engine->submit(expected(0)).value(), ids->at(0));
+    EXPECT_EQ(spine.engine->leaveOut(expected(1), Outcome::Denied, "not there").value(), ids->at(1));
+    EXPECT_EQ(spine.engine->submit(expected(2)).value(), ids->at(2));
+    turnUntil(spine.loop.get(), [&] { return spine.launcher.starts.size() == 1 && spine.notes.reports.size() == 2; });
+    spine.restart();
+    ASSERT_TRUE(spine.engine->restore());
+    spine.engine->connected();
+    spine.launcher.lists.back()({{launched(ids->at(0), false)}});
+    spine.launcher.logs.back()(UniqueFd());
+    spine.engine->ended(report(ids->at(0)));
+    spine.untilReported(2);
+    EXPECT_EQ(spine.engine->list({}).value().runs.size(), 4u);
+    const auto row = [&](std::size_t which) { return spine.ledger->find(ids->at(which)).value().value(); };
+    EXPECT_EQ(row(0).report.outcome, Outcome::Succeeded);
+    EXPECT_EQ(row(1).report.outcome, Outcome::Denied);
+    EXPECT_EQ(row(1).report.detail, "not there");
+    EXPECT_EQ(row(2).report.outcome, Outcome::NotStarted) << "there is no such target";
+    EXPECT_EQ(row(3).report.outcome, Outcome::Lost);
+    EXPECT_EQ(row(3).target, "docker:d");
+    EXPECT_TRUE(spine.ledger->unfinished().value().empty());
+}
+
+TEST(Adoption, WhatIsExpectedWhileTheLauncherIsAwayIsNotLost) {
+    Spine spine;
+    spine.haveTarget();
+    bool durable = false;
+    const auto ids = spine.engine->expect(spine.request(), {"docker:web-id"}, [&](const Result<void>&) { durable = true; });
+    turnUntil(spine.loop.get(), [&] { return durable; });
+    spine.engine->connected();
+    spine.launcher.lists.back()(std::vector<LaunchedRun>());
+    EXPECT_EQ(spine.engine->find(ids->at(0)), nullptr);
+    RunRequest request = spine.request();
+    request.expected = ids->at(0);
+    EXPECT_EQ(spine.engine->submit(request).value(), ids->at(0));
+    turnUntil(spine.loop.get(), [&] { return spine.launcher.starts.size() == 1; });
+}
+
 }  // namespace
 }  // namespace recap::test

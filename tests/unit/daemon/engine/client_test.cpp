@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // recapd's client of the launcher against one that says HELLO and then nothing.
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -60,8 +61,8 @@ struct Mute {
         return asked.back();
     }
     template <class T>
-    void answer(const launcher::Header& header, const T& body) {
-        EXPECT_TRUE(launcher::sendMessage(peer.get(), launcher::encodeReply(header.verb, header.sequence, body)));
+    void answer(const launcher::Header& header, const T& body, std::vector<int> fds = {}) {
+        EXPECT_TRUE(launcher::sendMessage(peer.get(), launcher::encodeReply(header.verb, header.sequence, body), fds));
     }
 };
 
@@ -132,6 +133,52 @@ TEST_F(ClientTest, WhatCouldNotBeSentIsAnswered) {
     const auto next = mute.read();
     ASSERT_TRUE(next);
     EXPECT_EQ(next->verb, launcher::Verb::Signal);
+}
+
+struct Watching : ClientTest {
+    Target target;
+    std::vector<Result<OpenedWatch>> answers;
+    Watching() { target.pidfd = std::make_shared<UniqueFd>(::eventfd(0, EFD_CLOEXEC)); }
+    launcher::Header ask() {
+        client->watch(target, {.kind = WatchKind::Pressure, .stall = std::chrono::milliseconds(100), .window = std::chrono::seconds(1)},
+                      [this](Result<OpenedWatch> opened) { answers.push_back(std::move(opened)); });
+        return mute.read().value();
+    }
+};
+
+TEST_F(Watching, AWatchComesWithItsDescriptor) {
+    connect();
+    const launcher::Header asked = ask();
+    EXPECT_EQ(asked.verb, launcher::Verb::Watch);
+    const UniqueFd event(::eventfd(7, EFD_CLOEXEC));
+    mute.answer(asked, launcher::Watched{9, launcher::WatchForm::Trigger, 200'000, 2'000'000}, {event.get()});
+    turnUntil(mute.loop.get(), [&] { return !answers.empty(); });
+    ASSERT_TRUE(answers[0]);
+    EXPECT_EQ(answers[0]->id, 9u);
+    EXPECT_EQ(answers[0]->form, WatchForm::Trigger);
+    EXPECT_EQ(answers[0]->window, std::chrono::seconds(2));
+    std::uint64_t count = 0;
+    EXPECT_EQ(::read(answers[0]->fd.get(), &count, sizeof count), 8);
+    EXPECT_EQ(count, 7u) << "it is the one that was sent";
+    const launcher::Header bare = ask();
+    mute.answer(bare, launcher::Watched{10, launcher::WatchForm::Trigger, 1, 2});
+    turnUntil(mute.loop.get(), [&] { return answers.size() == 2; });
+    EXPECT_FALSE(answers[1]);
+}
+
+TEST_F(Watching, AWatchThatComesTooLateIsLetGo) {
+    patience.watch = 20'000;
+    connect();
+    const launcher::Header asked = ask();
+    turnUntil(mute.loop.get(), [&] { return !answers.empty(); });
+    EXPECT_FALSE(answers[0]);
+    const UniqueFd event(::eventfd(0, EFD_CLOEXEC));
+    mute.answer(asked, launcher::Watched{9, launcher::WatchForm::Counter, 0, 0}, {event.get()});
+    turn(mute.loop.get());
+    const auto next = mute.read();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->verb, launcher::Verb::Unwatch);
+    EXPECT_EQ(answers.size(), 1u);
 }
 
 TEST_F(ClientTest, AnotherCeilingIsHeardOf) {

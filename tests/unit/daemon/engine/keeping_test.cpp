@@ -85,9 +85,12 @@ TEST(Keeping, ALedgerOfTheFirstVersionIsTakenOver) {
     spine.engine.reset();
     spine.ledger.reset();
     execute(spine,
-            "DROP INDEX with_files; DROP INDEX by_capsule; DROP INDEX by_target; DROP INDEX by_outcome; "
+            "DROP INDEX with_files; DROP INDEX by_capsule; DROP INDEX by_target; DROP INDEX by_outcome; DROP INDEX by_batch; DROP INDEX "
+            "by_cause; DROP INDEX unasked; "
             "ALTER TABLE runs DROP COLUMN files_until; ALTER TABLE runs DROP COLUMN written; "
             "ALTER TABLE runs DROP COLUMN cpu_system_usec; ALTER TABLE runs DROP COLUMN untrusted; ALTER TABLE runs DROP COLUMN tenant; "
+            "ALTER TABLE runs DROP COLUMN started_by; ALTER TABLE runs DROP COLUMN batch; ALTER TABLE runs DROP COLUMN event; "
+            "ALTER TABLE runs DROP COLUMN cause; "
             "PRAGMA user_version = 1;");
     spine.within({.keptUsec = 0});
     EXPECT_GT(spine.ledger->find(id).value()->filesUntil, microseconds(CLOCK_REALTIME));

@@ -57,6 +57,32 @@ TEST(Codec, AnEnumerationOutOfItsRangeIsRefused) {
     EXPECT_FALSE(decode<Plan>(encode(Verb::Start, 1, plan)));
 }
 
+WatchRequest someWatch() {
+    WatchRequest watch{"docker:web", 7, "/docker/1", 4026531841, WatchKind::Pressure, Resource::Io, 100'000, 1'000'000, {}};
+    watch.path = "/etc/app.conf";
+    return watch;
+}
+
+TEST(Codec, AWatchComesBackAsItWasAndDamagedIsRefused) {
+    const std::string bytes = encode(Verb::Watch, 9, someWatch());
+    const auto back = decode<WatchRequest>(bytes);
+    ASSERT_TRUE(back);
+    EXPECT_EQ(encode(Verb::Watch, 9, *back), bytes);
+    EXPECT_EQ(back->kind, WatchKind::Pressure);
+    EXPECT_EQ(back->resource, Resource::Io);
+    EXPECT_EQ(back->windowUsec, 1'000'000u);
+    EXPECT_EQ(back->path, "/etc/app.conf");
+    for (std::size_t size = kHeaderSize; size < bytes.size(); ++size)
+        EXPECT_FALSE(decode<WatchRequest>(std::string_view(bytes).substr(0, size))) << size;
+    EXPECT_FALSE(decode<WatchRequest>(bytes + '\0'));
+    WatchRequest wrong = someWatch();
+    wrong.kind = static_cast<WatchKind>(3);
+    EXPECT_FALSE(decode<WatchRequest>(encode(Verb::Watch, 1, wrong)));
+    wrong = someWatch();
+    wrong.resource = static_cast<Resource>(3);
+    EXPECT_FALSE(decode<WatchRequest>(encode(Verb::Watch, 1, wrong)));
+}
+
 TEST(Codec, ACountBeyondTheMessageCostsNoMemory) {
     Writer writer;
     putHeader(writer, Verb::Images, 1);

@@ -10,10 +10,13 @@ using namespace recap;
 using namespace recap::plan;
 using namespace std::chrono_literals;
 using recap::test::capsuleText;
+using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
+using testing::Not;
 
 namespace recap {
 
@@ -129,9 +132,9 @@ TEST_F(PlannerTest, DecidesEverything) {
     EXPECT_EQ(planned->id, "01J00000000000000000000000");
     EXPECT_EQ(planned->executable, "/bin/tool");
     EXPECT_THAT(planned->argv, ElementsAre("tool", "-v", "-x", "a\nb"));
-    EXPECT_THAT(planned->env,
-                ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a", "RECAP_RUN_ID=01J00000000000000000000000",
-                            "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web", "RECAP_TARGET_ROOT=/target", "X=1"));
+    EXPECT_THAT(planned->env, ElementsAre("LANG=de", "PATH=/bin", "RECAP_ARTIFACTS=/out", "RECAP_CAPSULE=a",
+                                          "RECAP_RUN_ID=01J00000000000000000000000", "RECAP_TARGET=docker:3f2a", "RECAP_TARGET_NAME=web",
+                                          "RECAP_TARGET_ROOT=/target", "RECAP_TRIGGER=on-demand", "X=1"));
     EXPECT_EQ(planned->workdir, "/work");
     EXPECT_EQ(planned->uid, 101u);
     EXPECT_EQ(planned->gid, 102u);
@@ -188,7 +191,7 @@ TEST_F(PlannerTest, RefusesWhatIsTooLongForAPlan) {
 TEST_F(PlannerTest, TakesOnlyTheTargetsThatTheManifestIsFor) {
     EXPECT_TRUE(plan("[target]\nselector = { app = \"nginx\" }\nbackends = [\"docker\"]"));
     EXPECT_THAT(refusal("[target]\nselector = { app = \"redis\" }").message,
-                HasSubstr("target docker:3f2a has label app = nginx; capsule 'a' is for targets with app = redis"));
+                HasSubstr("target docker:3f2a has label app = nginx; capsule 'a' is for targets with app=redis"));
     EXPECT_EQ(refusal("[target]\nselector = { x = \"y\" }").code, Errc::Denied);
     EXPECT_THAT(refusal("[target]\nbackends = [\"containerd\"]").message,
                 HasSubstr("is for targets of containerd (target.backends), not of docker"));
@@ -202,7 +205,10 @@ TEST_F(PlannerTest, TakesOnlyTheTargetsThatTheManifestIsFor) {
 }
 
 TEST_F(PlannerTest, RefusesWhatIsNotOnDemandOrNotThere) {
-    EXPECT_EQ(refusal("[schedule]\non-demand = false\n[schedule.periodic]\nevery = \"1h\"").code, Errc::Denied);
+    const std::string scheduled = "[schedule]\non-demand = false\n[schedule.periodic]\nevery = \"1h\"";
+    EXPECT_EQ(refusal(scheduled).code, Errc::Denied);
+    request_.trigger = Trigger::Periodic;
+    EXPECT_TRUE(plan(scheduled));
     target_.state = TargetState::Stopped;
     EXPECT_EQ(refusal().code, Errc::TargetGone);
     request_.capsule = "nobody";
@@ -311,6 +317,21 @@ TEST_F(PlannerTest, AmongTheTargetsFilesNoMoreCapabilitiesThanTheTargets) {
     EXPECT_TRUE(plan(captures));
     target_.facts->hostNamespaces = 0;
     EXPECT_THAT(refusal(captures).message, HasSubstr("outside its own user namespace"));
+}
+
+TEST_F(PlannerTest, TellsWhatHappenedAndWhereAllOfItCanBeRead) {
+    EXPECT_THAT(plan()->env, Not(Contains(HasSubstr("RECAP_EVENT"))));
+    request_.trigger = Trigger::Event;
+    request_.occurrence =
+        std::make_shared<const Occurrence>(Occurrence{"run-finished", 1767225600000000, "x", {{"exit-code", "3"}, {"run", "a=b\nc"}}});
+    EXPECT_THAT(plan()->env, IsSupersetOf({"RECAP_TRIGGER=event", "RECAP_EVENT=run-finished", "RECAP_EVENT_TIME=1767225600000000",
+                                           "RECAP_EVENT_EXIT_CODE=3", "RECAP_EVENT_RUN=a=b\nc", "RECAP_EVENT_FD=0"}));
+    EXPECT_THAT(plan("", "tty = true")->env, AllOf(Contains("RECAP_EVENT=run-finished"), Not(Contains("RECAP_EVENT_FD=0"))));
+    request_.openStdin = true;
+    EXPECT_THAT(plan()->env, Not(Contains("RECAP_EVENT_FD=0")));
+    request_.openStdin = false;
+    request_.stdio[0] = std::make_shared<UniqueFd>();
+    EXPECT_THAT(plan()->env, Not(Contains("RECAP_EVENT_FD=0"))) << "that is something else";
 }
 
 TEST_F(PlannerTest, PlansWhatACallerChoseAsIfTheManifestSaidIt) {

@@ -46,12 +46,18 @@ TEST(CommandLine, WrongUsageIs125AndNamesTheWord) {
         {{"run", "ps", "web", "extra"}, "extra"},
         {{"run", "ps", "web", "--detach", "--output", "x"}, "--detach"},
         {{"run", "ps", "web", "--selector", "a=b"}, "--selector"},
+        {{"run", "ps", "web", "--now"}, "--now"},
+        {{"run", "ps", "--now", "--selector", "a=b"}, "--now"},
+        {{"run", "ps", "--now", "--", "x"}, "--now"},
         {{"shell"}, "TARGET"},
         {{"shell", "web", "--view", "write"}, "--view"},
         {{"shell", "web", "--processes", "all"}, "--processes"},
         {{"shell", "web", "-t", "-T"}, "--tty"},
         {{"shell", "web", "--"}, "COMMAND"},
-        {{"run", "shell", "--selector", "a=b", "--user", "root"}, "--user"},
+        {{"run", "ps", "web", "--all"}, "--all"},
+        {{"run", "ps", "--parallel", "3", "web"}, "--parallel"},
+        {{"run", "ps", "--selector", "a=b", "--tty"}, "--tty"},
+        {{"run", "ps", "--all", "--output", "x"}, "--output"},
         {{"targets", "--", "x"}, "'--'"},
         {{"targets", "--label", "plain"}, "'plain'"},
         {{"capsule", "install", "/nonexistent/capsule.toml"}, "/nonexistent/capsule.toml"},
@@ -99,12 +105,11 @@ TEST(CommandLine, DoctorFindsThatRecapdIsAway) {
     EXPECT_THAT(result.out, HasSubstr("failed  recapd"));
 }
 
-TEST(CommandLine, DeclaredVerbsSayThatTheyComeLater) {
-    for (const auto& arguments : {std::vector<std::string>{"events"}}) {
-        const auto result = recapctl(arguments);
-        EXPECT_EQ(result.status, 125);
-        EXPECT_THAT(result.err, HasSubstr("not supported yet by this version"));
-    }
+TEST(CommandLine, EventsTakeATimeAndSayWhatIsNone) {
+    EXPECT_THAT(recapctl({"events", "--since", "yesterday"}).err, HasSubstr("--since: "));
+    const auto asked = recapctl({"events", "-f", "--capsule", "ps", "--target", "docker:web", "--since", "2h"});
+    EXPECT_EQ(asked.status, 125);
+    EXPECT_THAT(asked.err, HasSubstr("/nonexistent/bus")) << "all of it is taken";
 }
 
 TEST(CommandLine, AShellIsForSomebodyWhoSitsAtIt) {

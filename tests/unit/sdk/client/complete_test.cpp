@@ -10,6 +10,7 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
 using testing::Not;
 
 TEST(Complete, OffersVerbsFirst) {
@@ -48,6 +49,24 @@ TEST(Complete, KnowsAShellsOptions) {
     EXPECT_THAT(complete({"run", "--processes", ""}).words, ElementsAre("join", "observe", "none"));
     EXPECT_EQ(complete({"plan", "--image", ""}).operand, Operand::Image);
     EXPECT_THAT(complete({"shell", "--"}).words, Contains("--image"));
+}
+
+TEST(Complete, KnowsHowRunsAreFiltered) {
+    EXPECT_THAT(complete({"runs", "--"}).words, Contains("--since"));
+    EXPECT_THAT(complete({"runs", "--trigger", ""}).words, ElementsAre("on-demand", "event", "periodic"));
+    EXPECT_THAT(complete({"runs", "--since", ""}).words, IsEmpty());
+}
+
+TEST(Complete, KnowsHowEventsAreFiltered) {
+    EXPECT_THAT(complete({"events", "--"}).words, IsSupersetOf({"--follow", "--capsule", "--target", "--since", "--json"}));
+    EXPECT_EQ(complete({"events", ""}).operand, Operand::None);
+}
+
+TEST(Complete, KnowsHowTargetsAreSelected) {
+    EXPECT_THAT(complete({"run", "ps", "--"}).words,
+                testing::IsSupersetOf({"--selector", "--backend", "--name", "--of-image", "--all", "--mode", "--now"}));
+    EXPECT_EQ(complete({"run", "--selector", "app=web", ""}).operand, Operand::Capsule);
+    EXPECT_THAT(complete({"run", "ps", "--mode", ""}).words, Contains("percent:"));
 }
 
 TEST(Complete, KeepsOutOfTheCapsulesArguments) {

@@ -93,6 +93,12 @@ TEST(Marshal, ReadsOtherTypesAsTheNearest) {
         dbus_message_iter_append_basic(&inner, DBUS_TYPE_UINT32, &number);
         dbus_message_iter_close_container(&variant, &inner);
     });
+    put("at", [&] {
+        dbus_message_iter_open_container(&variant, DBUS_TYPE_ARRAY, "t", &inner);
+        for (const std::uint64_t number : {std::uint64_t{7}, std::uint64_t{1} << 40})
+            dbus_message_iter_append_basic(&inner, DBUS_TYPE_UINT64, &number);
+        dbus_message_iter_close_container(&variant, &inner);
+    });
     put("aa{sv}", [&] {
         dbus_message_iter_open_container(&variant, DBUS_TYPE_ARRAY, "a{sv}", &inner);
         dbus_message_iter_close_container(&variant, &inner);
@@ -107,6 +113,7 @@ TEST(Marshal, ReadsOtherTypesAsTheNearest) {
     EXPECT_EQ(dict.number("q"), 65535);
     EXPECT_EQ(dict.text("o"), "/org/recap1");
     EXPECT_EQ(dict.text("g"), "a{sv}");
+    EXPECT_EQ(dict.numbers("at"), (Numbers{7, std::uint64_t{1} << 40}));
     EXPECT_EQ(dict.text("ay"), std::string_view("a\0\xff", 3));
     EXPECT_TRUE(std::holds_alternative<std::monostate>(dict.find("(su)")->is)) << "there, without a value";
     EXPECT_TRUE(std::holds_alternative<Rows>(dict.find("aa{sv}")->is));

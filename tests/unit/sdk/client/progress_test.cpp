@@ -75,5 +75,26 @@ TEST_F(ProgressTest, IsForTerminalsOnly) {
     EXPECT_EQ(::lseek(file.get(), 0, SEEK_END), 0);
 }
 
+TEST_F(ProgressTest, ALiveLineIsWrittenAnewAndTakenAway) {
+    {
+        LiveLine line(slave_.get());
+        EXPECT_TRUE(line.isSeen());
+        line.show("1 of 3");
+        line.show("1 of 3");
+        line.show("2 of 3");
+        line.takeAway();
+        ASSERT_EQ(::write(slave_.get(), "a result ", 9), 9);
+        line.show("2 of 3");
+    }
+    ASSERT_EQ(::write(slave_.get(), "end", 3), 3);
+    EXPECT_TRUE(sees("end"));
+    EXPECT_EQ(seen_, "\r\033[K1 of 3\r\033[K2 of 3\r\033[Ka result \r\033[K2 of 3\r\033[Kend");
+    const recap::UniqueFd file(::memfd_create("log", MFD_CLOEXEC));
+    LiveLine logged(file.get());
+    EXPECT_FALSE(logged.isSeen());
+    logged.show("1 of 3");
+    EXPECT_EQ(::lseek(file.get(), 0, SEEK_END), 0);
+}
+
 }  // namespace
 }  // namespace recapctl

@@ -61,6 +61,25 @@ TEST(ParseDuration, RefusesTheRestByName) {
     }
 }
 
+TEST(ParseMoment, TakesDurationsAndDates) {
+    constexpr std::uint64_t kSecond = 1'000'000, kNow = 1'800'000'000 * kSecond;
+    EXPECT_EQ(*parseMoment("2h", kNow), kNow - 7200 * kSecond);
+    EXPECT_EQ(*parseMoment("1h", 5 * kSecond), 0u);
+    EXPECT_EQ(*parseMoment("2026-01-31T14:05:09Z", kNow), 1'769'868'309 * kSecond);
+    EXPECT_EQ(*parseMoment("2026-01-31 14:05Z", kNow), 1'769'868'300 * kSecond);
+    EXPECT_EQ(localTime(*parseMoment("2026-01-31", kNow)), "2026-01-31 00:00:00");
+    EXPECT_EQ(localTime(*parseMoment("2026-07-31 14:05", kNow)), "2026-07-31 14:05:00");
+    EXPECT_EQ(localTime(*parseMoment("2026-07-31T14:05:09", kNow)), "2026-07-31 14:05:09");
+}
+
+TEST(ParseMoment, RefusesTheRestByName) {
+    for (const char* text : {"", "yesterday", "2026-02-30", "2026-13-01", "2026-01-31 25:00", "2026-01-31x", "1969-01-01Z", "Z"}) {
+        const auto parsed = parseMoment(text, 0);
+        ASSERT_FALSE(parsed) << text;
+        EXPECT_NE(parsed.error().message.find("'" + std::string(text) + "'"), std::string::npos) << parsed.error().message;
+    }
+}
+
 TEST(Bytes, PicksAUnit) {
     EXPECT_EQ(bytes(0), "0 B");
     EXPECT_EQ(bytes(812), "812 B");

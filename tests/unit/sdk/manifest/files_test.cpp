@@ -113,6 +113,18 @@ TEST(SettingsReader, LaterTextsReplaceKeys) {
     EXPECT_THAT(read.value->policies, ElementsAre("x"));
 }
 
+TEST(SettingsReader, ReadsLimits) {
+    const auto read = readSettings({{"a", "[limits]\nruns = 8\nqueue = 9\n"}, {"b", "[limits]\nruns-per-target = 2\nruns = 10\n"}});
+    ASSERT_TRUE(read) << join(read.diagnostics);
+    EXPECT_EQ(read.value->runs, 10u);
+    EXPECT_EQ(read.value->runsPerTarget, 2u);
+    EXPECT_EQ(read.value->queue, 9u);
+    EXPECT_EQ(readSettings({{"a", ""}}).value->runs, std::nullopt);
+    const auto wrong = readSettings({{"a", "[limits]\nruns = 0\nruns-per-target = \"2\"\nqueue = 1000000\nrun = 1\n"}});
+    EXPECT_THAT(texts(wrong.diagnostics), ElementsAre(HasSubstr("limits.runs"), HasSubstr("limits.runs-per-target"),
+                                                      HasSubstr("limits.queue"), HasSubstr("did you mean 'runs'?")));
+}
+
 TEST(SettingsReader, ReadsTenants) {
     const auto read =
         readSettings({{"a",

@@ -6,8 +6,10 @@
 
 using namespace recap::manifest;
 using namespace std::chrono_literals;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 namespace {
 
@@ -27,6 +29,7 @@ tty         = true
 
 [build]
 packages = ["tcpdump"]
+files    = { "/etc/dump.conf" = "conf/dump" }
 links    = { "/usr/bin/dump" = "tcpdump" }
 
 [target]
@@ -115,6 +118,7 @@ TEST(ManifestReader, ReadsTheWholeSchema) {
     EXPECT_EQ(m.workdir, "/srv");
     EXPECT_TRUE(m.tty);
     EXPECT_THAT(m.build->packages, ElementsAre("tcpdump"));
+    EXPECT_EQ(m.build->files.at("/etc/dump.conf"), "conf/dump");
     EXPECT_EQ(m.build->links.at("/usr/bin/dump"), "tcpdump");
     EXPECT_EQ(m.sandbox.adjustable, 1u | 4u);
     EXPECT_EQ(m.target.selector.at("app"), "nginx");
@@ -179,13 +183,17 @@ TEST(ManifestReader, FindsEverythingAtOnceInTheFilesOrder) {
     EXPECT_THAT(found[9], HasSubstr("limits.pids: expected an integer, found a string"));
 }
 
-TEST(ManifestReader, WhatACallerMayChooseAndALinkAreNamedAsTheyMustBe) {
+TEST(ManifestReader, WhatACallerMayChooseAndLinksAndFilesAreNamedAsTheyMustBe) {
     EXPECT_THAT(findings(with("adjustable = [\"veiw\"]")),
                 ElementsAre(HasSubstr("sandbox.adjustable: 'veiw' is not one of view, user, processes, image; did you mean 'view'?")));
     EXPECT_EQ(findings(with("adjustable = [\"view\", \"view\"]")).size(), 1u);
     EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nlinks = { \"bin/x\" = \"y\" }")),
                 ElementsAre(HasSubstr("'bin/x' is not an absolute path")));
     EXPECT_EQ(findings(with("", "[build]\npackages = [\"tool\"]\nlinks = { \"/bin/x\" = \"\" }")).size(), 1u);
+    EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nfiles = { \"x\" = \"y\" }")),
+                ElementsAre(HasSubstr("'x' is not an absolute path")));
+    EXPECT_THAT(findings(with("", "[build]\npackages = [\"tool\"]\nfiles = { \"/x\" = \"../y\" }")),
+                ElementsAre(HasSubstr("a path has no empty parts, '.' or '..'")));
 }
 
 TEST(ManifestReader, PidMeansJoinAndNothingElseBesideIt) {
@@ -222,9 +230,25 @@ TEST(ManifestReader, ChecksWhatBelongsTogether) {
     EXPECT_THAT(findings(with("", "[build]\npackages = [\"a1\"]\ndockerfile = \"D\"")), ElementsAre(HasSubstr("exactly one of")));
     EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"daily\"\nevery = \"1h\"")),
                 ElementsAre(HasSubstr("exactly one of calendar and every")));
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\ncalendar = \"%h\"")), ElementsAre(HasSubstr("is no calendar")));
+    for (const std::string every : {"999ms", "367d"})
+        EXPECT_THAT(findings(with("", "[schedule.periodic]\nevery = \"" + every + "\"")), ElementsAre(HasSubstr("1s to 366d"))) << every;
+    EXPECT_THAT(findings(with("", "[schedule.periodic]\nevery = \"1s\"\nrandomized-delay = \"2y\"")),
+                ElementsAre(HasSubstr("at most 366d")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"oom\"\npath = \"/a\"")),
                 ElementsAre(HasSubstr("belongs to on = \"file-changed\"")));
     EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"")), ElementsAre(HasSubstr("schedule.event.match: missing")));
+    const auto pressure = [](const std::string& stall, const std::string& window) {
+        const std::string event = "[[schedule.event]]\non = \"pressure\"\nresource = \"cpu\"\n";
+        return findings(with("", event + "stall = \"" + stall + "\"\nwindow = \"" + window + "\""));
+    };
+    EXPECT_THAT(pressure("1ms", "500ms"), IsEmpty());
+    EXPECT_THAT(pressure("10s", "10s"), IsEmpty());
+    for (const std::string window : {"499ms", "11s"})
+        EXPECT_THAT(pressure("1ms", window), ElementsAre(HasSubstr("500ms to 10s"))) << window;
+    EXPECT_THAT(pressure("2s", "1s"), ElementsAre(HasSubstr("can't be longer than its window")));
+    EXPECT_THAT(findings(with("", "[[schedule.event]]\non = \"dbus-signal\"\nmatch = \"member='Done'\"")),
+                ElementsAre(AllOf(HasSubstr("c.toml:"), HasSubstr("schedule.event.match: match rule 'member='Done'': it has no sender"))));
     EXPECT_THAT(findings(with("", "[schedule]\non-demand = false")), ElementsAre(HasSubstr("nothing can ever start this capsule")));
     EXPECT_THAT(findings(with("namespaces = [\"net\", \"net\"]")), ElementsAre(HasSubstr("listed twice")));
     for (const std::string mode : {"", "fixed", "fixed:0", "fixed:-1", "percent:101", "percent:5%", "fixed:99999999999", "some"})

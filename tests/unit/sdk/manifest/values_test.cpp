@@ -101,6 +101,15 @@ TEST(Values, NamesPathsAndReferences) {
     EXPECT_EQ(checkEnvName("LC_ALL"), "");
 }
 
+TEST(Values, CalendarsAreNoUnitFiles) {
+    for (const auto* right :
+         {"daily", "*:0/15", "Mon..Fri *-*-* 06:30:00 America/Port-au-Prince", "*-*~03", "2026-01-01 00:00:00.5 UTC", "Mon,Tue *:*:0/10"})
+        EXPECT_EQ(checkCalendar(right), "") << right;
+    for (const auto& wrong : {std::string(), std::string("daily "), std::string(" daily"), std::string("%h"), std::string("a\nb"),
+                              std::string("a;b"), std::string("a\\"), std::string("@0"), std::string("[Timer]"), std::string(201, 'a')})
+        EXPECT_NE(checkCalendar(wrong), "") << wrong;
+}
+
 TEST(Values, CapabilitiesByNumber) {
     EXPECT_EQ(capabilityNames().size(), kCapabilities);
     EXPECT_EQ(capabilityNumber("CAP_CHOWN"), 0u);

@@ -188,6 +188,26 @@ TEST_F(Build, AProgramIsLookedForBesideTheCapsuleAndInTheFoldersGiven) {
     EXPECT_GT(json["size"], 100'000);
 }
 
+TEST_F(Build, FilesFromBesideTheCapsuleComeWhereItSays) {
+    fs::create_directories(path("scripts"));
+    writeFile(path("scripts/go"), "#!/bin/sh\n");
+    fs::permissions(path("scripts/go"), static_cast<fs::perms>(0700));
+    writeFile(path("conf"), "x = 1\n");
+    fs::permissions(path("conf"), static_cast<fs::perms>(0600));
+    capsule("binaries = [\"/bin/true\"]\nfiles = { \"/bin/go\" = \"scripts/go\", \"/etc/deep/conf\" = \"conf\" }");
+    const auto built = build();
+    ASSERT_EQ(built.status, 0) << built.all();
+    const auto image = unpack();
+    EXPECT_THAT(image.files, Contains(Key("usr/bin/go")));
+    EXPECT_EQ(readFile(root_ + "/etc/deep/conf"), "x = 1\n");
+    EXPECT_EQ(fs::status(root_ + "/usr/bin/go").permissions(), static_cast<fs::perms>(0755));
+    EXPECT_EQ(fs::status(root_ + "/etc/deep/conf").permissions(), static_cast<fs::perms>(0644));
+    capsule("binaries = [\"/bin/true\"]\nfiles = { \"/bin/go\" = \"absent\" }");
+    EXPECT_THAT(build().err, HasSubstr("file 'absent': No such file"));
+    capsule("binaries = [\"/bin/true\"]\nfiles = { \"/bin/go\" = \"scripts\" }");
+    EXPECT_THAT(build().err, HasSubstr("file 'scripts': not a regular file"));
+}
+
 TEST_F(Build, RefusesAScriptAndACapsuleWithoutABuild) {
     writeFile(path("script"), "#!/bin/sh\n");
     capsule("binaries = [\"script\"]");

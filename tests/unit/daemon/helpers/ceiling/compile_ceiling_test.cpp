@@ -70,6 +70,7 @@ processes = ["observe"]
 views = ["read-only", "write"]
 writes = ["/var/log"]
 capabilities = ["CAP_NET_RAW"]
+watch = ["oom", "file"]
 freeze = true
 root-user = true
 limits = "best-effort"
@@ -96,6 +97,7 @@ runs = 3
     EXPECT_EQ(c.views, 0b1011u);
     EXPECT_THAT(c.writes, testing::ElementsAre("/var/log"));
     EXPECT_EQ(c.capabilities, 1ull << *recap::manifest::capabilityNumber("CAP_NET_RAW"));
+    EXPECT_EQ(c.watch, 0b101u);
     EXPECT_TRUE(c.freeze);
     EXPECT_TRUE(c.rootUser);
     EXPECT_EQ(c.limits, LimitsMode::BestEffort);
@@ -111,6 +113,14 @@ runs = 3
     EXPECT_EQ(c.maxLog, 5ull << 20);
     EXPECT_EQ(c.noFile, 99u);
     EXPECT_EQ(c.maxRuns, 3u);
+}
+
+TEST_F(CompileCeiling, NothingMayBeWatchedWhereNothingIsNamed) {
+    EXPECT_EQ(Ceiling{}.watch, 0b111u);
+    ASSERT_EQ(compileText("watch = []\n"), 0) << errors_;
+    EXPECT_EQ(ceiling().watch, 0u);
+    EXPECT_EQ(compileText("watch = [\"files\"]\n"), 1);
+    EXPECT_THAT(errors_, HasSubstr("in.toml:1:10: watch: 'files' is not one of"));
 }
 
 TEST_F(CompileCeiling, AWrongTextLeavesTheOldFile) {

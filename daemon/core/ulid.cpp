@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/engine/ulid.hpp"
+#include "daemon/core/ulid.hpp"
 
 #include <sys/random.h>
 
