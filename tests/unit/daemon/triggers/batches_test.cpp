@@ -150,6 +150,17 @@ TEST_F(BatchesTest, EachTargetHasItsOwnAnswer) {
     for (const auto& row : of(id).rows) EXPECT_EQ(row.detail, row.target.id == "c2" ? "not there" : "");
 }
 
+TEST_F(BatchesTest, WhatVanishedIsToldFromWhatCannotBeRunOnAndStopsNobodyElse) {
+    runs.room = 1;
+    runs.unfit = {"docker:c2", "docker:c3"};
+    const BatchId id = started(request());
+    targets.removed({"docker", "c2"});
+    endAll();
+    EXPECT_THAT(countsOf(id), UnorderedElementsAre(Pair("finished", 5), Pair("succeeded", 3), Pair("target-gone", 1), Pair("not-started", 1)));
+    EXPECT_EQ(of(id).rows[2].detail, "target 'docker:c2' is gone: it has no root");
+    EXPECT_EQ(of(id).rows[3].detail, "it has no root");
+}
+
 TEST_F(BatchesTest, EachTargetIsInTheLedgerBeforeTheFirstRunAndEndsThereOnce) {
     BatchRequest made = request("", 2);
     made.targets.emplace();

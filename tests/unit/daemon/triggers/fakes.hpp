@@ -12,6 +12,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -126,6 +127,7 @@ struct ManualRuns : RunTable {
     mutable int asked = 0;          // whether an event has been acted on
     std::vector<RunListener*> listeners;
     std::size_t room = 1000;                // that many may be under way
+    std::set<std::string> unfit;            // targets that nothing can be run on
     std::map<RunId, std::string> expected;  // and their targets, until they are submitted or left out
     bool diskIsSlow = false;                // what is expected is durable when the test says so
     std::vector<std::function<void(Result<void>)>> notDurable;
@@ -150,6 +152,7 @@ struct ManualRuns : RunTable {
     }
     Result<RunId> submit(RunRequest request) override {
         if (underWay() >= room) return fail(Errc::LimitExceeded, "no room");
+        if (unfit.contains(request.target)) return fail(Errc::NotFound, "it has no root");
         order.push_back(insert(std::move(request)));
         return order.back();
     }

@@ -131,7 +131,7 @@ TEST_F(SchedulesTest, WhatIsEnabledIsInTheFileAndWhatIsDisabledNot) {
 }
 
 TEST_F(SchedulesTest, APeriodsDelayIsThisHostsShareAndACalendarsIsSystemds) {
-    periodic("tool").randomizedDelay = 30s;
+    capsules.all["tool"].schedule.periodic->randomizedDelay = 30s;
     const auto share = static_cast<std::uint64_t>(hostsShare(30s, "machine", "tool").count());
     ASSERT_NE(share, 0u);
     EXPECT_EQ(enable("tool"), "ok");
