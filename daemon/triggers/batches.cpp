@@ -267,8 +267,8 @@ void Batches::submit(Batch& batch, std::size_t row) {
     }
     if (!id) {
         --batch.underWay;
-        if (parts_.targets.resolve(entry.target)) return leaveOut(batch, row, Outcome::NotStarted, id.error().message);
-        return leaveOut(batch, row, Outcome::TargetGone, "target '" + entry.target + "' is gone: " + id.error().message);
+        if (parts_.targets.resolve(entry.target.text())) return leaveOut(batch, row, Outcome::NotStarted, id.error().message);
+        return leaveOut(batch, row, Outcome::TargetGone, "target '" + entry.target.text() + "' is gone: " + id.error().message);
     }
     entry.run = *id;
     byRun_[*id] = {batch.record.id, row};

@@ -166,7 +166,9 @@ TEST_F(Acceptance, A19_OneCapsuleOnThreeAppsSharesNothingButItsImage) {
         for (const auto& [run, view] : runs) {
             const auto said = values(Stack::get().ctl({"logs", run}).out);
             for (const char* what : {"file", "memory", "semaphore", "queue"}) EXPECT_EQ(said.at(what), "made") << what << ", " << view;
-            if (view == "none") EXPECT_EQ(said.at("shm"), "made");
+            if (view == "none") {
+                EXPECT_EQ(said.at("shm"), "made");
+            }
         }
         for (const auto& [run, view] : runs) {
             EXPECT_TRUE(Stack::get().ctl({"stop", run}).ok());
