@@ -287,7 +287,8 @@ void Events::tellMissed() {
 void Events::tellLater() {
     const auto next = throttle_.next();
     if (!next) return;
-    sd_event_source_set_time(tell_.get(), *next);
+    const std::uint64_t now = parts_.now();
+    sd_event_source_set_time_relative(tell_.get(), *next > now ? *next - now : 0);
     sd_event_source_set_enabled(tell_.get(), SD_EVENT_ONESHOT);
 }
 

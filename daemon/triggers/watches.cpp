@@ -122,7 +122,8 @@ void Watches::schedule(Watch& watch, Doing doing, std::uint64_t due) {
 void Watches::armTimer() {
     std::uint64_t next = room_;
     if (!due_.empty() && (next == 0 || due_.begin()->first < next)) next = due_.begin()->first;
-    if (next != 0) sd_event_source_set_time(timer_.get(), next);
+    const std::uint64_t now = parts_.now();
+    if (next != 0) sd_event_source_set_time_relative(timer_.get(), next > now ? next - now : 0);
     sd_event_source_set_enabled(timer_.get(), next == 0 ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
 }
 

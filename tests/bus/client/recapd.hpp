@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// recapd itself on a private bus, with folders of its own and neither launcher nor plugin hosts: enough for all that is
-// said before a run could start.
+// recapd itself on a private bus, with folders of its own, the policies as shipped and neither launcher nor plugin hosts: enough for
+// all that is said before a run could start.
 #pragma once
 
 #include <csignal>
@@ -15,7 +15,11 @@ namespace recap::test {
 
 class Recapd {
 public:
-    Recapd() { start(); }
+    Recapd() {
+        std::filesystem::create_directories(temp_.path() / "vendor");
+        std::filesystem::create_directory_symlink(sourceDir() / "policies", temp_.path() / "vendor" / "policies");
+        start();
+    }
     const PrivateBus& bus() const { return bus_; }
     void end() {
         daemon_->signal(SIGTERM);
