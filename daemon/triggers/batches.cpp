@@ -147,13 +147,13 @@ void Batches::tellOfNone(const BatchRecord& batch, const RunRequest& run, const 
                      why.c_str(), skipped.error().message.c_str());
 }
 
-// Before anything is done about them: a recapd that is killed in the middle leaves word of all. Nobody waits for what nobody asked for,
-// and so its first run waits until the disk has them.
+// Before anything is done about them: a recapd that is killed in the middle leaves word of all. The first run waits until the disk has
+// them: once for all targets, and a caller that detached isn't there any more to see recapd vanish.
 Result<void> Batches::expect(const BatchId& id) {
     Batch& batch = *known(id);
     std::vector<std::string> targets;
     for (const auto& row : batch.record.rows) targets.push_back(row.target.text());
-    batch.noting = batch.record.trigger != Trigger::OnDemand && !targets.empty();
+    batch.noting = !targets.empty();
     std::function<void(Result<void>)> durable;
     if (batch.noting)
         durable = [this, id](const Result<void>&) {  // where the disk is full, each run is refused by itself
@@ -256,6 +256,10 @@ void Batches::begin(Batch& batch, std::size_t row) {
 
 void Batches::submit(Batch& batch, std::size_t row) {
     auto& entry = batch.record.rows[row];
+    if (!parts_.targets.resolve(entry.target.text())) {  // it was there when it was chosen
+        --batch.underWay;
+        return leaveOut(batch, row, Outcome::TargetGone, "target '" + entry.target.text() + "' is gone");
+    }
     const auto id = parts_.runs.submit(requestOf(batch, row));
     if (!id && id.error().code == Errc::LimitExceeded) {
         --batch.underWay;
@@ -267,8 +271,7 @@ void Batches::submit(Batch& batch, std::size_t row) {
     }
     if (!id) {
         --batch.underWay;
-        if (parts_.targets.resolve(entry.target.text())) return leaveOut(batch, row, Outcome::NotStarted, id.error().message);
-        return leaveOut(batch, row, Outcome::TargetGone, "target '" + entry.target.text() + "' is gone: " + id.error().message);
+        return leaveOut(batch, row, Outcome::NotStarted, id.error().message);
     }
     entry.run = *id;
     byRun_[*id] = {batch.record.id, row};

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 class EventsInTargets : public CatalogueTest {
 protected:
     void TearDown() override {
-        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule"))
+        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule").get<std::vector<json>>())
             if (row.at("enabled")) Stack::get().ctl({"capsule", "disable", row.at("capsule")});
     }
     // A container that runs this, with a folder that it may write to, and which no other test's capsules select.
@@ -47,9 +47,9 @@ protected:
         enabled(name);
     }
     static json rowOf(const std::string& capsule) {
-        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule"))
+        for (const auto& row : Stack::get().ctlJson({"schedule"}).at("schedule").get<std::vector<json>>())
             if (row.at("capsule") == capsule) return row;
-        return {};
+        return json::object();
     }
     static bool isUnheard(const std::string& capsule, const std::string& why) {
         return waitUntil([&] { return rowOf(capsule).value("unheard", "").find(why) != std::string::npos; }, Deadline{kPatience});

@@ -146,6 +146,7 @@ TEST_F(Storm, AThousandStartsInASecondAreBoundedAndKeepNobodyWaitingWhoAsks) {
     EXPECT_EQ(lastLaunched().id, first) << "at once, before 48 that wait";
     const auto batch = askForOneOfThem();
     ASSERT_TRUE(batch) << batch.error().message;
+    turnUntil(spine.loop.get(), [&] { return launched() >= 8; });
     ASSERT_EQ(launched(), 8u);
     EXPECT_EQ(lastLaunched().request.batch, *batch);
     const RunId last = ask();
