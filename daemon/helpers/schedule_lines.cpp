@@ -123,6 +123,7 @@ std::uint64_t sinceIn(std::string_view enabling) {
 
 // As recapd's own timers have it, where no systemd keeps them.
 std::uint64_t firstWaitUsec(const ScheduleEntry& entry, const Turns& turns, std::uint64_t now) {
+    if (entry.everyUsec == 0) return 0;                                                 // a calendar's are systemd's
     if (turns.last == 0 || turns.last > now) return entry.everyUsec + entry.delayUsec;  // not known, or the clock was set back
     const std::uint64_t due = turns.last + entry.everyUsec + (turns.last == turns.since ? entry.delayUsec : 0);
     if (due > now) return due - now;

@@ -59,8 +59,15 @@ class Timers(unittest.TestCase):
     def until(self, what, holds):
         end = time.monotonic() + PATIENCE
         while not holds():
-            self.assertLess(time.monotonic(), end, what + "\n" + self.machine.run("journalctl", "--no-pager", "-n", "60").stdout)
+            self.assertLess(time.monotonic(), end, what + "\n" + self.said())
             time.sleep(0.1)
+
+    def said(self):
+        """What is asked for again and again says the same each time: the units' own lines, and what they are now."""
+        units = ("recap-schedule.path", "recap-schedule.service", "recapd.service")
+        options = [word for unit in units for word in ("-u", unit)]
+        return (self.machine.run("journalctl", "--no-pager", "-b", "-n", "60", *options).stdout
+                + self.machine.run("systemctl", "status", "--no-pager", "-n", "0", *units).stdout)
 
     def ctl(self, *words):
         return json.loads(self.machine.must("recapctl", "--json", *words))

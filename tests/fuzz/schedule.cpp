@@ -23,7 +23,8 @@ void input(std::string_view bytes) {
         promise(manifest::checkName(entry.capsule).empty(), "a timer's name is a capsule's");
         promise(entry.calendar.empty() != (entry.everyUsec == 0), "one of calendar and every");
         promise(entry.calendar.find_first_of("%\n\r\\\"'$;#=[]") == std::string::npos, "a calendar is no unit file");
-        const std::string dropIn = helpers::dropInOf(entry, entry.everyUsec);
+        const std::uint64_t wait = helpers::firstWaitUsec(entry, {1, 2}, bytes.size());
+        const std::string dropIn = helpers::dropInOf(entry, wait);
         const auto lines = static_cast<std::size_t>(std::count(dropIn.begin(), dropIn.end(), '\n'));
         promise(lines == (entry.calendar.empty() ? 4u : 5u), "a drop-in has the lines that it has");
         promise(helpers::lineIn(dropIn) == helpers::lineOf(entry), "a drop-in says what it was made of");

@@ -96,6 +96,12 @@ TEST(ScheduleLines, AfterABootAMissedTurnIsDueAtOnceOrAtItsNextTime) {
     EXPECT_EQ(firstWaitUsec(entry, {1, 200'000'000}, 100'000'000), 10'000'000u) << "a clock that was set back";
     entry.catchUp = false;
     EXPECT_EQ(firstWaitUsec(entry, {1, 57'000'000}, 100'000'000), 7'000'000u);
+    entry.everyUsec = 0;
+    entry.calendar = "daily";
+    for (const bool catchUp : {false, true}) {
+        entry.catchUp = catchUp;
+        EXPECT_EQ(firstWaitUsec(entry, {1, 57'000'000}, 100'000'000), 0u) << "systemd has it";
+    }
 }
 
 TEST(ScheduleLines, APeriodsDelayIsAddedOnce) {
