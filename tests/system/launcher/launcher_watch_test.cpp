@@ -4,6 +4,8 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "tests/system/launcher/launcher_fixture.hpp"
 
 namespace recap::test {
@@ -96,18 +98,19 @@ TEST_F(LauncherWatch, LinksAreTheTargetsOwn) {
     fs::create_symlink(std::string("../../../../../../../..") + (outside.path() / "host").string(), target.at("srv/upwards"));
     for (const char* link : {"/srv/absolute", "/srv/upwards"}) expectNot(file(target.pid(), link), target.pid(), Errc::NotFound, link);
     // Where it has one of that name itself, that is what is meant.
-    fs::create_directories(target.container.rootfs().string() + outside.path().string());
-    const fs::path own = target.container.rootfs().string() + (outside.path() / "host").string();
-    writeFile(own, "own\n");
+    const std::string own = (outside.path() / "host").string();
+    target.sh("mkdir -p " + outside.path().string() + " && echo own > " + own);
     for (const char* link : {"/srv/absolute", "/srv/upwards"}) {
         const WatchAnswer watch = opened(file(target.pid(), link), target.pid());
         writeFile(outside.path() / "host", "changed\n");
         EXPECT_THAT(changes(watch.fd.get(), Deadline{std::chrono::milliseconds(0)}), IsEmpty()) << link << ": the host's file";
-        writeFile(own, "changed\n");
+        target.sh("echo changed > " + own);
         EXPECT_FALSE(changes(watch.fd.get(), Deadline{kPatience}).empty()) << link;
     }
-    for (const char* magic : {"/proc/1/root/etc", "/proc/self/cwd", "/proc/self/fd/0"})
+    for (const char* magic : {"/proc/1/root/etc", "/proc/1/cwd", "/proc/1/fd/0"})
         expectNot(file(target.pid(), magic), target.pid(), Errc::Denied, "leads over");
+    expectNot(file(target.pid(), "/proc/self/cwd"), target.pid(), Errc::NotFound,
+              "/proc/self/cwd");  // who looks is not among its processes
 }
 
 TEST_F(LauncherWatch, ItKeepsNothingOfTheTargetsInUse) {
@@ -115,10 +118,14 @@ TEST_F(LauncherWatch, ItKeepsNothingOfTheTargetsInUse) {
     const std::string mounts = "--mount=/proc/" + std::to_string(target.pid()) + "/ns/mnt";
     mustRun({"nsenter", mounts, "sh", "-c", "mount -t tmpfs none /srv && echo old > /srv/file"});
     const WatchAnswer watch = opened(file(target.pid(), "/srv/file"), target.pid());
-    for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(launcher_->pid()) + "/fd")) {
+    const auto keepsNone = [&] {  // it answers before it closes its own
         std::error_code gone;
-        EXPECT_THAT(fs::read_symlink(entry.path(), gone).string(), ::testing::Not(HasSubstr("inotify")));
-    }
+        const fs::directory_iterator all("/proc/" + std::to_string(launcher_->pid()) + "/fd");
+        return std::none_of(begin(all), end(all), [&](const fs::directory_entry& entry) {
+            return fs::read_symlink(entry.path(), gone).string().find("inotify") != std::string::npos;
+        });
+    };
+    EXPECT_TRUE(waitUntil(keepsNone, Deadline{kPatience}));
     mustRun({"nsenter", mounts, "umount", "/srv"});  // not lazily
     const auto seen = changes(watch.fd.get(), Deadline{kPatience});
     ASSERT_FALSE(seen.empty());
