@@ -99,7 +99,7 @@ void Events::lateStart(const ArmedEvent& armed, const Target& target) {
     const std::uint64_t began = realTimeOf(target.startTime);
     if (target.pid <= 0 || began < armed.since || !fireOnce(armed, {target.pid, target.startTime})) return;
     const Occurrence occurrence = ofStart(target);
-    if (isNew(armed, occurrence, began - 1'000'000)) late(armed, target.id.text(), {target.id}, occurrence, "it started");
+    if (isNew(armed, occurrence)) late(armed, target.id.text(), {target.id}, occurrence, "it started");
 }
 
 // What ends now comes through finished().
@@ -120,8 +120,8 @@ void Events::lateChains(const ArmedEvent& armed) {
                  "' finished while recapd was away, and recapd makes up for so many");
 }
 
-bool Events::isNew(const ArmedEvent& armed, const Occurrence& occurrence, std::uint64_t since) const {
-    const auto acted = parts_.runs.actedOn(armed.capsule, occurrence, since);
+bool Events::isNew(const ArmedEvent& armed, const Occurrence& occurrence) const {
+    const auto acted = parts_.runs.actedOn(armed.capsule, occurrence, 0);
     if (acted) return !*acted;
     std::fprintf(stderr, SD_ERR "event %s of capsule '%s' (%s) starts nothing, as it may have been acted on: %s\n", occurrence.on.c_str(),
                  armed.capsule.c_str(), occurrence.cause.c_str(), acted.error().message.c_str());
@@ -144,7 +144,7 @@ void Events::lateStops() {
     std::string_view header = take(text, '\n');
     if (!header.starts_with(kHeader)) return;
     header.remove_prefix(kHeader.size());
-    const bool sameBoot = header == parts_.boot;
+    const std::string boot(header);
     while (!text.empty()) {
         std::string_view fields = take(text, '\n');
         Known known;
@@ -158,14 +158,15 @@ void Events::lateStops() {
             const std::string capsule(take(fields, '\t'));
             known.stops.emplace(capsule, number<std::size_t>(take(fields, '\t')));
         }
-        lateStop(id, known, sameBoot);
+        lateStop(id, known, boot);
     }
     kept_ = std::move(*kept);
     keepLater();
 }
 
 // One whose backend is not there yet may still be running. When a host goes down everything stops, and nobody waits for word of it.
-void Events::lateStop(const TargetId& id, const Known& known, bool sameBoot) {
+void Events::lateStop(const TargetId& id, const Known& known, const std::string& boot) {
+    const bool sameBoot = boot == parts_.boot;
     auto pinned = sameBoot ? pinProcess(known.life.pid) : fail(Errc::NotFound, "another boot");
     if (pinned && pinned->startTime == known.life.startTime && !ended(pinned->pidfd)) {
         if (std::ranges::none_of(known_, [&](const auto& one) { return one.second.life == known.life; }))
@@ -175,8 +176,8 @@ void Events::lateStop(const TargetId& id, const Known& known, bool sameBoot) {
     const auto armed = armed_;
     for (const auto* one : armed->stops) {
         if (!known.stops.contains({one->capsule, one->index}) || (sameBoot && !fireOnce(*one, known.life))) continue;
-        const Occurrence occurrence = ofStop(id, known);
-        if (!isNew(*one, occurrence, one->since)) continue;
+        const Occurrence occurrence = ofStop(id, known, boot);
+        if (!isNew(*one, occurrence)) continue;
         if (sameBoot)
             late(*one, id.text(), {}, occurrence, "it stopped");
         else

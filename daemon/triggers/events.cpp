@@ -131,17 +131,18 @@ void Events::startOf(const ArmedEvent& armed, const Target& target) {
     if (fireOnce(armed, {target.pid, target.startTime})) happened(armed, &target, ofStart(target));
 }
 
-Occurrence Events::ofStart(const Target& target) {
-    return {"target-start",
-            microseconds(CLOCK_REALTIME),
-            std::to_string(target.pid) + " " + std::to_string(target.startTime),
-            {{"target", target.id.text()}, {"name", target.name}}};
+std::string Events::lifeOf(const Target& target) const {
+    return parts_.boot + " " + std::to_string(target.pid) + " " + std::to_string(target.startTime);
 }
 
-Occurrence Events::ofStop(const TargetId& id, const Known& known) {
+Occurrence Events::ofStart(const Target& target) const {
+    return {"target-start", microseconds(CLOCK_REALTIME), lifeOf(target), {{"target", target.id.text()}, {"name", target.name}}};
+}
+
+Occurrence Events::ofStop(const TargetId& id, const Known& known, const std::string& boot) {
     return {"target-stop",
             microseconds(CLOCK_REALTIME),
-            id.text() + " " + std::to_string(known.life.startTime),
+            boot + " " + id.text() + " " + std::to_string(known.life.startTime),
             {{"target", id.text()}, {"name", known.name}}};
 }
 
@@ -194,7 +195,7 @@ void Events::waitForEnd(const TargetId& id, Known known, UniqueFd pidfd) {
     const auto armed = armed_;
     for (const auto* one : armed->stops)
         if (unheard.known.stops.contains({one->capsule, one->index}))
-            skip(*one, id.text(), ofStop(id, unheard.known),
+            skip(*one, id.text(), ofStop(id, unheard.known, parts_.boot),
                  "no backend tells of it any more, and recapd waits for the end of " + std::to_string(kLeaving) +
                      " such processes already: it does not hear when this one ends");
 }
@@ -214,7 +215,8 @@ int Events::onEnd(sd_event_source*, int, std::uint32_t, void* self) {
 void Events::stopOf(const TargetId& id, const Known& known) {
     const auto armed = armed_;
     for (const auto* one : armed->stops)
-        if (known.stops.contains({one->capsule, one->index}) && fireOnce(*one, known.life)) act(*one, id.text(), {}, ofStop(id, known));
+        if (known.stops.contains({one->capsule, one->index}) && fireOnce(*one, known.life))
+            act(*one, id.text(), {}, ofStop(id, known, parts_.boot));
 }
 
 void Events::finished(const RunReport& report) {

@@ -72,6 +72,8 @@ public:
     void cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count);
     // It starts nothing, and why: a row of the ledger.
     void skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why);
+    // Of a target, for causes: the boot, its pid and its start time; no clock that is set changes it.
+    std::string lifeOf(const Target& target) const;
 
     void targetAdded(const Target& target) override;
     void targetRemoved(const TargetId& id) override;
@@ -143,15 +145,16 @@ private:
     void lateStart(const ArmedEvent& armed, const Target& target);
     void lateChains(const ArmedEvent& armed);
     void lateStops();
-    void lateStop(const TargetId& id, const Known& known, bool sameBoot);
-    bool isNew(const ArmedEvent& armed, const Occurrence& occurrence, std::uint64_t since) const;
+    void lateStop(const TargetId& id, const Known& known, const std::string& boot);
+    bool isNew(const ArmedEvent& armed, const Occurrence& occurrence) const;
     void late(const ArmedEvent& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence,
               const std::string& what);
     void makeUpLater();
     void keepLater();
 
-    static Occurrence ofStart(const Target& target);
-    static Occurrence ofStop(const TargetId& id, const Known& known);
+    Occurrence ofStart(const Target& target) const;
+    // `boot`: which one of the host's it ran in.
+    static Occurrence ofStop(const TargetId& id, const Known& known, const std::string& boot);
     static std::string line(const TargetId& id, const Known& known);
     Result<void> addTimer(EventSource& into, sd_event_time_handler_t handler);
     static int onTell(sd_event_source* source, std::uint64_t now, void* self);

@@ -79,7 +79,7 @@ void Watches::askLauncher(const Shared& watch, const Result<Target>& target) {
         return answered(watch, fail(Errc::TargetGone, "target " + watch->key.target.text() + " is gone"));
     watch->pidfd = target->pidfd;
     watch->startTime = target->startTime;
-    watch->life = std::to_string(target->pid) + " " + std::to_string(target->startTime);
+    watch->life = parts_.events.lifeOf(*target);
     parts_.launcher.watch(*target, specOf(watch->armed->event), [this, watch, alive = std::weak_ptr(alive_)](Result<OpenedWatch> opened) {
         if (!alive.expired()) answered(watch, std::move(opened));
     });

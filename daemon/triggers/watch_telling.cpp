@@ -128,7 +128,8 @@ std::uint64_t Watches::killsActedOn(const Watch& watch, std::uint64_t total) con
     RunFilter filter;
     filter.capsule = watch.key.capsule;
     filter.trigger = name(Trigger::Event);
-    filter.since = std::max(started - 1'000'000, watch.armed->since);  // what came while it was disabled is none of its
+    // What came while it was disabled is none of its. Else a life is its own bound, while the clock may have been set since.
+    if (started < watch.armed->since) filter.since = watch.armed->since;
     filter.limit = kMostRows;
     const auto page = parts_.runs.list(filter);
     if (!page) return total;  // better not at all than twice

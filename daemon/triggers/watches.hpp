@@ -87,7 +87,7 @@ private:
 
         std::shared_ptr<UniqueFd> pidfd;  // the target's, once it was asked about
         std::uint64_t startTime = 0;      // likewise
-        std::string life;                 // likewise: its pid and start time
+        std::string life;                 // likewise: which one it is (Events::lifeOf)
         std::optional<WatchReader> reader;
         EventSource source;
         Heard heard;           // and not told of yet

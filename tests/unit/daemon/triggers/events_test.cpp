@@ -66,7 +66,7 @@ struct EventsTest : World {
     }
     Occurrence startOf(const std::string& name) const {
         const Target& target = *targets.resolve(name).value();
-        return {"target-start", 1, std::to_string(target.pid) + " " + std::to_string(target.startTime), {}};
+        return {"target-start", 1, "boot " + std::to_string(target.pid) + " " + std::to_string(target.startTime), {}};
     }
     // Until what started then has started a clock tick ago, which is as exactly as that is known.
     static void untilTicksPass(std::uint64_t startTime) {
@@ -140,6 +140,46 @@ TEST_F(EventsTest, WhatStartedWhileRecapdWasAwayIsMadeUpForOnce) {
     EXPECT_EQ(shots[0].occurrence.cause, startOf("docker:c1").cause);
 }
 
+// A host without a clock of its own sets it once it hears of the time.
+TEST_F(EventsTest, WhatWasActedOnBeforeTheClockWasSetIsSo) {
+    armed("scan", {.on = "target-start"});
+    armed("note", {.on = "target-stop"});
+    have(1);
+    const auto acted = [this](const std::string& capsule, Occurrence occurrence) {
+        RunRecord& row = runs.listed.emplace_back();
+        row.request.capsule = capsule;
+        row.request.occurrence = std::make_shared<const Occurrence>(std::move(occurrence));
+        row.started = 60'000'000;
+    };
+    acted("scan", startOf("docker:c0"));
+    acted("note", {"target-stop", 1, "boot docker:gone 1", {}});
+    since = 120'000'000;
+    kept = "recap-targets 1 boot\n" + std::to_string(::getpid()) + "\t1\tdocker\tgone\tweb\tnote\t0\n";
+    open();
+    events->begin();
+    EXPECT_THAT(shots, IsEmpty());
+    EXPECT_THAT(runs.skipped, IsEmpty());
+}
+
+TEST_F(EventsTest, TheSameProcessOfAnotherBootIsAnother) {
+    armed("scan", {.on = "target-start"});
+    armed("note", {.on = "target-stop"});
+    have(1);
+    RunRecord& row = runs.listed.emplace_back();
+    row.request.capsule = "scan";
+    Occurrence before = startOf("docker:c0");
+    before.cause.replace(0, 4, "another");
+    row.request.occurrence = std::make_shared<const Occurrence>(before);
+    row.started = microseconds(CLOCK_REALTIME);
+    RunRecord& stop = runs.listed.emplace_back(row);
+    stop.request.capsule = "note";
+    stop.request.occurrence = std::make_shared<const Occurrence>(Occurrence{"target-stop", 1, "another docker:gone 1", {}});
+    kept = "recap-targets 1 boot\n" + std::to_string(::getpid()) + "\t1\tdocker\tgone\tweb\tnote\t0\n";
+    open();
+    events->begin();
+    EXPECT_THAT(shots, SizeIs(2));
+}
+
 // As the target before, where the backend is later than recapd.
 TEST_F(EventsTest, AndSoIsWhatItsBackendTellsOfLater) {
     armed("scan", {.on = "target-start"});
@@ -154,8 +194,8 @@ TEST_F(EventsTest, AndSoIsWhatItsBackendTellsOfLater) {
     untilTicksPass(startTime);
     RunRequest request;
     request.capsule = "scan";
-    request.occurrence = std::make_shared<const Occurrence>(
-        Occurrence{"target-start", 1, std::to_string(acted.pid()) + " " + std::to_string(pinProcess(acted.pid()).value().startTime), {}});
+    request.occurrence = std::make_shared<const Occurrence>(Occurrence{
+        "target-start", 1, "boot " + std::to_string(acted.pid()) + " " + std::to_string(pinProcess(acted.pid()).value().startTime), {}});
     runs.listed.emplace_back().request = request;
     runs.listed.back().started = microseconds(CLOCK_REALTIME);
     open();
@@ -292,7 +332,7 @@ TEST_F(EventsTest, WhatStoppedWhileRecapdWasAwayIsMadeUpForAndWhatGoesOnIsWaited
            "\tdocker\tthere\tdb\tnote\t0\n" + pid + "\t2\tdocker\tacted\tdb\tnote\t0\n";
     RunRequest request;
     request.capsule = "note";
-    request.occurrence = std::make_shared<const Occurrence>(Occurrence{"target-stop", 1, "docker:acted 2", {}});
+    request.occurrence = std::make_shared<const Occurrence>(Occurrence{"target-stop", 1, "boot docker:acted 2", {}});
     runs.listed.emplace_back().request = request;
     runs.listed.back().started = 1;
     open();

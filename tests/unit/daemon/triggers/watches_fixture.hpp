@@ -114,6 +114,7 @@ struct WatchesTest : World {
         const auto armedSince = [this](const CapsuleInfo& capsule) { return capsule.enabled ? since : 0; };
         EventParts parts{loop.get(), targets, capsules, runs, fire, armedSince};
         parts.now = [this] { return now; };
+        parts.boot = "boot";
         events = Events::create(parts).value();
         WatchParts watched{loop.get(), *events, targets, opener, runs};
         watched.now = parts.now;

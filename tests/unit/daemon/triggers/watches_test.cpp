@@ -162,13 +162,15 @@ TEST_F(WatchesTest, ATargetThatIsKilledItselfIsTold) {
 
 TEST_F(WatchesTest, AKillBeforeTheFirstLookIsMadeUpForOnce) {
     armed("report", kOom);
+    since = 120'000'000;
     open(2);
     kills = 3;
     const Target& first = *targets.resolve("docker:c0").value();
     RunRecord before;  // the recapd of before acted on two
     before.request.capsule = "report";
     before.target = "docker:c0";
-    const std::string life = std::to_string(first.pid) + " " + std::to_string(first.startTime);
+    const std::string life = "boot " + std::to_string(first.pid) + " " + std::to_string(first.startTime);
+    before.started = 60'000'000;  // when the clock had not been set
     before.request.occurrence = std::make_shared<const Occurrence>(Occurrence{"oom", 1, life + " 2", {}});
     runs.listed = {before};
     std::vector<Urgent> urgent(2);
