@@ -32,7 +32,7 @@ std::string whyMissed(const ArmedEvent& armed, const Throttle::Missed& missed) {
 }
 
 // The next recapd looks for each of these by itself, and so each has its own row where it starts nothing.
-bool isMadeUpFor(const std::string& on) { return on == "target-start" || on == "target-stop" || on == "run-finished"; }
+bool isMadeUpFor(const std::string& on) { return on == "target-start" || on == "target-stop" || on == "run-finished" || on == "oom"; }
 
 }  // namespace
 
@@ -110,8 +110,8 @@ std::uint64_t Events::coolsUntil(const ArmedEvent& armed, const TargetId& target
     return throttle_.until({armed.capsule, armed.index, target.text()});
 }
 
-void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count) {
-    throttle_.came({armed.capsule, armed.index, target.text()}, count, parts_.now());
+void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count, const std::string& cause) {
+    throttle_.came({armed.capsule, armed.index, target.text()}, count, parts_.now(), cause);
     tellLater();
 }
 

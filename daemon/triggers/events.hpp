@@ -70,8 +70,8 @@ public:
     void happened(const ArmedEvent& armed, const Target* target, Occurrence occurrence);
     // Until when one on this target would start nothing (EventParts::now); 0: it would.
     std::uint64_t coolsUntil(const ArmedEvent& armed, const TargetId& target) const;
-    // So many came within the cooldown that was, and nobody looked at them before: told as such.
-    void cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count);
+    // So many came within the cooldown that was, and nobody looked at them before: told as such. `cause`: of the last of them.
+    void cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count, const std::string& cause);
     // It starts nothing, and why: a row of the ledger.
     void skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why);
     // Of a target, for causes: the boot, its pid and its start time; no clock that is set changes it.

@@ -60,10 +60,11 @@ bool Throttle::pass(const Key& key, std::uint64_t cooldown, std::uint64_t now, c
     return true;
 }
 
-void Throttle::came(const Key& key, std::uint64_t inCooldown, std::uint64_t now) {
+void Throttle::came(const Key& key, std::uint64_t inCooldown, std::uint64_t now, const std::string& cause) {
     if (inCooldown == 0) return;
     State& state = stateOf(key, now);
     count(state, state.inCooldown, now, inCooldown);
+    state.cause = cause;
 }
 
 std::uint64_t Throttle::until(const Key& key) const {

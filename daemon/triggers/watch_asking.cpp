@@ -108,7 +108,7 @@ void Watches::open(Watch& watch, OpenedWatch opened) {
     const bool wasAbsent = std::exchange(watch.absent, false), wasBlind = std::exchange(watch.blind, false);
     if (watch.isFile() && (wasAbsent || heard.gone)) heard.what |= IN_CREATE;
     if (watch.isFile() && heard.count == 0 && (wasAbsent || wasBlind)) heard.count = 1;
-    if (first && before > 0) tellEarlier(watch, before);
+    if (first && watch.counts()) tellEarlier(watch, before);
     if (heard.count > 0 && !watch.dropped) tell(watch, heard);
     if (watch.dropped) return;
     if (watch.reader->opened().form == WatchForm::Trigger) return readOn(watch, 0);  // epoll(7) would not tell of what was before

@@ -140,7 +140,9 @@ private:
     void act(Watch& watch);
     void tell(Watch& watch, const Heard& heard);
     void tellEarlier(Watch& watch, std::uint64_t total);
-    void tellLast(Watch& watch);
+    void tellLast(Watch& watch, const std::string& why);
+    void cameInCooldown(Watch& watch);
+    void actedOn(const Watch& watch, std::uint64_t total);
     std::uint64_t killsActedOn(const Watch& watch, std::uint64_t total) const;
     static int onIo(sd_event_source* source, int fd, std::uint32_t events, void* watch);
 

@@ -180,6 +180,62 @@ TEST_F(WatchesTest, AKillBeforeTheFirstLookIsMadeUpForOnce) {
     EXPECT_EQ(shots[1].fact("kills"), "3") << "and of another target all";
 }
 
+TEST_F(WatchesTest, AKillWithinACooldownIsNotOneOfTheNextRecapd) {
+    armed("report", kSeldomOom);
+    open();
+    const Urgent urgent, next;
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(urgent.theirs.get())));
+    kills = 1;
+    urgent.send();
+    ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    ASSERT_THAT(shots, SizeIs(1));
+    kills = 3;
+    pass(60s);
+    pass(1s);
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown of 60 s"));
+    EXPECT_THAT(runs.runs.at(runs.skipped[0].first).request.occurrence->cause, ::testing::EndsWith(" 3"));
+    kept.reset();
+    restart();
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(next.theirs.get())));
+    EXPECT_THAT(shots, SizeIs(1));
+}
+
+TEST_F(WatchesTest, ManyTargetsKillsHaveARowEach) {
+    armed("report", kSeldomOom);
+    open(20);
+    const ArmedEvent oom = events->armed().at(0);
+    for (const Target* target : targets.list()) events->cameInCooldown(oom, target->id, 1, target->id.text());
+    pass(60s);
+    EXPECT_THAT(runs.skipped, SizeIs(20)) << "the next recapd looks for each";
+}
+
+// The ledger's rows are swept one day.
+TEST_F(WatchesTest, KillsThatWereActedOnAreKnownHoweverLongAgo) {
+    armed("report", kOom);
+    kills = 3;
+    open(2);
+    const Urgent first, second, next, then;
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(first.theirs.get())));
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(second.theirs.get())));
+    ASSERT_THAT(shots, SizeIs(2));
+    events->keepKnown();
+    const Target& target = *targets.resolve("docker:c0").value();
+    const auto life = std::to_string(target.pid) + "\t" + std::to_string(target.startTime);
+    EXPECT_THAT(*kept, HasSubstr("oom\t" + life + "\treport\t3\n"));
+    shots.clear();
+    kills = 4;
+    restart();
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(next.theirs.get())));
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_EQ(shots[0].fact("kills"), "1");
+    processes[1].end();
+    hear();
+    events->keepKnown();
+    EXPECT_THAT(*kept, HasSubstr("oom\t" + life + "\treport\t4\n"));
+    EXPECT_EQ(std::ranges::count(*kept, '\n'), 2) << "of a target that has ended nothing is kept: " << *kept;
+}
+
 TEST_F(WatchesTest, OrToldAsMissedOrIsOfBeforeTheCapsuleWasEnabled) {
     armed("report", kOom).schedule.missed = Missed::Skip;
     open(2);
