@@ -117,10 +117,14 @@ void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std
 
 void Events::act(const ArmedEvent& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence) {
     const auto cooldown = static_cast<std::uint64_t>(armed.event.cooldown.count());
-    if (!throttle_.pass({armed.capsule, armed.index, about}, cooldown, parts_.now(), occurrence.cause)) return tellLater();
+    const Throttle::Key key{armed.capsule, armed.index, about};
+    if (!throttle_.pass(key, cooldown, parts_.now(), occurrence.cause)) return tellLater();
     const auto capsule = parts_.capsules.find(armed.capsule);
     if (!capsule) return;
-    if (const auto batch = parts_.fire(**capsule, occurrence, on); !batch) skip(armed, about, occurrence, batch.error().message);
+    const auto batch = parts_.fire(**capsule, occurrence, on);
+    if (batch) return;
+    throttle_.undo(key);  // nothing has started: the next one may
+    skip(armed, about, occurrence, batch.error().message);
 }
 
 // What starts before begin() was there before, and is looked at there. One that is told of anew has not started anew.
@@ -299,6 +303,8 @@ void Events::tellMissed() {
     tell(throttle_.missed(parts_.now()));
     tellLater();
 }
+
+void Events::tellAll() { tell(throttle_.missed(UINT64_MAX)); }
 
 void Events::tellLater() {
     const auto next = throttle_.next();

@@ -95,6 +95,8 @@ public:
     void tellMissed();
     void makeUp();
     void keepKnown();
+    // recapd ends: what has been counted is written down now.
+    void tellAll();
 
 private:
     struct Life {

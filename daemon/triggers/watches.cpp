@@ -80,6 +80,13 @@ void Watches::targetRemoved(const TargetId& id) {
     }
 }
 
+void Watches::tellAll() {
+    std::vector<Shared> all;
+    for (const auto& [key, watch] : watches_) all.push_back(watch);
+    for (const auto& watch : all)
+        if (!watch->dropped) tellLast(*watch, "recapd ended before it was acted on");
+}
+
 void Watches::add(const Armed& armed, const TargetId& target) {
     const Key key{target, armed->capsule, armed->index};
     if (watches_.contains(key)) return;

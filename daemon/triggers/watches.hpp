@@ -59,6 +59,8 @@ public:
 
     // What is due by now is done; by itself on its timer.
     void tick();
+    // recapd ends: what was heard, or came in a cooldown, is told now; Events::tellAll() is for after it.
+    void tellAll();
 
 private:
     enum class Doing {

@@ -21,6 +21,7 @@ struct EventsTest : World {
     ThrottleLimits limits;
     std::optional<std::string> kept;  // by the recapd of before, and by this one
     std::function<void()> onFire = [] {};
+    std::string refusal;  // of what is fired
     std::unique_ptr<Events> events;
 
     CapsuleInfo& armed(const std::string& name, EventSchedule event, const std::string& labels = "") {
@@ -39,6 +40,7 @@ struct EventsTest : World {
             [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) -> Result<BatchId> {
                 shots.push_back({capsule.name, occurrence, on});
                 onFire();
+                if (!refusal.empty()) return fail(Errc::LimitExceeded, refusal);
                 return "batch";
             },
             [this](const CapsuleInfo& capsule) { return capsule.enabled ? since : 0; }};

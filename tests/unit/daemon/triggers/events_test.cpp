@@ -168,6 +168,35 @@ TEST_F(EventsTest, AStormStartsOneInACooldownAndTheRestIsOneRow) {
     EXPECT_THAT(shots, SizeIs(2));
 }
 
+TEST_F(EventsTest, WhatWasCutIsToldWhenRecapdEnds) {
+    armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
+    open();
+    have(1);
+    events->begin();
+    for (int i = 0; i < 3; ++i) ran("scan", "docker:c0");
+    EXPECT_THAT(runs.skipped, IsEmpty());
+    events->tellAll();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown"));
+}
+
+TEST_F(EventsTest, WhatCouldStartNothingHasNoCooldown) {
+    armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
+    open();
+    have(1);
+    events->begin();
+    refusal = "too many batches";
+    ran("scan", "docker:c0");
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("too many batches"));
+    refusal.clear();
+    ran("scan", "docker:c0");
+    EXPECT_THAT(shots, SizeIs(2));
+    EXPECT_THAT(runs.skipped, SizeIs(1));
+    ran("scan", "docker:c0");
+    EXPECT_THAT(shots, SizeIs(2)) << "and now there is one";
+}
+
 TEST_F(EventsTest, WhatWasCutOfADisabledCapsuleIsToldBeforeItIsForgotten) {
     CapsuleInfo& dump = armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
     open();

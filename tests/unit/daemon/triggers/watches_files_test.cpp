@@ -109,6 +109,16 @@ TEST_F(WatchesFilesTest, SoIsOneThatWaitedForTheFileToBeFound) {
     EXPECT_THAT(runs.skipped[0].second, HasSubstr("the target has ended"));
 }
 
+TEST_F(WatchesFilesTest, AChangeThatHasNotSettledIsToldWhenRecapdEnds) {
+    openFile();
+    append();
+    hear();
+    watches->tellAll();
+    EXPECT_THAT(shots, IsEmpty());
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("recapd ended"));
+}
+
 TEST_F(WatchesFilesTest, SoIsOneThatSomebodyHoldsOpenStill) {
     openFile();
     const std::ifstream reader(file);

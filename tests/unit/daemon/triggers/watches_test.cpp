@@ -210,6 +210,21 @@ TEST_F(WatchesTest, ManyTargetsKillsHaveARowEach) {
     EXPECT_THAT(runs.skipped, SizeIs(20)) << "the next recapd looks for each";
 }
 
+TEST_F(WatchesTest, KillsOfACooldownAreToldWhenRecapdEnds) {
+    armed("report", kSeldomOom);
+    open();
+    const Urgent urgent;
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(urgent.theirs.get())));
+    kills = 1;
+    urgent.send();
+    ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    kills = 3;
+    watches->tellAll();
+    events->tellAll();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown of 60 s"));
+}
+
 // The ledger's rows are swept one day.
 TEST_F(WatchesTest, KillsThatWereActedOnAreKnownHoweverLongAgo) {
     armed("report", kOom);
