@@ -143,6 +143,7 @@ private:
     void refreshAdmissions(std::function<void()> then);
     void settle(bool late);
     void onReload();
+    void tellAll();
     static void sayError(const char* what, const Error& error) { std::fprintf(stderr, SD_ERR "%s: %s\n", what, error.message.c_str()); }
 
     void progressed(const RunId& id, const Phases& phases) override { engine_->progressed(id, phases); }
@@ -187,7 +188,8 @@ Result<void> Recapd::makeLoop() {
     sigemptyset(&signals);
     for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-    const auto end = [](sd_event_source* source, const signalfd_siginfo*, void*) {
+    const auto end = [](sd_event_source* source, const signalfd_siginfo*, void* self) {
+        static_cast<Recapd*>(self)->tellAll();
         return sd_event_exit(sd_event_source_get_event(source), 0);
     };
     const auto again = [](sd_event_source*, const signalfd_siginfo*, void* self) {
@@ -195,7 +197,7 @@ Result<void> Recapd::makeLoop() {
         return 0;
     };
     for (const int signal : {SIGTERM, SIGINT}) {
-        if (const int error = sd_event_add_signal(loop, nullptr, signal, end, nullptr); error < 0) return failErrno("signals", -error);
+        if (const int error = sd_event_add_signal(loop, nullptr, signal, end, this); error < 0) return failErrno("signals", -error);
     }
     if (const int error = sd_event_add_signal(loop, nullptr, SIGHUP, again, this); error < 0) return failErrno("signals", -error);
     return {};
@@ -327,6 +329,12 @@ void Recapd::onReload() {
     if (const auto reloaded = reload(); !reloaded) sayError("reload", reloaded.error());
     bus_->capsulesChanged();
     sd_notify(0, "READY=1");
+}
+
+// No later recapd knows what this one has counted.
+void Recapd::tellAll() {
+    watches_->tellAll();
+    events_->tellAll();
 }
 
 void Recapd::refreshAdmissions(std::function<void()> then) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <ranges>
 
 #include "daemon/core/process.hpp"
 
@@ -31,7 +32,7 @@ std::string whyMissed(const ArmedEvent& armed, const Throttle::Missed& missed) {
 }
 
 // The next recapd looks for each of these by itself, and so each has its own row where it starts nothing.
-bool isMadeUpFor(const std::string& on) { return on == "target-start" || on == "target-stop" || on == "run-finished"; }
+bool isMadeUpFor(const std::string& on) { return on == "target-start" || on == "target-stop" || on == "run-finished" || on == "oom"; }
 
 }  // namespace
 
@@ -44,6 +45,7 @@ Result<std::unique_ptr<Events>> Events::create(const EventParts& parts) {
     std::unique_ptr<Events> events(new Events(parts));
     for (const auto& [owner, handler] : {std::pair{&events->tell_, &onTell}, {&events->pace_, &onPace}, {&events->keep_, &onKeep}})
         if (auto added = events->addTimer(*owner, handler); !added) return forward(std::move(added));
+    events->recall();
     return events;
 }
 
@@ -88,6 +90,12 @@ void Events::refresh() {
         if (found == events.end() || *found->second != old.event) tell(throttle_.forgetCapsule(old.capsule));
     }
     armed_ = now;
+    if (begun_ != 0) {
+        const auto isOom = [](const ArmedEvent& one) { return one.event.on == "oom"; };
+        std::set<std::string_view> ooms;
+        for (const auto& one : now->all | std::views::filter(isOom)) ooms.insert(one.capsule);
+        std::erase_if(kills_, [&](const auto& one) { return !ooms.contains(one.first.second); });
+    }
     known_.clear();
     for (const Target* target : parts_.targets.list()) know(*target);
     keepLater();
@@ -102,46 +110,55 @@ std::uint64_t Events::coolsUntil(const ArmedEvent& armed, const TargetId& target
     return throttle_.until({armed.capsule, armed.index, target.text()});
 }
 
-void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count) {
-    throttle_.came({armed.capsule, armed.index, target.text()}, count, parts_.now());
+void Events::cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count, const std::string& cause) {
+    throttle_.came({armed.capsule, armed.index, target.text()}, count, parts_.now(), cause);
     tellLater();
 }
 
 void Events::act(const ArmedEvent& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence) {
     const auto cooldown = static_cast<std::uint64_t>(armed.event.cooldown.count());
-    if (!throttle_.pass({armed.capsule, armed.index, about}, cooldown, parts_.now(), occurrence.cause)) return tellLater();
+    const Throttle::Key key{armed.capsule, armed.index, about};
+    if (!throttle_.pass(key, cooldown, parts_.now(), occurrence.cause)) return tellLater();
     const auto capsule = parts_.capsules.find(armed.capsule);
     if (!capsule) return;
-    if (const auto batch = parts_.fire(**capsule, occurrence, on); !batch) skip(armed, about, occurrence, batch.error().message);
+    const auto batch = parts_.fire(**capsule, occurrence, on);
+    if (batch) return;
+    throttle_.undo(key);  // nothing has started: the next one may
+    skip(armed, about, occurrence, batch.error().message);
 }
 
-// What starts before begin() was there before, and is looked at there.
+// What starts before begin() was there before, and is looked at there. One that is told of anew has not started anew.
 void Events::targetAdded(const Target& target) {
     know(target);
-    if (begun_ == 0) return;
     const auto armed = armed_;
+    if (begun_ == 0 || armed->starts.empty() || wasSeen(target)) return;
+    keepLater();
+    if (wasBefore(target)) {
+        toLookAt_.push_back(target.id);
+        return makeUpLater();
+    }
     for (const auto* one : armed->starts)
         if (matches(one->selection, target)) startOf(*one, target);
 }
 
 // A better backend may tell of it once more, by another name: a start is a process's.
 void Events::startOf(const ArmedEvent& armed, const Target& target) {
-    if (wasBefore(target)) return lateStart(armed, target);
     if (target.pid <= 0 || realTimeOf(target.startTime) + 1'000'000 < armed.since) return;
     if (fireOnce(armed, {target.pid, target.startTime})) happened(armed, &target, ofStart(target));
 }
 
-Occurrence Events::ofStart(const Target& target) {
-    return {"target-start",
-            microseconds(CLOCK_REALTIME),
-            std::to_string(target.pid) + " " + std::to_string(target.startTime),
-            {{"target", target.id.text()}, {"name", target.name}}};
+std::string Events::lifeOf(const Target& target) const {
+    return parts_.boot + " " + std::to_string(target.pid) + " " + std::to_string(target.startTime);
 }
 
-Occurrence Events::ofStop(const TargetId& id, const Known& known) {
+Occurrence Events::ofStart(const Target& target) const {
+    return {"target-start", microseconds(CLOCK_REALTIME), lifeOf(target), {{"target", target.id.text()}, {"name", target.name}}};
+}
+
+Occurrence Events::ofStop(const TargetId& id, const Known& known, const std::string& boot) {
     return {"target-stop",
             microseconds(CLOCK_REALTIME),
-            id.text() + " " + std::to_string(known.life.startTime),
+            boot + " " + id.text() + " " + std::to_string(known.life.startTime),
             {{"target", id.text()}, {"name", known.name}}};
 }
 
@@ -157,6 +174,7 @@ bool Events::fireOnce(const ArmedEvent& armed, const Life& life) {
 }
 
 void Events::know(const Target& target) {
+    if (target.pid <= 0) return;  // it does not run
     Known known{{target.pid, target.startTime}, target.name, {}};
     if (!leaving_.empty()) std::erase_if(leaving_, [&](const Leaving& leaving) { return leaving.known.life == known.life; });
     for (const auto* one : armed_->stops)
@@ -170,8 +188,8 @@ void Events::know(const Target& target) {
 void Events::targetRemoved(const TargetId& id) {
     tell(throttle_.forgetTarget(id.text()));
     auto node = known_.extract(id);
-    if (node.empty() || begun_ == 0) return;
     keepLater();
+    if (node.empty() || begun_ == 0) return;
     const Life life = node.mapped().life;
     if (std::ranges::any_of(known_, [&](const auto& one) { return one.second.life == life; })) return;  // known by another name
     auto pinned = pinProcess(life.pid);
@@ -194,7 +212,7 @@ void Events::waitForEnd(const TargetId& id, Known known, UniqueFd pidfd) {
     const auto armed = armed_;
     for (const auto* one : armed->stops)
         if (unheard.known.stops.contains({one->capsule, one->index}))
-            skip(*one, id.text(), ofStop(id, unheard.known),
+            skip(*one, id.text(), ofStop(id, unheard.known, parts_.boot),
                  "no backend tells of it any more, and recapd waits for the end of " + std::to_string(kLeaving) +
                      " such processes already: it does not hear when this one ends");
 }
@@ -214,7 +232,8 @@ int Events::onEnd(sd_event_source*, int, std::uint32_t, void* self) {
 void Events::stopOf(const TargetId& id, const Known& known) {
     const auto armed = armed_;
     for (const auto* one : armed->stops)
-        if (known.stops.contains({one->capsule, one->index}) && fireOnce(*one, known.life)) act(*one, id.text(), {}, ofStop(id, known));
+        if (known.stops.contains({one->capsule, one->index}) && fireOnce(*one, known.life))
+            act(*one, id.text(), {}, ofStop(id, known, parts_.boot));
 }
 
 void Events::finished(const RunReport& report) {
@@ -226,11 +245,12 @@ void Events::finished(const RunReport& report) {
     const auto chains = armed->chains.find(run->request.capsule);
     if (chains == armed->chains.end()) return;
     const EndedRun ended{run->id, run->target, run->report.outcome, run->report.exitCode};
-    for (const auto* one : chains->second) chain(*one, ended, false);
+    for (const auto* one : chains->second) chain(OneArmed(armed, one), ended, false);
 }
 
 // A run that was skipped is none that finished, but where that is asked for.
-void Events::chain(const ArmedEvent& armed, const EndedRun& run, bool isLate) {
+void Events::chain(const OneArmed& held, const EndedRun& run, bool isLate) {
+    const ArmedEvent& armed = *held;
     const std::string outcome(name(run.outcome));
     if (armed.event.outcome.empty() ? run.outcome == Outcome::Skipped : armed.event.outcome != outcome) return;
     const Occurrence occurrence{"run-finished",
@@ -245,7 +265,7 @@ void Events::chain(const ArmedEvent& armed, const EndedRun& run, bool isLate) {
     if (!target) return skip(armed, run.target, occurrence, "the target of run " + run.id + " is gone: " + target.error().message);
     if (!matches(armed.selection, **target)) return;
     if (!isLate) return happened(armed, *target, occurrence);
-    late(armed, (*target)->id.text(), {(*target)->id}, occurrence, "run " + run.id + " finished");
+    late(held, (*target)->id.text(), {(*target)->id}, occurrence, "run " + run.id + " finished");
 }
 
 void Events::skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why) {
@@ -283,6 +303,8 @@ void Events::tellMissed() {
     tell(throttle_.missed(parts_.now()));
     tellLater();
 }
+
+void Events::tellAll() { tell(throttle_.missed(UINT64_MAX)); }
 
 void Events::tellLater() {
     const auto next = throttle_.next();

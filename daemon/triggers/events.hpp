@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -34,7 +35,8 @@ struct EventParts {  // all outlive it
     std::function<std::uint64_t(const CapsuleInfo& capsule)> armedSince;
     ThrottleLimits limits = {};
     std::function<std::uint64_t()> now = monotonicMicroseconds;
-    // What is to be known after a restart of recapd (not of the host) too: the targets that target-stop events wait for. Empty: nowhere.
+    // What is to be known after a restart of recapd (not of the host) too: the targets that target-stop events wait for, those whose start
+    // is past, and kills that were acted on. Empty: nowhere.
     std::function<Result<std::string>()> recall = {};
     std::function<Result<void>(const std::string& text)> keep = {};
     std::string boot = {};  // which one of the host's
@@ -68,10 +70,17 @@ public:
     void happened(const ArmedEvent& armed, const Target* target, Occurrence occurrence);
     // Until when one on this target would start nothing (EventParts::now); 0: it would.
     std::uint64_t coolsUntil(const ArmedEvent& armed, const TargetId& target) const;
-    // So many came within the cooldown that was, and nobody looked at them before: told as such.
-    void cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count);
+    // So many came within the cooldown that was, and nobody looked at them before: told as such. `cause`: of the last of them.
+    void cameInCooldown(const ArmedEvent& armed, const TargetId& target, std::uint64_t count, const std::string& cause);
     // It starts nothing, and why: a row of the ledger.
     void skip(const ArmedEvent& armed, const std::string& target, const Occurrence& occurrence, const std::string& why);
+    // Of a target, for causes: the boot, its pid and its start time; no clock that is set changes it.
+    std::string lifeOf(const Target& target) const;
+
+    // How many kills of a life a capsule has acted on, however long ago that was; none: nobody knows. Kept for the next recapd.
+    std::optional<std::uint64_t> killsActedOn(const std::string& life, const std::string& capsule) const;
+    void actedOnKills(const std::string& life, const std::string& capsule, std::uint64_t total);
+    void forgetKills(const std::string& life);
 
     void targetAdded(const Target& target) override;
     void targetRemoved(const TargetId& id) override;
@@ -86,6 +95,8 @@ public:
     void tellMissed();
     void makeUp();
     void keepKnown();
+    // recapd ends: what has been counted is written down now.
+    void tellAll();
 
 private:
     struct Life {
@@ -115,9 +126,10 @@ private:
         std::map<std::string, std::vector<const ArmedEvent*>> chains;  // by the capsule whose runs they wait for
         const ArmedEvent* find(const std::string& capsule, std::size_t index) const;
     };
+    using OneArmed = std::shared_ptr<const ArmedEvent>;  // with all that were armed at its time
     // Happened while recapd was away, and is made up for when there is room: as act() has it.
     struct Due {
-        ArmedEvent armed;
+        OneArmed armed;
         std::string about;
         std::vector<TargetId> on;
         Occurrence occurrence;
@@ -132,27 +144,34 @@ private:
     void stopOf(const TargetId& id, const Known& known);
     void waitForEnd(const TargetId& id, Known known, UniqueFd pidfd);
     bool fireOnce(const ArmedEvent& armed, const Life& life);
-    void chain(const ArmedEvent& armed, const EndedRun& run, bool isLate);
+    void chain(const OneArmed& armed, const EndedRun& run, bool isLate);
     void tell(const std::vector<Throttle::Missed>& missed);
     void tellLater();
 
     // What happened while recapd was away (catch_up.cpp).
     bool wasBefore(const Target& target) const { return target.startTime < begunTicks_; }
     bool isStillArmed(const ArmedEvent& armed) const;
-    void lookBack(const ArmedEvent& armed);
-    void lateStart(const ArmedEvent& armed, const Target& target);
-    void lateChains(const ArmedEvent& armed);
-    void lateStops();
-    void lateStop(const TargetId& id, const Known& known, bool sameBoot);
-    bool isNew(const ArmedEvent& armed, const Occurrence& occurrence, std::uint64_t since) const;
-    void late(const ArmedEvent& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence,
+    int lateStarts(const TargetId& id);  // how often the ledger was asked
+    bool lateStart(const OneArmed& armed, const Target& target);
+    void lateChains(const OneArmed& armed);
+    void lateStop(const TargetId& id, const Known& known, const std::string& boot);
+    bool isNew(const ArmedEvent& armed, const Occurrence& occurrence) const;
+    void late(const OneArmed& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence,
               const std::string& what);
     void makeUpLater();
+
+    // What the next recapd is to know (kept_targets.cpp).
+    void recall();
+    void recallLine(std::string_view fields, bool sameBoot);
+    void noteSeen();
+    bool wasSeen(const Target& target) const { return seen_.contains({{target.pid, target.startTime}, target.id}); }
     void keepLater();
 
-    static Occurrence ofStart(const Target& target);
-    static Occurrence ofStop(const TargetId& id, const Known& known);
+    Occurrence ofStart(const Target& target) const;
+    // `boot`: which one of the host's it ran in.
+    static Occurrence ofStop(const TargetId& id, const Known& known, const std::string& boot);
     static std::string line(const TargetId& id, const Known& known);
+    static bool isAlive(const Life& life);
     Result<void> addTimer(EventSource& into, sd_event_time_handler_t handler);
     static int onTell(sd_event_source* source, std::uint64_t now, void* self);
     static int onPace(sd_event_source* source, std::uint64_t now, void* self);
@@ -169,9 +188,14 @@ private:
     std::uint64_t begunTicks_ = 0;  // CLOCK_BOOTTIME, clock ticks; 0: not yet
     std::uint64_t begun_ = 0;       // CLOCK_REALTIME, µs
     std::deque<Due> due_;
-    std::deque<ArmedEvent> toLookBack_;  // whose past has not been looked at
-    std::set<RunId> finished_;           // while there are some: heard of, and not past
+    std::deque<OneArmed> toLookBack_;  // chains whose past has not been looked at
+    std::set<RunId> finished_;         // while there are some: heard of, and not past
+    std::deque<TargetId> toLookAt_;    // targets that may have started while recapd was away
     std::optional<std::string> kept_;
+    std::set<std::pair<Life, TargetId>> seen_;                            // whose start is past, to the recapd of before or to this one
+    std::map<std::pair<std::string, std::string>, std::uint64_t> kills_;  // of a life, acted on by a capsule
+    std::vector<std::pair<TargetId, Known>> before_;                      // whose end the recapd of before waited for, until begin()
+    std::string bootBefore_;                                              // likewise
     EventSource tell_;
     EventSource pace_;
     EventSource keep_;

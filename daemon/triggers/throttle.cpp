@@ -60,10 +60,20 @@ bool Throttle::pass(const Key& key, std::uint64_t cooldown, std::uint64_t now, c
     return true;
 }
 
-void Throttle::came(const Key& key, std::uint64_t inCooldown, std::uint64_t now) {
+void Throttle::came(const Key& key, std::uint64_t inCooldown, std::uint64_t now, const std::string& cause) {
     if (inCooldown == 0) return;
     State& state = stateOf(key, now);
     count(state, state.inCooldown, now, inCooldown);
+    state.cause = cause;
+}
+
+// Where it shares its state with others, these may pass as well.
+void Throttle::undo(const Key& key) {
+    auto found = states_.find(key);
+    if (found == states_.end()) found = states_.find({key.capsule, key.event, {}});
+    if (found == states_.end()) return;
+    found->second.until = 0;
+    if (!found->second.counted()) states_.erase(found);
 }
 
 std::uint64_t Throttle::until(const Key& key) const {

@@ -38,7 +38,8 @@ public:
     // May it start a run? `now` and `cooldown`: µs of one monotonic clock. `cause`: which one of its kind it is.
     bool pass(const Key& key, std::uint64_t cooldown, std::uint64_t now, const std::string& cause = {});
     // So many more, which came within a cooldown that is over by now perhaps: nobody looked at them before.
-    void came(const Key& key, std::uint64_t inCooldown, std::uint64_t now);
+    void came(const Key& key, std::uint64_t inCooldown, std::uint64_t now, const std::string& cause = {});
+    void undo(const Key& key);                  // what pass() let pass has started nothing: no cooldown has begun
     std::uint64_t until(const Key& key) const;  // of the cooldown that pass() began; 0: none is known of
     // Would one pass that can wait: is there more than half of what may pass at once?
     bool hasRoom(std::uint64_t now);

@@ -79,7 +79,7 @@ void Watches::askLauncher(const Shared& watch, const Result<Target>& target) {
         return answered(watch, fail(Errc::TargetGone, "target " + watch->key.target.text() + " is gone"));
     watch->pidfd = target->pidfd;
     watch->startTime = target->startTime;
-    watch->life = std::to_string(target->pid) + " " + std::to_string(target->startTime);
+    watch->life = parts_.events.lifeOf(*target);
     parts_.launcher.watch(*target, specOf(watch->armed->event), [this, watch, alive = std::weak_ptr(alive_)](Result<OpenedWatch> opened) {
         if (!alive.expired()) answered(watch, std::move(opened));
     });
@@ -108,7 +108,7 @@ void Watches::open(Watch& watch, OpenedWatch opened) {
     const bool wasAbsent = std::exchange(watch.absent, false), wasBlind = std::exchange(watch.blind, false);
     if (watch.isFile() && (wasAbsent || heard.gone)) heard.what |= IN_CREATE;
     if (watch.isFile() && heard.count == 0 && (wasAbsent || wasBlind)) heard.count = 1;
-    if (first && before > 0) tellEarlier(watch, before);
+    if (first && watch.counts()) tellEarlier(watch, before);
     if (heard.count > 0 && !watch.dropped) tell(watch, heard);
     if (watch.dropped) return;
     if (watch.reader->opened().form == WatchForm::Trigger) return readOn(watch, 0);  // epoll(7) would not tell of what was before

@@ -18,9 +18,13 @@ constexpr std::uint32_t kMostRows = 1000;
 
 std::string text(std::chrono::microseconds time) { return std::to_string(time.count()); }
 
+std::string causeOf(const Heard& heard, const std::string& life, std::uint64_t when) {
+    return heard.total > 0 ? life + " " + std::to_string(heard.total) : std::to_string(when);
+}
+
 Occurrence occurrenceOf(const EventSchedule& event, const std::optional<WatchReader>& reader, const Heard& heard, const std::string& life) {
     Occurrence occurrence{event.on, microseconds(CLOCK_REALTIME), {}, {}};
-    occurrence.cause = heard.total > 0 ? life + " " + std::to_string(heard.total) : std::to_string(occurrence.when);
+    occurrence.cause = causeOf(heard, life, occurrence.when);
     auto& facts = occurrence.facts;
     if (event.on == "oom") {
         facts = {{"kills", std::to_string(heard.count)}};
@@ -89,7 +93,7 @@ void Watches::act(Watch& watch) {
     const bool anew = watch.heard.gone || watch.heard.moved;
     const std::uint64_t records = watch.heard.records;
     if (std::exchange(watch.cooling, false))
-        parts_.events.cameInCooldown(*watch.armed, watch.key.target, std::exchange(watch.heard, {}).count);
+        cameInCooldown(watch);
     else if (!watch.isFile() || !anew)
         tell(watch, std::exchange(watch.heard, {}));
     if (watch.dropped) return;
@@ -99,9 +103,20 @@ void Watches::act(Watch& watch) {
     rest(watch, records);
 }
 
+void Watches::cameInCooldown(Watch& watch) {
+    const Heard heard = std::exchange(watch.heard, {});
+    actedOn(watch, heard.total);
+    parts_.events.cameInCooldown(*watch.armed, watch.key.target, heard.count, causeOf(heard, watch.life, microseconds(CLOCK_REALTIME)));
+}
+
+void Watches::actedOn(const Watch& watch, std::uint64_t total) {
+    if (watch.counts()) parts_.events.actedOnKills(watch.life, watch.key.capsule, total);
+}
+
 // Of a counter nobody knows why it has counted, once the target has ended: its cgroup has gone as well.
 void Watches::tell(Watch& watch, const Heard& heard) {
     if (heard.count == 0) return;
+    actedOn(watch, heard.total);
     const Armed armed = watch.armed;
     const auto occurrence = occurrenceOf(armed->event, watch.reader, heard, watch.life);
     if (watch.pidfd && ended(*watch.pidfd)) {
@@ -114,7 +129,8 @@ void Watches::tell(Watch& watch, const Heard& heard) {
 
 // Between the target's start and the first look at it, or while recapd was away.
 void Watches::tellEarlier(Watch& watch, std::uint64_t total) {
-    const std::uint64_t before = killsActedOn(watch, total);
+    const std::uint64_t before = total == 0 ? 0 : killsActedOn(watch, total);
+    actedOn(watch, total);
     if (before >= total) return;
     const Heard heard{.count = total - before, .total = total};
     if (watch.armed->missed == Missed::RunOnce) return tell(watch, heard);
@@ -122,17 +138,20 @@ void Watches::tellEarlier(Watch& watch, std::uint64_t total) {
                        "it came before the target was watched, and schedule.missed says skip");
 }
 
-// The ledger knows the last one. Without any, all are this event's where it was there before the target, and else none.
+// The ledger knows the last one, or where its row is gone what the recapd of before has kept. Without any, all are this event's where it
+// was there before the target, and else none.
 std::uint64_t Watches::killsActedOn(const Watch& watch, std::uint64_t total) const {
     const std::uint64_t started = realTimeOf(watch.startTime);
     RunFilter filter;
     filter.capsule = watch.key.capsule;
     filter.trigger = name(Trigger::Event);
-    filter.since = std::max(started - 1'000'000, watch.armed->since);  // what came while it was disabled is none of its
+    // What came while it was disabled is none of its. Else a life is its own bound, while the clock may have been set since.
+    if (started < watch.armed->since) filter.since = watch.armed->since;
     filter.limit = kMostRows;
+    std::optional<std::uint64_t> most = parts_.events.killsActedOn(watch.life, watch.key.capsule);
+    if (most.value_or(0) >= total) return total;
     const auto page = parts_.runs.list(filter);
     if (!page) return total;  // better not at all than twice
-    std::optional<std::uint64_t> most;
     for (const auto& run : page->runs) {
         const auto& known = run.request.occurrence;
         if (!known || known->on != "oom" || !known->cause.starts_with(watch.life + " ")) continue;
@@ -144,17 +163,17 @@ std::uint64_t Watches::killsActedOn(const Watch& watch, std::uint64_t total) con
     return most.value_or(started < watch.armed->since ? total : 0);
 }
 
-// What killed a container's first process is told before the container is forgotten.
-void Watches::tellLast(Watch& watch) {
-    if (!watch.reader) return;
-    const bool cooling = watch.doing == Doing::Resting && watch.cooling;
-    if (!cooling && !watch.counts()) return;
-    watch.heard.add(watch.reader->read(0));
+// What killed a container's first process is told before the container is forgotten, and so is what was heard of a file: nobody looks
+// for that again, as he does for kills of a target that goes on.
+void Watches::tellLast(Watch& watch, const std::string& why) {
+    const bool cooling = watch.cooling, hasEnded = watch.pidfd && ended(*watch.pidfd);
+    const bool unread = watch.isFile() && (watch.doing == Doing::Settling || watch.doing == Doing::Reading);
+    if (watch.reader && (cooling || unread || (watch.counts() && hasEnded))) watch.heard.add(watch.reader->read(0));
+    if (cooling) return cameInCooldown(watch);
     const Heard heard = std::exchange(watch.heard, {});
-    if (cooling)
-        parts_.events.cameInCooldown(*watch.armed, watch.key.target, heard.count);
-    else if (watch.pidfd && ended(*watch.pidfd))
-        tell(watch, heard);
+    if (watch.counts() && hasEnded) return tell(watch, heard);
+    if (!watch.isFile() || heard.count == 0 || changeWords(heard.what).empty()) return;  // that its file system went is no change
+    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch.armed->event, watch.reader, heard, watch.life), why);
 }
 
 }  // namespace recap

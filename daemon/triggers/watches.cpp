@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "daemon/core/process.hpp"
+
 namespace recap {
 namespace {
 
@@ -71,9 +73,18 @@ void Watches::targetRemoved(const TargetId& id) {
     std::vector<Shared> of;
     for (auto at = watches_.lower_bound({id, {}, 0}); at != watches_.end() && at->first.target == id; ++at) of.push_back(at->second);
     for (const auto& watch : of) {
-        tellLast(*watch);
+        const bool hasEnded = watch->pidfd && ended(*watch->pidfd);
+        tellLast(*watch, hasEnded ? "the target has ended, so there is nothing to attach to" : "no backend tells of the target any more");
+        if (hasEnded) parts_.events.forgetKills(watch->life);
         if (!watch->dropped) drop(*watch);
     }
+}
+
+void Watches::tellAll() {
+    std::vector<Shared> all;
+    for (const auto& [key, watch] : watches_) all.push_back(watch);
+    for (const auto& watch : all)
+        if (!watch->dropped) tellLast(*watch, "recapd ended before it was acted on");
 }
 
 void Watches::add(const Armed& armed, const TargetId& target) {

@@ -59,6 +59,8 @@ public:
 
     // What is due by now is done; by itself on its timer.
     void tick();
+    // recapd ends: what was heard, or came in a cooldown, is told now; Events::tellAll() is for after it.
+    void tellAll();
 
 private:
     enum class Doing {
@@ -87,7 +89,7 @@ private:
 
         std::shared_ptr<UniqueFd> pidfd;  // the target's, once it was asked about
         std::uint64_t startTime = 0;      // likewise
-        std::string life;                 // likewise: its pid and start time
+        std::string life;                 // likewise: which one it is (Events::lifeOf)
         std::optional<WatchReader> reader;
         EventSource source;
         Heard heard;           // and not told of yet
@@ -140,7 +142,9 @@ private:
     void act(Watch& watch);
     void tell(Watch& watch, const Heard& heard);
     void tellEarlier(Watch& watch, std::uint64_t total);
-    void tellLast(Watch& watch);
+    void tellLast(Watch& watch, const std::string& why);
+    void cameInCooldown(Watch& watch);
+    void actedOn(const Watch& watch, std::uint64_t total);
     std::uint64_t killsActedOn(const Watch& watch, std::uint64_t total) const;
     static int onIo(sd_event_source* source, int fd, std::uint32_t events, void* watch);
 

@@ -29,7 +29,7 @@ struct Storm : testing::Test {
     Spine spine;
     NoImages images;
     std::deque<Child> processes;
-    std::uint64_t now = 1'000'000'000;  // what events go by
+    std::uint64_t now = std::uint64_t{1} << 50;  // what events go by: no timer of theirs comes by itself
     std::uint64_t since = 0;
     std::size_t ended = 0;  // of what was launched
     std::unique_ptr<Batches> batches;

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "daemon/triggers/events.hpp"
-
-#include <gmock/gmock.h>
-
-#include "tests/unit/daemon/triggers/fakes.hpp"
+#include "tests/unit/daemon/triggers/events_fixture.hpp"
 
 namespace recap::test {
 namespace {
@@ -14,76 +10,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
 using ::testing::SizeIs;
-using ::testing::UnorderedElementsAre;
-
-struct EventsTest : World {
-    struct Shot {
-        std::string capsule;
-        Occurrence occurrence;
-        std::vector<TargetId> on;
-    };
-    std::vector<Shot> shots;
-    std::uint64_t now = 1'000'000'000;
-    std::uint64_t since = 1;  // enabled long ago
-    ThrottleLimits limits;
-    std::optional<std::string> kept;  // by the recapd of before, and by this one
-    std::function<void()> onFire = [] {};
-    std::unique_ptr<Events> events;
-
-    CapsuleInfo& armed(const std::string& name, EventSchedule event, const std::string& labels = "") {
-        CapsuleInfo& capsule = capsules.add(name);
-        capsule.enabled = true;
-        capsule.schedule.events.push_back(std::move(event));
-        capsule.selection.labels = parseLabels(labels).value();
-        return capsule;
-    }
-    void open() {
-        EventParts parts{
-            loop.get(),
-            targets,
-            capsules,
-            runs,
-            [this](const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on) -> Result<BatchId> {
-                shots.push_back({capsule.name, occurrence, on});
-                onFire();
-                return "batch";
-            },
-            [this](const CapsuleInfo& capsule) { return capsule.enabled ? since : 0; }};
-        parts.limits = limits;
-        parts.now = [this] { return now; };
-        parts.recall = [this]() -> Result<std::string> {
-            if (!kept) return fail(Errc::NotFound, "none");
-            return *kept;
-        };
-        parts.keep = [this](const std::string& text) -> Result<void> {
-            kept = text;
-            return {};
-        };
-        parts.boot = "boot";
-        events = Events::create(parts).value();
-        targets.listen(*events);
-        runs.listeners = {events.get()};
-    }
-    Occurrence startOf(const std::string& name) const {
-        const Target& target = *targets.resolve(name).value();
-        return {"target-start", 1, std::to_string(target.pid) + " " + std::to_string(target.startTime), {}};
-    }
-    // Until what started then has started a clock tick ago, which is as exactly as that is known.
-    static void untilTicksPass(std::uint64_t startTime) {
-        const auto hertz = static_cast<std::uint64_t>(::sysconf(_SC_CLK_TCK));
-        while (microseconds(CLOCK_BOOTTIME) / (1'000'000 / hertz) <= startTime) {
-        }
-    }
-    RunId ran(const std::string& capsule, const std::string& target, Outcome outcome = Outcome::Succeeded) {
-        RunRequest request;
-        request.capsule = capsule;
-        request.target = target;
-        const RunId id = runs.submit(std::move(request)).value();
-        runs.runs.at(id).started = microseconds(CLOCK_REALTIME);
-        runs.end(id, outcome, outcome == Outcome::Failed ? 3 : 0);
-        return id;
-    }
-};
 
 TEST_F(EventsTest, ATargetThatStartsIsOfThoseThatAreSelected) {
     armed("scan", {.on = "target-start"}, "n in (0,1)");
@@ -124,107 +50,26 @@ TEST_F(EventsTest, AStartIsAProcesssHoweverManyTellOfIt) {
     EXPECT_THAT(shots, SizeIs(1));
 }
 
-TEST_F(EventsTest, WhatStartedWhileRecapdWasAwayIsMadeUpForOnce) {
-    armed("scan", {.on = "target-start"});
-    have(2);
-    RunRequest request;  // the one that the recapd of before acted on
-    request.capsule = "scan";
-    request.target = "docker:c0";
-    request.occurrence = std::make_shared<const Occurrence>(startOf("docker:c0"));
-    runs.listed.emplace_back().request = request;
-    runs.listed.back().started = microseconds(CLOCK_REALTIME);
+TEST_F(EventsTest, AStartIsOneHoweverManyThereWereSince) {
+    armed("scan", {.on = "target-start"}, "n=0");
+    for (int i = 0; i < 300; ++i) armed("other-" + std::to_string(i), {.on = "target-start"}, "n!=0");
     open();
     events->begin();
-    ASSERT_THAT(shots, SizeIs(1));
-    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c1"}));
-    EXPECT_EQ(shots[0].occurrence.cause, startOf("docker:c1").cause);
-}
-
-// As the target before, where the backend is later than recapd.
-TEST_F(EventsTest, AndSoIsWhatItsBackendTellsOfLater) {
-    armed("scan", {.on = "target-start"});
-    Sleeper acted, missed;
-    const auto target = [](const std::string& id, const Sleeper& process) {
-        Target made;
-        made.id = {"docker", id};
-        made.pid = process.pid();
-        return made;
-    };
-    const std::uint64_t startTime = pinProcess(missed.pid()).value().startTime;
-    untilTicksPass(startTime);
-    RunRequest request;
-    request.capsule = "scan";
-    request.occurrence = std::make_shared<const Occurrence>(
-        Occurrence{"target-start", 1, std::to_string(acted.pid()) + " " + std::to_string(pinProcess(acted.pid()).value().startTime), {}});
-    runs.listed.emplace_back().request = request;
-    runs.listed.back().started = microseconds(CLOCK_REALTIME);
-    open();
-    events->begin();
-    targets.state({"docker", "docker", BackendState::Ready, "", 0});
-    targets.snapshot("docker", {target("acted", acted), target("missed", missed)});
-    events->makeUp();
-    ASSERT_THAT(shots, SizeIs(1));
-    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "missed"}));
-    EXPECT_EQ(runs.asked, 2);
-    add("9");
-    EXPECT_THAT(shots, SizeIs(2));
-    EXPECT_EQ(runs.asked, 2) << "what starts from now on is new";
-}
-
-TEST_F(EventsTest, WhatIsMadeUpForTakesItsTimeAndLosesNothing) {
-    limits = {.refillUsec = 50'000, .burst = 4};
-    armed("scan", {.on = "target-start"});
-    have(10);
-    open();
-    events->begin();
-    EXPECT_THAT(shots, SizeIs(2)) << "the other half is for what happens now";
-    for (int i = 0; i < 8; ++i) {
-        now += 50'000;
-        events->makeUp();
-    }
-    EXPECT_THAT(shots, SizeIs(10));
-    EXPECT_THAT(runs.skipped, IsEmpty());
-}
-
-TEST_F(EventsTest, AChainThatTheRecapdOfBeforeDidNotComeToIsMadeUpFor) {
-    armed("archive", {.on = "run-finished", .capsule = "scan", .outcome = "failed"});
     have(1);
-    const std::uint64_t hour = 3'600'000'000, then = microseconds(CLOCK_REALTIME) - hour;
-    runs.last = then;  // however long ago that recapd was there
-    const auto ended = [&](const RunId& id, std::uint64_t when, Outcome outcome) {
-        RunRecord& run = runs.listed.emplace_back();
-        run.id = id;
-        run.request.capsule = "scan";
-        run.state = RunState::Finished;
-        run.target = "docker:c0";
-        run.started = when;
-        run.report.outcome = outcome;
-    };
-    ended("old", then - hour, Outcome::Failed);
-    ended("good", then, Outcome::Succeeded);
-    ended("acted", then, Outcome::Failed);
-    ended("missed", then - 60'000'000, Outcome::Failed);
-    RunRecord& chained = runs.listed.emplace_back();
-    chained.request.capsule = "archive";
-    chained.request.occurrence = std::make_shared<const Occurrence>(Occurrence{"run-finished", 1, "acted", {}});
-    open();
-    events->begin();
-    ASSERT_THAT(shots, SizeIs(1));
-    EXPECT_EQ(shots[0].occurrence.cause, "missed");
-    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c0"}));
-}
-
-TEST_F(EventsTest, OrToldAsMissed) {
-    armed("scan", {.on = "target-start"}).schedule.missed = Missed::Skip;
-    have(1);
-    open();
-    events->begin();
-    EXPECT_THAT(shots, IsEmpty());
-    ASSERT_THAT(runs.skipped, SizeIs(1));
-    EXPECT_THAT(runs.skipped[0].second, HasSubstr("while recapd was away"));
-    const auto& request = runs.runs.at(runs.skipped[0].first).request;
-    EXPECT_EQ(request.target, "docker:c0");
-    EXPECT_EQ(request.trigger, Trigger::Event);
+    for (int i = 0; i < 2; ++i) events->keepKnown();
+    for (int i = 1; i < 70; ++i) add(std::to_string(i));  // more than are remembered one by one
+    const Target first = *targets.resolve("docker:c0").value();
+    targets.removed(first.id);
+    const auto ofScan = [this] { return std::ranges::count(shots, "scan", &Shot::capsule); };
+    ASSERT_EQ(ofScan(), 1);
+    now += 60'000'000;  // there is room for more
+    Target again;
+    again.id = first.id;
+    again.labels = first.labels;
+    again.pid = first.pid;
+    targets.added(again);
+    ASSERT_TRUE(targets.resolve("docker:c0"));
+    EXPECT_EQ(ofScan(), 1);
 }
 
 TEST_F(EventsTest, ATargetThatStopsStartsRunsOnThoseThatAreLeft) {
@@ -262,61 +107,6 @@ TEST_F(EventsTest, EachTargetThatStopsHasItsOwnCooldownWhichOutlastsIt) {
     events->tellMissed();
     ASSERT_THAT(runs.skipped, SizeIs(1));
     EXPECT_EQ(runs.runs.at(runs.skipped[0].first).request.target, "docker:c0");
-}
-
-TEST_F(EventsTest, WhoseEndIsWaitedForIsKnownToTheNextRecapd) {
-    armed("note", {.on = "target-stop"}, "n=0");
-    open();
-    have(2);
-    events->begin();
-    events->keepKnown();
-    const auto line = std::to_string(processes[0].pid()) + "\t" + std::to_string(targets.resolve("docker:c0").value()->startTime) +
-                      "\tdocker\tc0\tname-0\tnote\t0\n";
-    EXPECT_EQ(kept, "recap-targets 1 boot\n" + line);
-    targets.removed({"docker", "c0"});
-    events->keepKnown();
-    EXPECT_EQ(kept, "recap-targets 1 boot\n" + line) << "as long as its process goes on";
-    processes[0].end();
-    while (shots.empty()) ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
-    events->keepKnown();
-    EXPECT_EQ(kept, "recap-targets 1 boot\n");
-}
-
-TEST_F(EventsTest, WhatStoppedWhileRecapdWasAwayIsMadeUpForAndWhatGoesOnIsWaitedFor) {
-    armed("note", {.on = "target-stop"});
-    armed("log", {.on = "target-stop"}).schedule.missed = Missed::Skip;
-    Sleeper goesOn;
-    const std::string start = std::to_string(pinProcess(goesOn.pid()).value().startTime);
-    const std::string pid = std::to_string(goesOn.pid());
-    kept = "recap-targets 1 boot\n" + pid + "\t1\tdocker\tgone\tweb\tlog\t0\tnote\t0\n" + pid + "\t" + start +
-           "\tdocker\tthere\tdb\tnote\t0\n" + pid + "\t2\tdocker\tacted\tdb\tnote\t0\n";
-    RunRequest request;
-    request.capsule = "note";
-    request.occurrence = std::make_shared<const Occurrence>(Occurrence{"target-stop", 1, "docker:acted 2", {}});
-    runs.listed.emplace_back().request = request;
-    runs.listed.back().started = 1;
-    open();
-    events->begin();
-    ASSERT_THAT(shots, SizeIs(1));
-    EXPECT_EQ(shots[0].capsule, "note");
-    EXPECT_THAT(shots[0].occurrence.facts, UnorderedElementsAre(Pair("target", "docker:gone"), Pair("name", "web")));
-    EXPECT_THAT(shots[0].on, IsEmpty());
-    ASSERT_THAT(runs.skipped, SizeIs(1));
-    EXPECT_THAT(runs.skipped[0].second, HasSubstr("it stopped while recapd was away"));
-    goesOn.end();
-    while (shots.size() < 2) ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
-    EXPECT_THAT(shots[1].occurrence.facts, Contains(Pair("target", "docker:there")));
-}
-
-TEST_F(EventsTest, WhatEndedWithTheHostIsTold) {
-    armed("note", {.on = "target-stop"});
-    kept = "recap-targets 1 another\n" + std::to_string(::getpid()) + "\t1\tdocker\tgone\tweb\tnote\t0\n";
-    open();
-    events->begin();
-    EXPECT_THAT(shots, IsEmpty());
-    ASSERT_THAT(runs.skipped, SizeIs(1));
-    EXPECT_THAT(runs.skipped[0].second, HasSubstr("ended with the host"));
-    EXPECT_EQ(runs.runs.at(runs.skipped[0].first).request.target, "docker:gone");
 }
 
 TEST_F(EventsTest, ATargetThatNobodyTellsOfAnyMoreHasStoppedOnceItsProcessEnds) {
@@ -376,6 +166,35 @@ TEST_F(EventsTest, AStormStartsOneInACooldownAndTheRestIsOneRow) {
     EXPECT_EQ(runs.runs.at(runs.skipped[0].first).request.occurrence->cause, last) << "so that the next recapd takes it for told";
     ran("scan", "docker:c0");
     EXPECT_THAT(shots, SizeIs(2));
+}
+
+TEST_F(EventsTest, WhatWasCutIsToldWhenRecapdEnds) {
+    armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
+    open();
+    have(1);
+    events->begin();
+    for (int i = 0; i < 3; ++i) ran("scan", "docker:c0");
+    EXPECT_THAT(runs.skipped, IsEmpty());
+    events->tellAll();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown"));
+}
+
+TEST_F(EventsTest, WhatCouldStartNothingHasNoCooldown) {
+    armed("dump", {.on = "run-finished", .capsule = "scan", .cooldown = std::chrono::seconds(60)});
+    open();
+    have(1);
+    events->begin();
+    refusal = "too many batches";
+    ran("scan", "docker:c0");
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("too many batches"));
+    refusal.clear();
+    ran("scan", "docker:c0");
+    EXPECT_THAT(shots, SizeIs(2));
+    EXPECT_THAT(runs.skipped, SizeIs(1));
+    ran("scan", "docker:c0");
+    EXPECT_THAT(shots, SizeIs(2)) << "and now there is one";
 }
 
 TEST_F(EventsTest, WhatWasCutOfADisabledCapsuleIsToldBeforeItIsForgotten) {

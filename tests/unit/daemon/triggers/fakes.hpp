@@ -191,7 +191,8 @@ struct ManualRuns : RunTable {
     Result<RunPage> list(const RunFilter& filter) const override {
         RunPage page;
         for (const auto& run : listed)
-            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) && (filter.target.empty() || filter.target == run.target))
+            if ((filter.capsule.empty() || filter.capsule == run.request.capsule) && run.started >= filter.since &&
+                (filter.target.empty() || filter.target == run.target))
                 page.runs.push_back(run);
         return page;
     }

@@ -56,6 +56,17 @@ TEST(Throttle, WhatCameInACooldownIsCountedAfterIt) {
     EXPECT_EQ(missed[0].inCooldown, 7u);
 }
 
+TEST(Throttle, WhatStartedNothingBeginsNoCooldown) {
+    Throttle throttle;
+    EXPECT_TRUE(throttle.pass(kWeb, 10 * kSecond, kSecond));
+    throttle.undo(kWeb);
+    EXPECT_EQ(throttle.size(), 0u);
+    EXPECT_TRUE(throttle.pass(kWeb, 10 * kSecond, kSecond));
+    throttle.came(kWeb, 2, 2 * kSecond, "the second");
+    throttle.undo(kWeb);
+    EXPECT_EQ(throttle.missed(20 * kSecond).at(0).cause, "the second") << "what was counted is told";
+}
+
 TEST(Throttle, AStormPassesNoFasterThanTheRate) {
     Throttle throttle({.refillUsec = kSecond / 10, .burst = 50});
     std::size_t passed = 0;

@@ -86,6 +86,39 @@ TEST_F(WatchesFilesTest, AFileThatIsReplacedIsAskedForAnewBeforeItIsToldOf) {
     EXPECT_EQ(shots[1].fact("what"), "modified");
 }
 
+TEST_F(WatchesFilesTest, AChangeThatCameToNothingAsTheTargetEndedIsTold) {
+    openFile();
+    append();
+    hear();
+    processes[0].end();
+    hear();
+    EXPECT_THAT(shots, IsEmpty());
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("the target has ended"));
+    EXPECT_EQ(runs.runs.at(runs.skipped[0].first).request.occurrence->facts.at("what"), "modified");
+}
+
+TEST_F(WatchesFilesTest, SoIsOneThatWaitedForTheFileToBeFound) {
+    openFile();
+    replace();
+    settle();
+    ASSERT_THAT(opener.asked, SizeIs(1));
+    processes[0].end();
+    hear();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("the target has ended"));
+}
+
+TEST_F(WatchesFilesTest, AChangeThatHasNotSettledIsToldWhenRecapdEnds) {
+    openFile();
+    append();
+    hear();
+    watches->tellAll();
+    EXPECT_THAT(shots, IsEmpty());
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("recapd ended"));
+}
+
 TEST_F(WatchesFilesTest, SoIsOneThatSomebodyHoldsOpenStill) {
     openFile();
     const std::ifstream reader(file);

@@ -94,8 +94,9 @@ struct WatchesTest : World {
     std::uint64_t now = std::uint64_t{1} << 50;  // no timer of the loop's comes by itself
     std::uint64_t since = 1;                     // enabled long ago
     std::optional<std::uint64_t> kills = 0;      // in memory.events
-    std::unique_ptr<Events> events;
-    std::unique_ptr<Watches> watches;
+    std::optional<std::string> kept;             // by the recapd of before
+    std::unique_ptr<Events> events, eventsBefore;
+    std::unique_ptr<Watches> watches, watchesBefore;
 
     CapsuleInfo& armed(const std::string& name, EventSchedule event, const std::string& labels = "") {
         CapsuleInfo& capsule = capsules.add(name);
@@ -114,6 +115,15 @@ struct WatchesTest : World {
         const auto armedSince = [this](const CapsuleInfo& capsule) { return capsule.enabled ? since : 0; };
         EventParts parts{loop.get(), targets, capsules, runs, fire, armedSince};
         parts.now = [this] { return now; };
+        parts.boot = "boot";
+        parts.recall = [this]() -> Result<std::string> {
+            if (!kept) return fail(Errc::NotFound, "none");
+            return *kept;
+        };
+        parts.keep = [this](const std::string& text) -> Result<void> {
+            kept = text;
+            return {};
+        };
         events = Events::create(parts).value();
         WatchParts watched{loop.get(), *events, targets, opener, runs};
         watched.now = parts.now;
@@ -125,9 +135,22 @@ struct WatchesTest : World {
         targets.listen(*watches);
         targets.listen(*events);
         launcher.here = true;
-        have(count);
+        if (count > 0 || processes.empty()) have(count);
         events->begin();
         watches->refresh();
+    }
+    // The next recapd, with the same targets; the ledger has the rows of the one before.
+    void restart() {
+        for (const auto& [id, run] : runs.runs) runs.listed.push_back(run);
+        for (const auto& shot : shots) {
+            RunRecord& row = runs.listed.emplace_back();
+            row.request.capsule = shot.capsule;
+            row.request.occurrence = std::make_shared<const Occurrence>(shot.occurrence);
+        }
+        opener.asked.clear();
+        watchesBefore = std::move(watches);
+        eventsBefore = std::move(events);
+        open(0);
     }
     void refresh() {
         events->refresh();

@@ -162,13 +162,15 @@ TEST_F(WatchesTest, ATargetThatIsKilledItselfIsTold) {
 
 TEST_F(WatchesTest, AKillBeforeTheFirstLookIsMadeUpForOnce) {
     armed("report", kOom);
+    since = 120'000'000;
     open(2);
     kills = 3;
     const Target& first = *targets.resolve("docker:c0").value();
     RunRecord before;  // the recapd of before acted on two
     before.request.capsule = "report";
     before.target = "docker:c0";
-    const std::string life = std::to_string(first.pid) + " " + std::to_string(first.startTime);
+    const std::string life = "boot " + std::to_string(first.pid) + " " + std::to_string(first.startTime);
+    before.started = 60'000'000;  // when the clock had not been set
     before.request.occurrence = std::make_shared<const Occurrence>(Occurrence{"oom", 1, life + " 2", {}});
     runs.listed = {before};
     std::vector<Urgent> urgent(2);
@@ -176,6 +178,77 @@ TEST_F(WatchesTest, AKillBeforeTheFirstLookIsMadeUpForOnce) {
     ASSERT_THAT(shots, SizeIs(2));
     EXPECT_EQ(shots[0].fact("kills"), "1");
     EXPECT_EQ(shots[1].fact("kills"), "3") << "and of another target all";
+}
+
+TEST_F(WatchesTest, AKillWithinACooldownIsNotOneOfTheNextRecapd) {
+    armed("report", kSeldomOom);
+    open();
+    const Urgent urgent, next;
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(urgent.theirs.get())));
+    kills = 1;
+    urgent.send();
+    ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    ASSERT_THAT(shots, SizeIs(1));
+    kills = 3;
+    pass(60s);
+    pass(1s);
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown of 60 s"));
+    EXPECT_THAT(runs.runs.at(runs.skipped[0].first).request.occurrence->cause, ::testing::EndsWith(" 3"));
+    kept.reset();
+    restart();
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(next.theirs.get())));
+    EXPECT_THAT(shots, SizeIs(1));
+}
+
+TEST_F(WatchesTest, ManyTargetsKillsHaveARowEach) {
+    armed("report", kSeldomOom);
+    open(20);
+    const ArmedEvent oom = events->armed().at(0);
+    for (const Target* target : targets.list()) events->cameInCooldown(oom, target->id, 1, target->id.text());
+    pass(60s);
+    EXPECT_THAT(runs.skipped, SizeIs(20)) << "the next recapd looks for each";
+}
+
+TEST_F(WatchesTest, KillsOfACooldownAreToldWhenRecapdEnds) {
+    armed("report", kSeldomOom);
+    open();
+    const Urgent urgent;
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(urgent.theirs.get())));
+    kills = 1;
+    urgent.send();
+    ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    kills = 3;
+    watches->tellAll();
+    events->tellAll();
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("2 more came within the cooldown of 60 s"));
+}
+
+// The ledger's rows are swept one day.
+TEST_F(WatchesTest, KillsThatWereActedOnAreKnownHoweverLongAgo) {
+    armed("report", kOom);
+    kills = 3;
+    open(2);
+    const Urgent first, second, next, then;
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(first.theirs.get())));
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(second.theirs.get())));
+    ASSERT_THAT(shots, SizeIs(2));
+    events->keepKnown();
+    const Target& target = *targets.resolve("docker:c0").value();
+    const auto life = std::to_string(target.pid) + "\t" + std::to_string(target.startTime);
+    EXPECT_THAT(*kept, HasSubstr("oom\t" + life + "\treport\t3\n"));
+    shots.clear();
+    kills = 4;
+    restart();
+    opener.answer(WatchForm::Counters, UniqueFd(::dup(next.theirs.get())));
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_EQ(shots[0].fact("kills"), "1");
+    processes[1].end();
+    hear();
+    events->keepKnown();
+    EXPECT_THAT(*kept, HasSubstr("oom\t" + life + "\treport\t4\n"));
+    EXPECT_EQ(std::ranges::count(*kept, '\n'), 2) << "of a target that has ended nothing is kept: " << *kept;
 }
 
 TEST_F(WatchesTest, OrToldAsMissedOrIsOfBeforeTheCapsuleWasEnabled) {
