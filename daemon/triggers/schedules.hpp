@@ -39,7 +39,7 @@ struct ScheduleParts {  // all outlive it
     std::string before = {};  // the schedule file, as the recapd of before left it
     // What is enabled may be other capsules now. An error: something of it can't be waited for.
     std::function<Result<void>()> armed = [] { return Result<void>(); };
-    // Why this event of an enabled capsule's is not heard of, on some target at least; empty: it is.
+    // Why this event of an enabled capsule's is not heard of, anywhere or on some target; empty: it is.
     std::function<std::string(const std::string& capsule, std::size_t event)> unheard = [](const auto&, auto) { return std::string(); };
 };
 
