@@ -80,7 +80,7 @@ Result<RunId> Engine::submit(RunRequest request) {
         std::string why = "the capsule" + leftAlone(request.capsule);
         return skip(std::move(request), std::move(why));
     }
-    if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
+    if (auto admitted = underWay_.admit(request); !admitted) return forward(std::move(admitted));
     if (auto admitted = queue_.admit(request.trigger); !admitted) return forward(std::move(admitted));
     if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
     Run& run = insert(recordOf(std::move(request)));
