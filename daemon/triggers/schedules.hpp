@@ -69,6 +69,7 @@ private:
     Result<const CapsuleInfo*> schedulable(const std::string& name, const std::string& shown) const;
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);
+    void takeBack(const std::string& name, const std::optional<Enabling>& before);
     Result<void> arm();
     std::chrono::microseconds shareOf(const CapsuleInfo& capsule) const;
     Result<void> armTimers(const std::vector<const CapsuleInfo*>& armed);
