@@ -261,6 +261,7 @@ void Engine::launch(Run& run, RunPlan plan) {
 
 void Engine::handOver(Run& run) {
     run.record.state = RunState::Starting;
+    run.record.handedOver = true;
     const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
     for (auto& then : std::exchange(run.onceHandedOver, {})) then();

@@ -164,6 +164,7 @@ struct ManualRuns : RunTable {
         if (underWay() >= room) return fail(Errc::LimitExceeded, "no room");
         if (unfit.contains(request.target)) return fail(Errc::NotFound, "it has no root");
         order.push_back(insert(std::move(request)));
+        runs[order.back()].handedOver = true;
         return order.back();
     }
     Result<std::vector<RunId>> expect(const RunRequest&, const std::vector<std::string>& targets,
