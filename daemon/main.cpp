@@ -136,6 +136,7 @@ private:
     Result<void> makeRooms();
     Result<void> makeTriggers();
     Result<void> arm();
+    std::string unheard(const std::string& capsule, std::size_t event) const;
     void heardSignal(const std::string& match, const Occurrence& occurrence);
     Result<BatchId> startFor(const CapsuleInfo& capsule, const Occurrence& occurrence, const std::vector<TargetId>& on);
     Result<void> openForCalls();
@@ -252,7 +253,7 @@ Result<void> Recapd::makeTriggers() {
     ScheduleParts parts{loop_.get(), capsules_, *images_, *targets_, *batches_, *engine_, scheduleFile(arguments_), machineId()};
     parts.before = manifest::readText(arguments_.folders.state + "/schedule").value_or("");
     parts.armed = [this] { return arm(); };
-    parts.unheard = [this](const std::string& capsule, std::size_t event) { return watches_->problemOf(capsule, event); };
+    parts.unheard = [this](const std::string& capsule, std::size_t event) { return unheard(capsule, event); };
     auto schedules = Schedules::create(parts);
     if (!schedules) return forward(std::move(schedules));
     schedules_ = std::move(*schedules);
@@ -281,6 +282,13 @@ Result<void> Recapd::arm() {
     for (const auto& armed : events_->armed())
         if (armed.event.on == "dbus-signal") rules.push_back({armed.event.match, armed.event.sender, armed.event.cooldown});
     return signals_->keep(rules);
+}
+
+std::string Recapd::unheard(const std::string& capsule, std::size_t event) const {
+    const auto found = capsules_.find(capsule);
+    if (!found || event >= (*found)->schedule.events.size()) return {};
+    const EventSchedule& waitedFor = (*found)->schedule.events[event];
+    return waitedFor.on == "dbus-signal" ? signals_->problemOf(waitedFor.match) : watches_->problemOf(capsule, event);
 }
 
 void Recapd::heardSignal(const std::string& match, const Occurrence& occurrence) {

@@ -92,6 +92,19 @@ bool SignalMatches::listens(const std::string& match) const {
     return sender != senders_.end() && sender->second->known;
 }
 
+std::string SignalMatches::problemOf(const std::string& match) const {
+    const auto found = rules_.find(match);
+    if (found == rules_.end())
+        return "enabled capsules wait for signals by more than " + std::to_string(limits_.rules) + " different match rules";
+    if (!bus_ || reopenAt_ != 0) return "the connection to the system bus for signals is lost, and is made anew when the bus is there";
+    const Rule& rule = *found->second;
+    if (!rule.slot && rule.pausedUntil > now_())
+        return "there were more than " + std::to_string(limits_.flood) + " such signals a second: they are not listened to for another " +
+               std::to_string((rule.pausedUntil - now_() + 999'999) / 1'000'000) + " s";
+    const auto sender = senders_.find(rule.wanted.sender);
+    return rule.problem.empty() && sender != senders_.end() ? sender->second->problem : rule.problem;
+}
+
 Result<void> SignalMatches::open() {
     reopenAt_ = 0;
     auto connected = connect();
@@ -118,6 +131,7 @@ void SignalMatches::close() {
     senders_.clear();
     any_.reset();
     bus_.reset();
+    reopenAt_ = 0;  // or its timer, whose time has come, would be set for ever where no rule opens it again
 }
 
 void SignalMatches::reopenLater() {
@@ -128,10 +142,14 @@ void SignalMatches::reopenLater() {
 // Asked without waiting: the answer may be behind a queue of signals.
 void SignalMatches::listen(Rule& rule) {
     if (rule.pausedUntil > now_()) return;
+    rule.problem.clear();
     watch(rule.wanted.sender);  // first: what comes by the rule has a sender that is known
     sd_bus_slot* slot = nullptr;
     const int error = sd_bus_add_match_async(bus_.get(), &slot, rule.wanted.match.c_str(), onSignal, onInstalled, &rule);
-    if (error < 0) return warn("no capsule starts by match rule " + rule.wanted.match + ": " + ::strerrordesc_np(-error));
+    if (error < 0) {
+        rule.problem = std::string("the bus can't be asked for its match rule: ") + ::strerrordesc_np(-error);
+        return warn("no capsule starts by match rule " + rule.wanted.match + ": " + rule.problem);
+    }
     rule.slot.reset(slot);
     rule.installed = false;
     rule.pausedUntil = rule.inWindow = 0;
@@ -157,7 +175,8 @@ void SignalMatches::watch(const std::string& name) {
                                          name.c_str());
     }
     if (error >= 0) return sender->question.reset(slot);
-    warn("no capsule starts by signals of " + name + ", whose owner can't be asked for: " + ::strerrordesc_np(-error));
+    sender->problem = "the owner of " + name + " can't be asked for: " + ::strerrordesc_np(-error);
+    warn("no capsule starts by signals of " + name + ": " + sender->problem);
 }
 
 void SignalMatches::hear(Rule& rule, sd_bus_message* signal) {
@@ -238,7 +257,8 @@ int SignalMatches::onInstalled(sd_bus_message* reply, void* rule, sd_bus_error*)
     asked.installed = sd_bus_message_is_method_error(reply, nullptr) <= 0;
     if (asked.installed) return 0;
     guarded("a refused match rule", [&] {
-        warn("the bus refuses match rule " + asked.wanted.match + ", so that no capsule starts by it: " + reason(reply));
+        asked.problem = "the bus refuses its match rule: " + reason(reply);
+        warn("no capsule starts by match rule " + asked.wanted.match + ": " + asked.problem);
         asked.slot.reset();
     });
     return 0;
@@ -270,7 +290,8 @@ int SignalMatches::onWatched(sd_bus_message* reply, void* sender, sd_bus_error*)
     if (sd_bus_message_is_method_error(reply, nullptr) > 0)
         guarded("a refused match rule", [&] {
             auto& known = *static_cast<Sender*>(sender);
-            warn("the bus does not tell who owns " + known.name + ", so that no capsule starts by its signals: " + reason(reply));
+            known.problem = "the bus does not tell who owns " + known.name + ": " + reason(reply);
+            warn("no capsule starts by signals of " + known.name + ": " + known.problem);
             known.question.reset();
             known.changes.reset();
             known.owner.clear();

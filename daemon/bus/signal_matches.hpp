@@ -50,6 +50,8 @@ public:
     std::size_t size() const { return rules_.size(); }
     // The bus has said that it has the rule and who owns its sender, and there is no flood by it.
     bool listens(const std::string& match) const;
+    // Why signals by this rule, which an enabled capsule waits for, are not heard; empty: they are, or will be once the bus has answered.
+    std::string problemOf(const std::string& match) const;
 
     // Rules whose flood is over by now are listened to again; by itself on its timer.
     void resume();
@@ -67,6 +69,7 @@ private:
         SignalRule wanted;
         Slot slot;                     // null: not listened to
         bool installed = false;        // the bus has it
+        std::string problem;           // why it never will
         std::uint64_t windowFrom = 0;  // its flood is counted since
         unsigned inWindow = 0;
         std::uint64_t pausedUntil = 0;
@@ -78,6 +81,7 @@ private:
         std::string name;
         std::string owner;  // unique name; empty: none, or not known yet
         bool known = false;
+        std::string problem;  // why it never will be
         Slot changes;
         Slot question;
     };

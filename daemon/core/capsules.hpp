@@ -73,6 +73,8 @@ public:
     virtual Result<void> reload() = 0;  // a bad file keeps its old version and is in the error's sentence
     // Whose schedules are armed is kept durably; what it takes to be enabled is daemon/triggers' to know.
     virtual Result<void> enable(std::string_view, std::uint32_t /*uid*/) { return fail(Errc::NotSupported, "nothing is enabled here"); }
+    // As it was enabled before.
+    virtual Result<void> restore(std::string_view, const Enabling&) { return fail(Errc::NotSupported, "nothing is enabled here"); }
     virtual Result<void> disable(std::string_view) { return fail(Errc::NotSupported, "nothing is enabled here"); }
     // Of whatever is called so now or will be; nothing: it is not enabled.
     virtual std::optional<Enabling> enablingOf(std::string_view) const { return {}; }

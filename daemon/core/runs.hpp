@@ -31,6 +31,7 @@ struct RunRecord {
     RunRequest request;
     bool tty = false;
     bool untrusted = false;               // targetMayTrace() its plan; false until planned
+    bool handedOver = false;              // to the launcher, whose journal has what becomes of it; false of what only the ledger knows
     std::string tenant;                   // whose its target was; empty: nobody's, or it was not planned
     std::shared_ptr<const RunPlan> plan;  // null until planned, and of a run that an earlier recapd planned
     Phases phases;

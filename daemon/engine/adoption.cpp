@@ -88,6 +88,7 @@ void Engine::adopt(const LaunchedRun& launched) {
         parts_.ledger.intend(record);
     }
     if (record.state != RunState::Finished) record.state = RunState::Running;
+    record.handedOver = true;
     record.tty = launched.tty;
     resume(insert(std::move(record)), launched);
 }

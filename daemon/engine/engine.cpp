@@ -80,7 +80,7 @@ Result<RunId> Engine::submit(RunRequest request) {
         std::string why = "the capsule" + leftAlone(request.capsule);
         return skip(std::move(request), std::move(why));
     }
-    if (auto admitted = underWay_.admit(request.caller.uid); !admitted) return forward(std::move(admitted));
+    if (auto admitted = underWay_.admit(request); !admitted) return forward(std::move(admitted));
     if (auto admitted = queue_.admit(request.trigger); !admitted) return forward(std::move(admitted));
     if (auto writable = checkLedger(); !writable) return forward(std::move(writable));
     Run& run = insert(recordOf(std::move(request)));
@@ -261,6 +261,7 @@ void Engine::launch(Run& run, RunPlan plan) {
 
 void Engine::handOver(Run& run) {
     run.record.state = RunState::Starting;
+    run.record.handedOver = true;
     const RunId id = run.record.id;
     parts_.launcher.start(*run.plan, [this, id](Result<UniqueFd> log) { launched(id, std::move(log)); });
     for (auto& then : std::exchange(run.onceHandedOver, {})) then();

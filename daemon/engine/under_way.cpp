@@ -5,7 +5,9 @@
 
 namespace recap {
 
-Result<void> UnderWay::admit(std::uint32_t uid) const {
+Result<void> UnderWay::admit(const RunRequest& request) const {
+    if (request.trigger != Trigger::OnDemand) return {};
+    const std::uint32_t uid = request.caller.uid;
     const std::size_t share = std::max<std::size_t>(most_ / 4, 1);
     const auto theirs = byUid_.find(uid);
     if (uid == 0 || theirs == byUid_.end() || theirs->second < share) return {};
@@ -16,13 +18,14 @@ Result<void> UnderWay::admit(std::uint32_t uid) const {
 }
 
 void UnderWay::enter(const RunRecord& run) {
-    ++byUid_[run.request.caller.uid];
+    if (run.request.trigger == Trigger::OnDemand) ++byUid_[run.request.caller.uid];
     if (run.request.lifetime == Lifetime::Caller) byCaller_[run.request.caller.busName].insert(run.id);
 }
 
 void UnderWay::leave(const RunRecord& run) {
-    if (const auto theirs = byUid_.find(run.request.caller.uid); theirs != byUid_.end() && --theirs->second == 0) byUid_.erase(theirs);
     unbind(run);
+    if (run.request.trigger != Trigger::OnDemand) return;
+    if (const auto theirs = byUid_.find(run.request.caller.uid); theirs != byUid_.end() && --theirs->second == 0) byUid_.erase(theirs);
 }
 
 void UnderWay::unbind(const RunRecord& run) {

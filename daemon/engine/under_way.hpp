@@ -16,11 +16,12 @@ namespace recap {
 
 class UnderWay {
 public:
-    // A uid other than root may have a quarter of `most`, those that wait included.
+    // A uid other than root may have a quarter of `most`, those that wait included: of what it asks for itself. What events and timers
+    // start by its right, RunQueue bounds.
     void limit(std::size_t most) { most_ = most; }
-    // LimitExceeded where one more would be too many for the uid.
-    Result<void> admit(std::uint32_t uid) const;
-    // Each run once; its caller does not change in between.
+    // LimitExceeded where this one would be too many for its uid.
+    Result<void> admit(const RunRequest& request) const;
+    // Each run once; neither its caller nor its trigger changes in between.
     void enter(const RunRecord& run);
     void unbind(const RunRecord& run);  // from its caller
     void leave(const RunRecord& run);
@@ -28,7 +29,7 @@ public:
 
 private:
     std::size_t most_ = 0;
-    std::unordered_map<std::uint32_t, std::size_t> byUid_;
+    std::unordered_map<std::uint32_t, std::size_t> byUid_;  // of what was asked for
     std::unordered_map<std::string, std::unordered_set<RunId>> byCaller_;
 };
 

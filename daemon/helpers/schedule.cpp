@@ -49,8 +49,8 @@ struct Places {
 void say(const char* level, const std::string& text) { std::fprintf(stderr, "%s%s\n", level, text.c_str()); }
 void warn(const std::string& text) { say("<4>", text); }
 
-// False: it could not be started, or did not end well.
-bool run(const Names& words, bool quiet = false) {
+// What it ended with; nothing: it could not be started, or was killed.
+std::optional<int> run(const Names& words, bool quiet = false) {
     std::vector<char*> argv;
     for (const auto& word : words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
@@ -64,11 +64,11 @@ bool run(const Names& words, bool quiet = false) {
     ::posix_spawn_file_actions_destroy(&files);
     if (error != 0) {
         warn(words.front() + " could not be started: " + ::strerrordesc_np(error));
-        return false;
+        return {};
     }
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return WIFEXITED(status) ? std::optional(WEXITSTATUS(status)) : std::nullopt;
 }
 
 Result<std::string> readAll(int fd) {
@@ -122,35 +122,42 @@ std::uint64_t realtime() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000;
 }
 
-bool takesCalendars(const Places& places, std::span<const std::string> calendars) {
+struct Calendars {
+    std::set<std::string> wrong;    // systemd does not take them
+    std::set<std::string> unasked;  // systemd has not said whether it does
+};
+
+// All are asked about at once, and where one is wrong each half, and so on: there may be thousands.
+void ask(const Places& places, std::span<const std::string> calendars, Calendars& answers) {
+    if (calendars.empty()) return;
     Names words{places.analyze, "calendar", "--"};
     words.insert(words.end(), calendars.begin(), calendars.end());
-    return run(words, true);
-}
-
-// Those that systemd does not take. All are asked about at once, and where one is wrong each half, and so on: there may be thousands.
-void findWrong(const Places& places, std::span<const std::string> calendars, std::set<std::string>& wrong) {
-    if (calendars.empty() || takesCalendars(places, calendars)) return;
-    if (calendars.size() == 1) {
-        wrong.insert(calendars.front());
-        return;
+    const auto status = run(words, true);
+    if (status == EXIT_SUCCESS) return;
+    if (status != EXIT_FAILURE) {
+        answers.unasked.insert(calendars.begin(), calendars.end());
+    } else if (calendars.size() == 1) {
+        answers.wrong.insert(calendars.front());
+    } else {
+        const auto half = calendars.size() / 2;
+        ask(places, calendars.first(half), answers);
+        ask(places, calendars.subspan(half), answers);
     }
-    const auto half = calendars.size() / 2;
-    findWrong(places, calendars.first(half), wrong);
-    findWrong(places, calendars.subspan(half), wrong);
 }
 
-void checkCalendars(const Places& places, ScheduleFile& file) {
+// Those that systemd has not answered for.
+std::set<std::string> checkCalendars(const Places& places, ScheduleFile& file) {
     std::set<std::string> different;
     for (const auto& entry : file.entries)
         if (!entry.calendar.empty()) different.insert(entry.calendar);
-    std::set<std::string> wrong;
-    findWrong(places, Names(different.begin(), different.end()), wrong);
+    Calendars answers;
+    ask(places, Names(different.begin(), different.end()), answers);
     std::erase_if(file.entries, [&](const ScheduleEntry& entry) {
-        if (!wrong.contains(entry.calendar)) return false;
+        if (!answers.wrong.contains(entry.calendar)) return false;
         file.problems.push_back("line " + std::to_string(entry.line) + ": systemd takes no calendar '" + entry.calendar + "'");
         return true;
     });
+    return std::move(answers.unasked);
 }
 
 std::filesystem::path folderOf(const Places& places, const std::string& capsule) {
@@ -178,7 +185,7 @@ bool systemctl(const Places& places, const Names& options, const Names& capsules
     words.insert(words.end(), options.begin(), options.end());
     words.emplace_back("--");
     for (const auto& capsule : capsules) words.push_back(timerOf(capsule));
-    return run(words);
+    return run(words) == EXIT_SUCCESS;
 }
 
 bool writeDropIn(const Places& places, const ScheduleEntry& entry, std::uint64_t wait) {
@@ -206,7 +213,8 @@ bool removeGone(const Places& places, const Names& gone) {
     return stopped;
 }
 
-bool apply(const Places& places, const UniqueFd& state, const ScheduleFile& file) {
+// Where systemd has not said whether it takes a calendar, the timer stays, or is not there, as it was.
+bool apply(const Places& places, const UniqueFd& state, const ScheduleFile& file, const std::set<std::string>& unasked) {
     auto before = madeBefore(places);
     Names changed, same, gone;
     bool good = true;
@@ -214,6 +222,8 @@ bool apply(const Places& places, const UniqueFd& state, const ScheduleFile& file
         const auto made = before.extract(entry.capsule);
         if (!made.empty() && made.mapped() == lineOf(entry)) {
             same.push_back(entry.capsule);
+        } else if (unasked.contains(entry.calendar)) {
+            good = false;
         } else if (writeDropIn(places, entry, firstWaitUsec(entry, turnsOf(state, entry.capsule), realtime()))) {
             changed.push_back(entry.capsule);
         } else {
@@ -222,7 +232,7 @@ bool apply(const Places& places, const UniqueFd& state, const ScheduleFile& file
     }
     for (const auto& [capsule, line] : before) gone.push_back(capsule);
     good = removeGone(places, gone) && good;
-    if (!changed.empty() || !gone.empty()) good = run({places.systemctl, "daemon-reload"}) && good;
+    if (!changed.empty() || !gone.empty()) good = run({places.systemctl, "daemon-reload"}) == EXIT_SUCCESS && good;
     // Without waiting: a calendar's timer waits for the clock to be right, which this must not.
     good = systemctl(places, {"--no-block", "restart"}, changed) && good;
     good = systemctl(places, {"--no-block", "start"}, same) && good;
@@ -249,9 +259,13 @@ int schedule(const Places& places) {
     }
     auto file = state ? readFile(state, owner->pw_uid) : Result<ScheduleFile>(ScheduleFile{});
     if (!file) return complain(file.error().message);
-    checkCalendars(places, *file);
+    const auto unasked = checkCalendars(places, *file);
     for (const auto& problem : file->problems) warn(places.state + "/schedule: " + problem);
-    return apply(places, state, *file) && file->problems.empty() ? EXIT_SUCCESS : EXIT_FAILURE;
+    const bool applied = apply(places, state, *file, unasked);
+    if (!unasked.empty())
+        return complain(places.analyze + " could not be asked about " + std::to_string(unasked.size()) + " calendars, '" +
+                        *unasked.begin() + "' among them");
+    return applied && file->problems.empty() ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 constexpr const char* kUsage =

@@ -194,6 +194,14 @@ Result<void> CapsuleFiles::enable(std::string_view name, std::uint32_t uid) {
     return {};
 }
 
+Result<void> CapsuleFiles::restore(std::string_view name, const Enabling& enabling) {
+    const auto found = entries_.find(name);
+    if (found == entries_.end()) return fail(Errc::NotFound, "no capsule " + manifest::printable(name));
+    if (auto put = enablings_.put(found->first, enabling); !put) return forward(std::move(put));
+    noteEnabling(found->second.info);
+    return {};
+}
+
 Result<void> CapsuleFiles::disable(std::string_view name) {
     if (!entries_.contains(name) && !enablings_.find(name)) return fail(Errc::NotFound, "no capsule " + manifest::printable(name));
     if (auto removed = enablings_.remove(std::string(name)); !removed) return removed;

@@ -31,6 +31,7 @@ public:
     Result<void> remove(std::string_view name) override;
     Result<void> reload() override;
     Result<void> enable(std::string_view name, std::uint32_t uid) override;
+    Result<void> restore(std::string_view name, const Enabling& enabling) override;
     Result<void> disable(std::string_view name) override;
     std::optional<Enabling> enablingOf(std::string_view name) const override { return enablings_.find(name); }
     void ranAsScheduled(std::string_view name) override;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <ctime>
 
@@ -81,13 +82,27 @@ std::optional<Enabling> Enablings::find(std::string_view name) const {
 }
 
 Result<Enabling> Enablings::add(const std::string& name, std::uint32_t uid, const std::string& asks) {
+    return put(name, {uid, asks, realtime(), 0});
+}
+
+Result<Enabling> Enablings::put(const std::string& name, const Enabling& enabling) {
     if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return failErrno("mkdir " + folder_.string());
-    const Enabling enabling{uid, asks, realtime(), 0};
+    auto written = write(name, enabling);
+    if (written) return all_[name] = enabling;
+    if (const auto before = all_.find(name); before != all_.end())
+        (void)write(name, before->second);
+    else
+        ::unlink((folder_ / name).c_str());
+    return forward(std::move(written));
+}
+
+Result<void> Enablings::write(const std::string& name, const Enabling& enabling) const {
     const auto path = folder_ / name;
-    if (auto written = manifest::writeText(path, format(enabling), 0600); !written) return forward(std::move(written));
-    const timespec times[] = {timespecOf(enabling.since), timespecOf(enabling.since)};
+    if (auto written = manifest::writeText(path, format(enabling), 0600); !written) return written;
+    const timespec time = timespecOf(std::max(enabling.since, enabling.last));
+    const timespec times[] = {time, time};
     if (::utimensat(AT_FDCWD, path.c_str(), times, 0) != 0) return failErrno("the time of " + path.string());
-    return all_[name] = enabling;
+    return {};
 }
 
 Result<void> Enablings::remove(const std::string& name) {

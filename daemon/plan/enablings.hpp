@@ -20,10 +20,13 @@ public:
     std::string load();  // what went wrong, one file a line
     std::optional<Enabling> find(std::string_view name) const;
     Result<Enabling> add(const std::string& name, std::uint32_t uid, const std::string& asks);
-    Result<void> remove(const std::string& name);  // one that is not there is removed already
-    std::uint64_t ran(const std::string& name);    // just now: when that is
+    Result<Enabling> put(const std::string& name, const Enabling& enabling);  // where that fails, what was holds, later too
+    Result<void> remove(const std::string& name);                             // one that is not there is removed already
+    std::uint64_t ran(const std::string& name);                               // just now: when that is
 
 private:
+    Result<void> write(const std::string& name, const Enabling& enabling) const;
+
     std::filesystem::path folder_;
     std::map<std::string, Enabling, std::less<>> all_;
 };

@@ -69,9 +69,9 @@ Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const
 // As for runs: one user other than root has at most a quarter of what is asked for, and no storm of events keeps anybody from asking.
 Result<void> Batches::checkRoom(const RunRequest& run, std::size_t rows) const {
     const Kind& alike = kind(run.trigger);
-    if (alike.rows + rows > parts_.limits.rows)
-        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(alike.rows) +
-                                             " of other batches; recapd keeps at most " + std::to_string(parts_.limits.rows));
+    if (const auto underWay = alike.rows - alike.endedRows; underWay + rows > parts_.limits.rows)
+        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(underWay) +
+                                             " of batches under way; recapd takes at most " + std::to_string(parts_.limits.rows));
     if (run.trigger != Trigger::OnDemand) {
         if (alike.running < parts_.limits.unasked) return {};
         return fail(Errc::LimitExceeded, std::to_string(alike.running) +
@@ -97,6 +97,7 @@ Result<BatchId> Batches::start(BatchRequest request) {
     auto targets = targetsOf(request);
     if (!targets) return forward(std::move(targets));
     if (auto room = checkRoom(request.run, targets->size()); !room) return forward(std::move(room));
+    expire(kind(request.run.trigger), monotonicMicroseconds(), targets->size());
     Batch batch;
     batch.record.started = microseconds(CLOCK_REALTIME);
     batch.record.id = ids_.next(batch.record.started / 1000);
@@ -391,6 +392,7 @@ void Batches::conclude(Batch& batch) {
     batch.run = {};
     Kind& alike = kind(batch.record.trigger);
     --alike.running;
+    alike.endedRows += batch.record.rows.size();
     for (auto* listener : listeners_) listener->batchFinished(batch.record.id);
     alike.ended.emplace_back(monotonicMicroseconds() + parts_.limits.keptUsec, batch.record.id);
     expire();
@@ -408,11 +410,14 @@ void Batches::expire() {
     sd_event_source_set_enabled(expiry_.get(), SD_EVENT_ONESHOT);
 }
 
-void Batches::expire(Kind& kind, std::uint64_t now) {
-    while (!kind.ended.empty() && (kind.ended.size() > parts_.limits.ended || kind.ended.front().first <= now)) {
+void Batches::expire(Kind& kind, std::uint64_t now, std::size_t more) {
+    const auto& limits = parts_.limits;
+    while (!kind.ended.empty() && (kind.ended.size() > limits.ended || kind.ended.front().first <= now || kind.rows + more > limits.rows)) {
         const BatchId id = std::move(kind.ended.front().second);
         kind.ended.pop_front();
-        kind.rows -= batches_.at(id).record.rows.size();
+        const std::size_t rows = batches_.at(id).record.rows.size();
+        kind.rows -= rows;
+        kind.endedRows -= rows;
         batches_.erase(id);
         for (auto* listener : listeners_) listener->batchExpired(id);
     }

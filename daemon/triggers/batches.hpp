@@ -26,7 +26,7 @@ struct BatchLimits {
     std::size_t running = 64;    // that somebody asked for
     std::size_t unasked = 1024;  // that events and timers started: each event's is a batch, and they bound themselves
     // These hold for each of the two by themselves, so that no storm of events pushes out what somebody asked for.
-    std::size_t rows = 100'000;                       // of all batches that are objects
+    std::size_t rows = 100'000;                       // of all batches that are objects: ended ones make room, the oldest first
     std::size_t ended = 256;                          // that are objects: beyond, the oldest are in the ledger only, run by run
     std::uint64_t keptUsec = 10ull * 60 * 1'000'000;  // how long an ended batch stays an object
     std::uint64_t retryUsec = 1'000'000;              // until a run that found no room is submitted again, where none ends before
@@ -82,6 +82,7 @@ private:
     struct Kind {
         std::size_t running = 0;
         std::size_t rows = 0;
+        std::size_t endedRows = 0;                            // of these, what has ended
         std::deque<std::pair<std::uint64_t, BatchId>> ended;  // CLOCK_MONOTONIC, µs, when each expires
     };
 
@@ -113,7 +114,7 @@ private:
     void turn();
     void conclude(Batch& batch);
     void expire();
-    void expire(Kind& kind, std::uint64_t now);
+    void expire(Kind& kind, std::uint64_t now, std::size_t more = 0);  // `more` rows are to come
     static int onTurn(sd_event_source* source, void* self);
     static int onRetry(sd_event_source* source, std::uint64_t now, void* self);
     static int onExpiry(sd_event_source* source, std::uint64_t now, void* self);

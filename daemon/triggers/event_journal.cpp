@@ -61,15 +61,19 @@ void EventJournal::batchStarted(const BatchId& id) {
     write_(fields);
 }
 
+// Of one that is lost nobody knows whether the launcher had it.
 void EventJournal::finished(const RunReport& report) {
-    const RunRecord* run = report.outcome == Outcome::Skipped ? runs_.find(report.id) : nullptr;
-    if (run == nullptr || run->request.trigger == Trigger::OnDemand) return;
+    const RunRecord* run = report.outcome == Outcome::Lost ? nullptr : runs_.find(report.id);
+    if (run == nullptr || run->handedOver || run->request.trigger == Trigger::OnDemand) return;
     const auto* occurrence = run->request.occurrence.get();
     const std::string where = run->target.empty() ? std::string() : " on " + run->target;
     const std::string message =
         causeOf(run->request.trigger, occurrence) + " does not start capsule " + run->request.capsule + where + ": " + report.detail;
     auto fields = fieldsOf(kMessageSkipped, kNotice, message, run->request.capsule, run->request.trigger, occurrence);
-    fields.insert(fields.end(), {{"RECAP_RECORD", "SKIPPED"}, {"RECAP_RUN_ID", report.id}, {"RECAP_TARGET", run->target}});
+    fields.insert(fields.end(), {{"RECAP_RECORD", "SKIPPED"},
+                                 {"RECAP_RUN_ID", report.id},
+                                 {"RECAP_TARGET", run->target},
+                                 {"RECAP_OUTCOME", std::string(name(report.outcome))}});
     if (!run->request.batch.empty()) fields.emplace_back("RECAP_BATCH", run->request.batch);
     write_(fields);
 }

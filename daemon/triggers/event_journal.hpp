@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What starts by itself, in the journal: which event or turn started a capsule, and which did not and why. What became of each run is in
-// the launcher's own records. Where no journal listens, recapd's stderr has the sentences.
+// What starts by itself, in the journal: which event or turn started a capsule, and which did not and why, be it that the run was left
+// out or that it was refused, stopped or without its target before the launcher had it. What became of the others is in the launcher's own
+// records. Where no journal listens, recapd's stderr has the sentences.
 #pragma once
 
 #include <functional>

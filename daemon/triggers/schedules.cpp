@@ -164,15 +164,26 @@ void Schedules::enable(const std::string& name, std::uint32_t uid, const std::st
     });
 }
 
-// Enabled and armed, or neither.
+// Enabled and armed, or as it was before.
 Result<void> Schedules::enableNow(const std::string& name, std::uint32_t uid, const std::string& shown) {
     if (const auto capsule = schedulable(name, shown); !capsule) return tl::unexpected(capsule.error());
+    const auto before = parts_.capsules.enablingOf(name);
     if (auto enabled = parts_.capsules.enable(name, uid); !enabled) return enabled;
     auto armed = arm();
     if (armed) return armed;
-    (void)parts_.capsules.disable(name);
+    takeBack(name, before);
     (void)arm();
     return armed;
+}
+
+void Schedules::takeBack(const std::string& name, const std::optional<Enabling>& before) {
+    if (before) {
+        const auto restored = parts_.capsules.restore(name, *before);
+        if (restored) return;
+        std::fprintf(stderr, SD_WARNING "%s is not enabled any more, as it was before: %s\n", quoted(name).c_str(),
+                     restored.error().message.c_str());
+    }
+    (void)parts_.capsules.disable(name);
 }
 
 Result<void> Schedules::disable(const std::string& name) {

@@ -39,7 +39,7 @@ struct ScheduleParts {  // all outlive it
     std::string before = {};  // the schedule file, as the recapd of before left it
     // What is enabled may be other capsules now. An error: something of it can't be waited for.
     std::function<Result<void>()> armed = [] { return Result<void>(); };
-    // Why this event of an enabled capsule's is not heard of, on some target at least; empty: it is.
+    // Why this event of an enabled capsule's is not heard of, anywhere or on some target; empty: it is.
     std::function<std::string(const std::string& capsule, std::size_t event)> unheard = [](const auto&, auto) { return std::string(); };
 };
 
@@ -69,6 +69,7 @@ private:
     Result<const CapsuleInfo*> schedulable(const std::string& name, const std::string& shown) const;
     Result<void> keptHere(const CapsuleInfo& capsule) const;
     Result<void> enableNow(const std::string& name, std::uint32_t uid, const std::string& shown);
+    void takeBack(const std::string& name, const std::optional<Enabling>& before);
     Result<void> arm();
     std::chrono::microseconds shareOf(const CapsuleInfo& capsule) const;
     Result<void> armTimers(const std::vector<const CapsuleInfo*>& armed);

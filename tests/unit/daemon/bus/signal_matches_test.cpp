@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 using testing::AllOf;
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::Not;
 using testing::Pair;
 using testing::SizeIs;
@@ -199,11 +200,21 @@ TEST_F(SignalMatchesTest, MoreRulesThanItListensToAreRefusedAndTheFirstStay) {
     const auto more = matches->keep({{rule(",member='Another'"), kName, {}}, {kFinished, kName, {}}, {kMarker, kName, {}}});
     ASSERT_FALSE(more);
     EXPECT_EQ(more.error().code, Errc::LimitExceeded);
-    EXPECT_THAT(more.error().message, AllOf(testing::HasSubstr("3 different match rules"), testing::HasSubstr("listens for 2")));
+    EXPECT_THAT(more.error().message, AllOf(HasSubstr("3 different match rules"), HasSubstr("listens for 2")));
     EXPECT_TRUE(matches->keep({{rule(",member='Another'"), kName, {}}, {kFinished, kName, {}}, {kMarker, kName, {}}})) << "that is known";
+    EXPECT_EQ(matches->problemOf(rule(",member='Another'")), "enabled capsules wait for signals by more than 2 different match rules");
+    EXPECT_EQ(matches->problemOf(kFinished), "");
     owner->emit("Finished", "still");
     settle();
     EXPECT_THAT(said(), ElementsAre("still"));
+}
+
+TEST_F(SignalMatchesTest, WhatTheBusRefusesIsSaid) {
+    const std::string wrong = rule(",path='no path'");
+    ASSERT_TRUE(matches->keep({{wrong, kName, {}}}));
+    EXPECT_EQ(matches->problemOf(wrong), "") << "the bus has not said anything yet";
+    turnUntil([&] { return !matches->problemOf(wrong).empty(); });
+    EXPECT_THAT(matches->problemOf(wrong), HasSubstr("the bus refuses its match rule: org.freedesktop.DBus.Error.MatchRuleInvalid"));
 }
 
 TEST_F(SignalMatchesTest, AFloodIsNotListenedToForItsCooldown) {
@@ -216,6 +227,8 @@ TEST_F(SignalMatchesTest, AFloodIsNotListenedToForItsCooldown) {
     settle();
     EXPECT_THAT(heard, SizeIs(10));
     EXPECT_FALSE(matches->listens(kFinished));
+    EXPECT_THAT(matches->problemOf(kFinished), AllOf(HasSubstr("more than 10 such signals a second"), HasSubstr("for another 3600 s")));
+    EXPECT_EQ(matches->problemOf(kMarker), "");
     now += std::chrono::microseconds(59min).count();
     matches->resume();
     owner->emit("Finished", "within the cooldown");
@@ -224,6 +237,7 @@ TEST_F(SignalMatchesTest, AFloodIsNotListenedToForItsCooldown) {
     now += std::chrono::microseconds(2min).count();
     matches->resume();
     turnUntil([&] { return matches->listens(kFinished); });
+    EXPECT_EQ(matches->problemOf(kFinished), "");
     owner->emit("Finished", "afterwards");
     settle();
     ASSERT_THAT(heard, SizeIs(11));
@@ -260,6 +274,19 @@ TEST_F(SignalMatchesTest, ABusThatWasLostIsConnectedToAgain) {
     owner->emit("Finished", "on the new bus");
     turnUntil([&] { return !heard.empty(); });
     EXPECT_THAT(said(), ElementsAre("on the new bus"));
+}
+
+TEST_F(SignalMatchesTest, ABusThatNobodyWaitsForAnyMoreIsNotTriedAgain) {
+    SignalLimits limits;
+    limits.windowUsec = 1;  // until then
+    open(limits);
+    daemon->kill();
+    EXPECT_EQ(matches->keep({{kFinished, kName, {}}}).error().code, Errc::Unavailable);
+    EXPECT_THAT(matches->problemOf(kFinished), HasSubstr("the connection to the system bus for signals is lost"));
+    EXPECT_TRUE(matches->keep({}));
+    int turns = 0;
+    while (turns < 10 && sd_event_run(loop.get(), 100'000) > 0) ++turns;
+    EXPECT_LT(turns, 10) << "the loop has nothing to do";
 }
 
 TEST_F(SignalMatchesTest, WhatAListenerThrowsStaysOutOfTheLoop) {

@@ -14,6 +14,7 @@ TEST(Adoption, ARunningRunGoesOnUnderANewRecapd) {
     spine.launcher.lists.back()({{launched(id, false)}});
     ASSERT_NE(spine.engine->find(id), nullptr);
     EXPECT_EQ(spine.engine->find(id)->state, RunState::Running);
+    EXPECT_TRUE(spine.engine->find(id)->handedOver);
     EXPECT_EQ(spine.engine->find(id)->request.args, (std::vector<std::string>{"-c", "5"}));
     spine.launcher.logs.back()(memory(frame(1, "kept")));
     EXPECT_EQ(spine.engine->output(id, Stream::Stdout, 0, 10).value().data.size(), 4u);

@@ -67,6 +67,7 @@ TEST_F(EngineTest, ARefusalHasItsOutcomeAndItsSentence) {
         EXPECT_EQ(spine.notes.reports.back().outcome, outcome);
         EXPECT_EQ(spine.notes.reports.back().error, code);
         EXPECT_EQ(spine.notes.reports.back().detail, "because of the test");
+        EXPECT_FALSE(spine.engine->find(spine.notes.reports.back().id)->handedOver);
     }
     EXPECT_TRUE(spine.launcher.starts.empty());
     EXPECT_TRUE(spine.notes.startedIds.empty());
@@ -80,6 +81,7 @@ TEST_F(EngineTest, AStartIsToldOnceTheLauncherHasTakenIt) {
     spine.launcher.starts.back().second(fail(Errc::Io, "/target: no"));
     spine.untilReported();
     EXPECT_TRUE(spine.notes.startedIds.empty());
+    EXPECT_TRUE(spine.engine->find(spine.notes.reports.back().id)->handedOver) << "the launcher has written down that it refused";
     const RunId id = spine.startedRun();
     EXPECT_EQ(spine.notes.startedIds, std::vector<RunId>{id});
 }

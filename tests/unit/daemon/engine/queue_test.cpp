@@ -97,6 +97,20 @@ TEST_F(EngineQueue, AFullQueueRefuses) {
     EXPECT_THAT(refused.error().message, HasSubstr("limits.queue = 2 of recapd.toml"));
 }
 
+TEST_F(EngineQueue, WhatStartsByAUsersRightLeavesThatUsersShareAlone) {
+    limits({.runs = 4, .runsPerTarget = 4, .queue = 8});
+    spine.haveTarget();
+    RunRequest event = spine.request();
+    event.trigger = Trigger::Event;
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(spine.engine->submit(event)) << i;
+    turn(spine.loop.get());
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(spine.engine->submit(spine.request())) << i;
+    const auto refused = spine.engine->submit(spine.request());
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("uid 1000 has 3 runs under way"));
+    EXPECT_TRUE(spine.engine->submit(event)) << "nor is a storm's own share the user's";
+}
+
 TEST_F(EngineQueue, ARunIsStoppedWhileItWaits) {
     limits({.runs = 1, .runsPerTarget = 1, .queue = 8});
     spine.haveTarget();

@@ -2,6 +2,9 @@
 // Which capsules' schedules are armed, as files that outlive recapd.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "daemon/plan/capsules.hpp"
 #include "tests/support/files.hpp"
@@ -11,6 +14,19 @@ using namespace recap;
 using namespace recap::plan;
 using recap::test::capsuleText;
 using testing::HasSubstr;
+
+namespace {
+
+bool timesFail = false;
+
+}  // namespace
+
+// Instead of the C library's.
+extern "C" int utimensat(int folder, const char* path, const timespec times[2], int flags) noexcept {
+    if (!timesFail) return static_cast<int>(::syscall(SYS_utimensat, folder, path, times, flags));
+    errno = EROFS;
+    return -1;
+}
 
 namespace {
 
@@ -60,6 +76,33 @@ TEST_F(EnablingsTest, WhenItsTimerRanOneIsKept) {
     EXPECT_EQ(laterTool().enabling.last, tool().enabling.last);
     ASSERT_TRUE(capsules.enable("tool", 0));
     EXPECT_EQ(laterTool().enabling.last, 0u) << "enabling begins anew";
+}
+
+TEST_F(EnablingsTest, IsAsBeforeWhereItCannotBeWritten) {
+    timesFail = true;
+    const auto failed = capsules.enable("tool", 1000);
+    timesFail = false;
+    ASSERT_FALSE(failed);
+    EXPECT_THAT(failed.error().message, HasSubstr("the time of "));
+    EXPECT_FALSE(tool().enabled);
+    EXPECT_FALSE(laterTool().enabled) << "nor does the next recapd have it enabled";
+    ASSERT_TRUE(capsules.enable("tool", 1000));
+    timesFail = true;
+    ASSERT_FALSE(capsules.enable("tool", 0));
+    timesFail = false;
+    EXPECT_EQ(tool().enabling.uid, 1000u);
+    EXPECT_EQ(laterTool().enabling.uid, 1000u);
+    EXPECT_EQ(laterTool().enabling.since, tool().enabling.since);
+}
+
+TEST_F(EnablingsTest, WhatItWasIsPutBack) {
+    ASSERT_TRUE(capsules.enable("tool", 1000));
+    capsules.ranAsScheduled("tool");
+    const Enabling before = tool().enabling;
+    ASSERT_TRUE(capsules.enable("tool", 0));
+    ASSERT_TRUE(capsules.restore("tool", before));
+    EXPECT_EQ(tool().enabling, before);
+    EXPECT_EQ(laterTool().enabling, before);
 }
 
 TEST_F(EnablingsTest, AManifestThatChangesKeepsWhatItWasEnabledFor) {

@@ -151,7 +151,6 @@ TEST_F(BatchesTest, EachTargetHasItsOwnAnswer) {
 }
 
 TEST_F(BatchesTest, WhatVanishedIsToldFromWhatCannotBeRunOnAndStopsNobodyElse) {
-    runs.room = 1;
     runs.unfit = {"docker:c2", "docker:c3"};
     const BatchId id = batches->start(request()).value();
     targets.removed({"docker", "c2"});
@@ -405,7 +404,25 @@ TEST_F(BatchesTest, WhatNobodyAskedForPushesOutNothingThatSomebodyDid) {
     EXPECT_THAT(heard.expiredIds, ElementsAre(unasked[0], unasked[1]));
     EXPECT_EQ(of(asked).rows.size(), 5u) << "its results are there for their ten minutes";
     EXPECT_TRUE(batches->start(request("n=1"))) << "nor do their rows take its room";
-    EXPECT_FALSE(batches->start(request())) << "beside its own";
+    EXPECT_FALSE(batches->start(periodic()).value().empty());
+    EXPECT_EQ(of(asked).rows.size(), 5u) << "nor does what they need";
+}
+
+TEST_F(BatchesTest, WhatHasEndedMakesRoomForWhatBeginsTheOldestFirst) {
+    open({.rows = 8});
+    const BatchId oldest = started(request("n=1")), older = started(request("n in (1,2,3)"));
+    endAll();
+    const BatchId underWay = started(request("n in (1,2,3)"));
+    EXPECT_THAT(heard.expiredIds, IsEmpty()) << "there is room";
+    EXPECT_TRUE(batches->start(request("n in (1,2)")));
+    EXPECT_THAT(heard.expiredIds, ElementsAre(oldest)) << "and no more than it takes";
+    const auto refused = batches->start(request());
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("5 targets beside 5 of batches under way; recapd takes at most 8"));
+    EXPECT_NE(batches->findBatch(older), nullptr) << "it would not have helped";
+    endAll();
+    EXPECT_TRUE(batches->start(request()));
+    EXPECT_THAT(heard.expiredIds, ElementsAre(oldest, older, underWay));
 }
 
 TEST_F(BatchesTest, CountsAreToldOnceATurn) {

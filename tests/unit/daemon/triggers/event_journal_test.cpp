@@ -88,6 +88,24 @@ TEST_F(EventJournalTest, HasWhatWasLeftOutAndWhy) {
               Contains(Pair("RECAP_TARGET", "docker:c0")), Contains(Pair("PRIORITY", "5"))));
 }
 
+TEST_F(EventJournalTest, HasWhatEndedBeforeTheLauncherHadIt) {
+    const BatchId id = start(Trigger::Event, oom());
+    written.clear();
+    RunRecord& run = runs.runs.at(runs.order[0]);
+    run.handedOver = false;
+    run.report.detail = "the image is not admitted";
+    runs.end(run.id, Outcome::Denied);
+    ASSERT_THAT(written, SizeIs(1));
+    EXPECT_THAT(written[0],
+                AllOf(Contains(Pair("MESSAGE", "event oom does not start capsule scan on docker:c0: the image is not admitted")),
+                      Contains(Pair("MESSAGE_ID", std::string(kMessageSkipped))), Contains(Pair("RECAP_OUTCOME", "denied")),
+                      Contains(Pair("RECAP_BATCH", id)), Contains(Pair("RECAP_RUN_ID", run.id))));
+    RunRecord& lost = runs.runs.at(runs.order[1]);
+    lost.handedOver = false;
+    runs.end(lost.id, Outcome::Lost);
+    EXPECT_THAT(written, SizeIs(1)) << "it may have run";
+}
+
 TEST_F(EventJournalTest, HasNothingOfWhatSomebodyAskedFor) {
     start(Trigger::OnDemand);
     for (const auto& id : runs.order) runs.end(id);

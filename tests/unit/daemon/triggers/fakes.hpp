@@ -109,6 +109,16 @@ struct FewCapsules : CapsuleStore {
         info.enabling = {uid, asks(info), microseconds(CLOCK_REALTIME), 0};
         return {};
     }
+    Result<void> restore(std::string_view name, const Enabling& enabling) override {
+        CapsuleInfo& info = all.find(name)->second;
+        info.enabled = true;
+        info.enabling = enabling;
+        return {};
+    }
+    std::optional<Enabling> enablingOf(std::string_view name) const override {
+        const auto found = all.find(name);
+        return found == all.end() || !found->second.enabled ? std::nullopt : std::optional(found->second.enabling);
+    }
     Result<void> disable(std::string_view name) override {
         if (const auto found = all.find(name); found != all.end()) found->second.enabled = false;
         return {};
@@ -154,6 +164,7 @@ struct ManualRuns : RunTable {
         if (underWay() >= room) return fail(Errc::LimitExceeded, "no room");
         if (unfit.contains(request.target)) return fail(Errc::NotFound, "it has no root");
         order.push_back(insert(std::move(request)));
+        runs[order.back()].handedOver = true;
         return order.back();
     }
     Result<std::vector<RunId>> expect(const RunRequest&, const std::vector<std::string>& targets,

@@ -190,6 +190,18 @@ TEST_F(SchedulesTest, EnabledAndArmedOrNeither) {
     EXPECT_FALSE(capsules.all["tool"].enabled);
 }
 
+TEST_F(SchedulesTest, WhatWasEnabledStaysSoWhereEnablingItAnewFails) {
+    ASSERT_EQ(enable("tool", kUser), "ok");
+    ASSERT_TRUE(schedules->run("tool"));
+    const Enabling before = capsules.all["tool"].enabling;
+    capsules.all["tool"].schedule.periodic->every = 60s;
+    diskFull = true;
+    EXPECT_EQ(enable("tool", 0), "disk full");
+    EXPECT_TRUE(capsules.all["tool"].enabled);
+    EXPECT_EQ(capsules.all["tool"].enabling, before);
+    EXPECT_THAT(saved.back(), HasSubstr("tool run-once 0 every 90000000")) << "as its timer is";
+}
+
 TEST_F(SchedulesTest, WhatCannotRunByItselfIsNotEnabled) {
     capsules.add("plain");
     EXPECT_THAT(enable("plain"), HasSubstr("has no [schedule]"));

@@ -112,6 +112,34 @@ TEST_F(RecapSchedule, AWrongCalendarAmongManyIsFoundByHalves) {
     EXPECT_EQ(lines(readFile(top_.path() / "looked")).size(), 13u) << "of all, and of two halves six times";
 }
 
+TEST_F(RecapSchedule, WhereSystemdCannotBeAskedTimersOfCalendarsStayAsTheyAre) {
+    const std::string kept = "kept run-once 0 calendar daily\n", period = "period skip 0 every 2000000\n";
+    want(kept + "altered run-once 0 calendar weekly\ngone run-once 0 calendar monthly\n" + period);
+    ASSERT_TRUE(make().ok());
+    const auto altered = readFile(dropIn("altered"));
+    const auto unable = [&](const fs::path& analyze) {
+        want(kept + "altered run-once 0 calendar hourly\nnew run-once 0 calendar yearly\n" + period);
+        const auto made = make("root", analyze);
+        EXPECT_EQ(made.status, 1) << analyze;
+        EXPECT_THAT(made.err, AllOf(HasSubstr("<3>"), HasSubstr(analyze.string() + " could not be asked about 3 calendars, 'daily' among"),
+                                    HasSubstr("timers stay as they are"), Not(HasSubstr("takes no calendar"))));
+        EXPECT_TRUE(fs::exists(dropIn("kept")));
+        EXPECT_EQ(readFile(dropIn("altered")), altered);
+        EXPECT_FALSE(fs::exists(dropIn("new")));
+    };
+    unable(top_.path() / "not-there");
+    EXPECT_THAT(asked(), ElementsAre("stop -- recap-capsule@gone.timer", "clean --what=state -- recap-capsule@gone.timer", "daemon-reload",
+                                     "--no-block start -- recap-capsule@kept.timer recap-capsule@period.timer"))
+        << "what is wanted no more goes";
+    const auto killed = top_.path() / "killed";
+    writeFile(killed, "#!/bin/sh\nkill -9 $$\n");
+    fs::permissions(killed, fs::perms::owner_all);
+    unable(killed);
+    EXPECT_THAT(asked(), ElementsAre("--no-block start -- recap-capsule@kept.timer recap-capsule@period.timer"));
+    EXPECT_TRUE(make().ok()) << "the next time it can be asked";
+    EXPECT_TRUE(fs::exists(dropIn("new")));
+}
+
 TEST_F(RecapSchedule, AFileOfSomebodyElsesChangesNothing) {
     want("a skip 0 every 2000000\n");
     ASSERT_TRUE(make().ok());
