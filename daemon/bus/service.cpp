@@ -43,13 +43,16 @@ Service::Service(std::unique_ptr<Connection> bus, const Rooms& rooms)
 
 Service::~Service() = default;
 
-// One match for everybody who leaves the bus: to add one a caller would wait for the bus while a run is being started.
+// One match for everybody who leaves the bus: to add one a caller would wait for the bus while a run is being started. A signal that
+// anybody sends to recapd alone comes through it, whatever its rule says of the sender, which libsystemd does not compare by name: who it
+// is of is looked at here.
 Result<void> Service::listen() {
     const std::string rule =
         "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',interface='org.freedesktop.DBus',"
         "member='NameOwnerChanged',arg2=''";
     leaving_ = (*bus_)->addMatch(rule, [this](sdbus::Message& message) {
         guarded("leaving name", [&] {
+            if (message.getSender() != "org.freedesktop.DBus") return;
             std::string name;
             message >> name;
             left(name);

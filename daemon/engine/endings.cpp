@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <iterator>
 
+#include "daemon/core/escaped.hpp"
 #include "daemon/engine/engine.hpp"
 
 namespace recap {
@@ -38,7 +39,7 @@ void Engine::noteHealth(const Run& run) {
     if (!health_.note(request, word, revisionOf(request.capsule), microseconds(CLOCK_REALTIME))) return;
     std::fprintf(stderr, SD_WARNING "capsule %s%s; run %s %s%s%s\n", request.capsule.c_str(), leftAlone(request.capsule).c_str(),
                  run.record.id.c_str(), std::string(name(report.outcome)).c_str(), report.detail.empty() ? "" : ": ",
-                 report.detail.c_str());
+                 escaped(report.detail).c_str());
 }
 
 // As far as the last rows tell.

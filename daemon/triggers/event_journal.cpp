@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "daemon/core/escaped.hpp"
+
 namespace recap {
 namespace {
 
@@ -40,7 +42,7 @@ JournalFields fieldsOf(std::string_view id, const char* priority, const std::str
 void writeToJournal(const JournalFields& fields) {
     if (::access(kSocket, F_OK) != 0) {
         const auto message = std::ranges::find(fields, "MESSAGE", &std::pair<std::string, std::string>::first);
-        if (message != fields.end()) std::fprintf(stderr, SD_INFO "%s\n", message->second.c_str());
+        if (message != fields.end()) std::fprintf(stderr, SD_INFO "%s\n", escaped(message->second).c_str());
         return;
     }
     std::vector<std::string> texts;

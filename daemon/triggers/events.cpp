@@ -248,11 +248,15 @@ void Events::finished(const RunReport& report) {
     for (const auto* one : chains->second) chain(OneArmed(armed, one), ended, false);
 }
 
-// A run that was skipped is none that finished, but where that is asked for.
+// What has not run has not finished, but where that is asked for: who may not run something is refused, and starts nothing by that.
+bool hasRun(Outcome outcome) {
+    return outcome != Outcome::Skipped && outcome != Outcome::Denied && outcome != Outcome::NotStarted && outcome != Outcome::TargetGone;
+}
+
 void Events::chain(const OneArmed& held, const EndedRun& run, bool isLate) {
     const ArmedEvent& armed = *held;
     const std::string outcome(name(run.outcome));
-    if (armed.event.outcome.empty() ? run.outcome == Outcome::Skipped : armed.event.outcome != outcome) return;
+    if (armed.event.outcome.empty() ? !hasRun(run.outcome) : armed.event.outcome != outcome) return;
     const Occurrence occurrence{"run-finished",
                                 microseconds(CLOCK_REALTIME),
                                 run.id,

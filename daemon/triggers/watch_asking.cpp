@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "daemon/core/escaped.hpp"
 #include "daemon/triggers/watches.hpp"
 
 namespace recap {
@@ -162,7 +163,7 @@ void Watches::note(const Watch& watch, const Error& why) {
     if (!trouble.told.insert(why.code).second) return;
     std::fprintf(stderr, "%sevent %s of capsule '%s' is not heard of on target %s: %s; where else, 'recapctl schedule' says\n",
                  why.code == Errc::NotFound ? SD_INFO : SD_WARNING, watch.armed->event.on.c_str(), watch.key.capsule.c_str(),
-                 watch.key.target.text().c_str(), why.message.c_str());
+                 escaped(watch.key.target.text()).c_str(), escaped(why.message).c_str());  // a target words both
 }
 
 void Watches::forget(const Key& key) {

@@ -129,17 +129,4 @@ std::string changeWords(std::uint32_t what) {
     return text;
 }
 
-std::string escaped(const std::string& name) {
-    constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const char c : name) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (byte >= 0x20 && byte < 0x7f && c != '\\')
-            text += c;
-        else
-            text += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-    }
-    return text;
-}
-
 }  // namespace recap

@@ -55,7 +55,5 @@ private:
 
 // "modified", "created", "deleted", "moved" with commas between, or "attributes"; of bits of inotify(7).
 std::string changeWords(std::uint32_t what);
-// Printable ASCII as it is, but '\'; any other byte as \xNN. A target chooses its files' names.
-std::string escaped(const std::string& name);
 
 }  // namespace recap

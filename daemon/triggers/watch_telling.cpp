@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "daemon/core/escaped.hpp"
 #include "daemon/core/process.hpp"
 #include "daemon/triggers/watches.hpp"
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs: what is asked, and what is told of them.
+#include <systemd/sd-bus.h>
+
 #include "tests/unit/daemon/bus/house.hpp"
 
 namespace recap::test {
@@ -91,6 +93,27 @@ TEST_F(RunsTest, ACallerThatLeavesIsNoticed) {
     caller.reset();
     turnUntil([&] { return !runs.gone.empty(); });
     EXPECT_EQ(runs.gone, Names{name});
+}
+
+// Whoever is on the bus may send recapd a signal that looks like the bus's own.
+TEST_F(RunsTest, ACallerDoesNotLeaveBySomebodyElsesWord) {
+    haveRun(kId);
+    auto caller = sdbus::createSystemBusConnection();
+    const std::string name = caller->getUniqueName();
+    service->started(plan(name));
+    sd_bus* raw = nullptr;
+    ASSERT_GE(sd_bus_open_system(&raw), 0);
+    sd_bus_message* forged = nullptr;
+    ASSERT_GE(sd_bus_message_new_signal(raw, &forged, "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged"), 0);
+    ASSERT_GE(sd_bus_message_append(forged, "sss", name.c_str(), name.c_str(), ""), 0);
+    ASSERT_GE(sd_bus_send_to(raw, forged, "org.recap1", nullptr), 0);
+    sd_bus_message_unref(forged);
+    sd_bus_flush_close_unref(raw);  // who comes after it on the bus is heard after it
+    auto other = sdbus::createSystemBusConnection();
+    const std::string last = other->getUniqueName();
+    other.reset();
+    turnUntil([&] { return !runs.gone.empty() && runs.gone.back() == last; });
+    EXPECT_THAT(runs.gone, testing::Not(testing::Contains(name)));
 }
 
 TEST_F(RunsTest, ACallerThatLeftWhileRecapdWasAwayIsNoticed) {

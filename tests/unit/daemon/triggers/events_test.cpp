@@ -140,6 +140,24 @@ TEST_F(EventsTest, ARunThatFinishesStartsTheNextOfItsChain) {
     EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c0"}));
 }
 
+// Or whoever may not run the one would start the other, where he may run nothing.
+TEST_F(EventsTest, WhatHasNotRunIsNoneThatFinished) {
+    armed("archive", {.on = "run-finished", .capsule = "scan"});
+    armed("report", {.on = "run-finished", .capsule = "scan", .outcome = "denied"});
+    capsules.add("scan");
+    open();
+    have(1);
+    events->begin();
+    for (const auto outcome : {Outcome::Skipped, Outcome::NotStarted, Outcome::TargetGone}) ran("scan", "docker:c0", outcome);
+    EXPECT_THAT(shots, IsEmpty());
+    ran("scan", "docker:c0", Outcome::Denied);
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_EQ(shots[0].capsule, "report") << "which asks for it";
+    ran("scan", "docker:c0", Outcome::TimedOut);
+    ASSERT_THAT(shots, SizeIs(2));
+    EXPECT_EQ(shots[1].capsule, "archive");
+}
+
 TEST_F(EventsTest, AChainWhoseTargetIsGoneIsTold) {
     armed("archive", {.on = "run-finished", .capsule = "scan"});
     open();

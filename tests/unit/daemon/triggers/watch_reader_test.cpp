@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "daemon/core/escaped.hpp"
 #include "tests/support/files.hpp"
 #include "tests/unit/daemon/triggers/watched_files.hpp"
 

@@ -49,6 +49,17 @@ TEST_F(WatchesTest, WhatTheManifestSaysIsAskedFor) {
     EXPECT_EQ(opener.asked[0].what.path, "/etc/app.conf");
 }
 
+// A target has chosen some of its words, and each line of stderr is a record of the journal's.
+TEST_F(WatchesTest, ARefusalIsOneLineWhateverIsInIt) {
+    armed("reload", kFile);
+    open();
+    testing::internal::CaptureStderr();
+    opener.refuse(Errc::NotSupported, "is on a fuse mount, /srv/e\n<0>recapd: forged\x1b[31m");
+    const std::string said = testing::internal::GetCapturedStderr();
+    EXPECT_THAT(said, HasSubstr("/srv/e\\x0a<0>recapd: forged\\x1b[31m;"));
+    EXPECT_EQ(std::ranges::count(said, '\n'), 1);
+}
+
 TEST_F(WatchesTest, AFewAreAskedForAtATime) {
     armed("report", kOom);
     open(20);
