@@ -42,7 +42,7 @@ Occurrence occurrenceOf(const EventSchedule& event, const std::optional<WatchRea
 }  // namespace
 
 void Watches::listen(Watch& watch) {
-    schedule(watch, Doing::Listening, 0);
+    schedule(watch, Doing::Listening, watch.cool);
     if (watch.source) {
         sd_event_source_set_enabled(watch.source.get(), SD_EVENT_ON);
         return;
@@ -61,14 +61,19 @@ void Watches::silence(Watch& watch) {
     if (watch.source) sd_event_source_set_enabled(watch.source.get(), SD_EVENT_OFF);
 }
 
-// What comes in a cooldown starts nothing: it may as well be looked at once, after it.
+// In a cooldown, a counter counts by itself and is looked at once, after it. Records of a file take the kernel's memory for as long as
+// nobody reads them, and are read as ever; they are told when it ends.
 void Watches::rest(Watch& watch, std::uint64_t records) {
     silence(watch);
-    const std::uint64_t due = parts_.now() + std::max(kRestUsec, records * kRecordUsec);
-    const std::uint64_t cool = parts_.events.coolsUntil(*watch.armed, watch.key.target);
-    watch.cooling = cool > parts_.now();
-    schedule(watch, Doing::Resting, std::max(due, cool));
+    const std::uint64_t now = parts_.now();
+    const std::uint64_t due = now + std::max(kRestUsec, records * kRecordUsec);
+    if (watch.cool <= now) watch.cool = parts_.events.coolsUntil(*watch.armed, watch.key.target);
+    if (watch.cool <= now) watch.cool = 0;
+    schedule(watch, Doing::Resting, watch.isFile() ? beforeCool(watch, due) : std::max(due, watch.cool));
 }
+
+// What comes after a cooldown is none of it.
+std::uint64_t Watches::beforeCool(const Watch& watch, std::uint64_t due) { return watch.cool == 0 ? due : std::min(due, watch.cool); }
 
 int Watches::onIo(sd_event_source*, int, std::uint32_t events, void* self) {
     const Shared watch = static_cast<Watch*>(self)->shared_from_this();
@@ -79,7 +84,7 @@ int Watches::onIo(sd_event_source*, int, std::uint32_t events, void* self) {
 void Watches::hear(Watch& watch, std::uint32_t events) {
     if (watch.reader->opened().form != WatchForm::Changes) return readOn(watch, events);
     silence(watch);
-    schedule(watch, Doing::Settling, parts_.now() + kSettleUsec);
+    schedule(watch, Doing::Settling, beforeCool(watch, parts_.now() + kSettleUsec));
 }
 
 void Watches::readOn(Watch& watch, std::uint32_t events) {
@@ -92,7 +97,11 @@ void Watches::readOn(Watch& watch, std::uint32_t events) {
 void Watches::act(Watch& watch) {
     const bool anew = watch.heard.gone || watch.heard.moved;
     const std::uint64_t records = watch.heard.records;
-    if (std::exchange(watch.cooling, false))
+    if (watch.cool > parts_.now()) {
+        watch.heard.records = 0;
+        return rest(watch, records);
+    }
+    if (std::exchange(watch.cool, 0) != 0)
         cameInCooldown(watch);
     else if (!watch.isFile() || !anew)
         tell(watch, std::exchange(watch.heard, {}));
@@ -166,7 +175,7 @@ std::uint64_t Watches::killsActedOn(const Watch& watch, std::uint64_t total) con
 // What killed a container's first process is told before the container is forgotten, and so is what was heard of a file: nobody looks
 // for that again, as he does for kills of a target that goes on.
 void Watches::tellLast(Watch& watch, const std::string& why) {
-    const bool cooling = watch.cooling, hasEnded = watch.pidfd && ended(*watch.pidfd);
+    const bool cooling = watch.cool != 0, hasEnded = watch.pidfd && ended(*watch.pidfd);
     const bool unread = watch.isFile() && (watch.doing == Doing::Settling || watch.doing == Doing::Reading);
     if (watch.reader && (cooling || unread || (watch.counts() && hasEnded))) watch.heard.add(watch.reader->read(0));
     if (cooling) return cameInCooldown(watch);
