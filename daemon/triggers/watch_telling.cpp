@@ -22,24 +22,32 @@ std::string causeOf(const Heard& heard, const std::string& life, std::uint64_t w
     return heard.total > 0 ? life + " " + std::to_string(heard.total) : std::to_string(when);
 }
 
-Occurrence occurrenceOf(const EventSchedule& event, const std::optional<WatchReader>& reader, const Heard& heard, const std::string& life) {
+}  // namespace
+
+// recap-launcher looks into a folder as root: its names are for a run that could look there as well, and for whom it runs.
+bool Watches::maySeeEntries(const std::string& capsule) const {
+    const auto found = parts_.capsules.find(capsule);
+    return found && (*found)->view != "none" && (*found)->enabled && (*found)->enabling.uid == 0;
+}
+
+Occurrence Watches::occurrenceOf(const Watch& watch, const Heard& heard) const {
+    const EventSchedule& event = watch.armed->event;
     Occurrence occurrence{event.on, microseconds(CLOCK_REALTIME), {}, {}};
-    occurrence.cause = causeOf(heard, life, occurrence.when);
+    occurrence.cause = causeOf(heard, watch.life, occurrence.when);
     auto& facts = occurrence.facts;
     if (event.on == "oom") {
         facts = {{"kills", std::to_string(heard.count)}};
     } else if (event.on == "pressure") {
         facts = {{"resource", event.resource}};
-        if (reader) facts.insert({{"stall", text(reader->opened().stall)}, {"window", text(reader->opened().window)}});
+        if (const auto& reader = watch.reader)
+            facts.insert({{"stall", text(reader->opened().stall)}, {"window", text(reader->opened().window)}});
     } else {
         facts = {{"path", event.path}, {"changes", std::to_string(heard.count)}};
         if (const auto words = changeWords(heard.what); !words.empty()) facts["what"] = words;
-        if (!heard.entry.empty()) facts["entry"] = escaped(heard.entry);
+        if (!heard.entry.empty() && maySeeEntries(watch.key.capsule)) facts["entry"] = escaped(heard.entry);
     }
     return occurrence;
 }
-
-}  // namespace
 
 void Watches::listen(Watch& watch) {
     schedule(watch, Doing::Listening, watch.cool);
@@ -127,7 +135,7 @@ void Watches::tell(Watch& watch, const Heard& heard) {
     if (heard.count == 0) return;
     actedOn(watch, heard.total);
     const Armed armed = watch.armed;
-    const auto occurrence = occurrenceOf(armed->event, watch.reader, heard, watch.life);
+    const auto occurrence = occurrenceOf(watch, heard);
     if (watch.pidfd && ended(*watch.pidfd)) {
         if (watch.counts())
             parts_.events.skip(*armed, watch.key.target.text(), occurrence, "the target has ended, so there is nothing to attach to");
@@ -143,7 +151,7 @@ void Watches::tellEarlier(Watch& watch, std::uint64_t total) {
     if (before >= total) return;
     const Heard heard{.count = total - before, .total = total};
     if (watch.armed->missed == Missed::RunOnce) return tell(watch, heard);
-    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch.armed->event, watch.reader, heard, watch.life),
+    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch, heard),
                        "it came before the target was watched, and schedule.missed says skip");
 }
 
@@ -182,7 +190,7 @@ void Watches::tellLast(Watch& watch, const std::string& why) {
     const Heard heard = std::exchange(watch.heard, {});
     if (watch.counts() && hasEnded) return tell(watch, heard);
     if (!watch.isFile() || heard.count == 0 || changeWords(heard.what).empty()) return;  // that its file system went is no change
-    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch.armed->event, watch.reader, heard, watch.life), why);
+    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch, heard), why);
 }
 
 }  // namespace recap

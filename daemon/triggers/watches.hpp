@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/core/capsules.hpp"
 #include "daemon/core/event.hpp"
 #include "daemon/core/runs.hpp"
 #include "daemon/core/target_table.hpp"
@@ -30,6 +31,7 @@ struct WatchParts {  // all outlive it, but for `launcher`, whose answers may al
     TargetTable& targets;
     TargetWatches& launcher;
     const RunTable& runs;  // what was acted on before
+    const CapsuleStore& capsules;
     std::function<std::uint64_t()> now = monotonicMicroseconds;
     KillsIn kills = killsIn;
 };
@@ -142,6 +144,8 @@ private:
     void hear(Watch& watch, std::uint32_t events);
     void readOn(Watch& watch, std::uint32_t events);
     void act(Watch& watch);
+    bool maySeeEntries(const std::string& capsule) const;
+    Occurrence occurrenceOf(const Watch& watch, const Heard& heard) const;
     void tell(Watch& watch, const Heard& heard);
     void tellEarlier(Watch& watch, std::uint64_t total);
     void tellLast(Watch& watch, const std::string& why);

@@ -70,7 +70,7 @@ TEST_F(WatchesFilesTest, AFileThatIsWrittenIsOneEvent) {
 }
 
 TEST_F(WatchesFilesTest, AFolderSaysWhatHasChangedInIt) {
-    armed("reload", {.on = "file-changed", .path = "/etc/conf.d"});
+    armed("reload", {.on = "file-changed", .path = "/etc/conf.d"}).view = "read-only";
     open();
     opener.answerFile(folder.path());
     writeFile(folder.path() / "fre\nsh", "");
@@ -78,6 +78,24 @@ TEST_F(WatchesFilesTest, AFolderSaysWhatHasChangedInIt) {
     ASSERT_THAT(shots, SizeIs(1));
     EXPECT_EQ(shots[0].fact("entry"), "fre\\x0ash");
     EXPECT_THAT(shots[0].fact("what"), HasSubstr("created"));
+}
+
+// The launcher could.
+TEST_F(WatchesFilesTest, WhatTheCapsuleCouldNotReadThereItIsNotToldEither) {
+    armed("blind", {.on = "file-changed", .path = "/etc/conf.d"});
+    CapsuleInfo& users = armed("users", {.on = "file-changed", .path = "/etc/conf.d"});
+    users.view = "read-only";
+    users.enabling.uid = 1000;
+    open();
+    opener.answerFile(folder.path());
+    opener.answerFile(folder.path());
+    writeFile(folder.path() / "secret", "");
+    settle();
+    ASSERT_THAT(shots, SizeIs(2));
+    for (const auto& shot : shots) {
+        EXPECT_EQ(shot.fact("entry"), "none") << shot.capsule;
+        EXPECT_THAT(shot.fact("what"), HasSubstr("created")) << shot.capsule;
+    }
 }
 
 TEST_F(WatchesFilesTest, AFileThatIsReplacedIsAskedForAnewBeforeItIsToldOf) {
