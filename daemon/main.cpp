@@ -266,7 +266,7 @@ Result<void> Recapd::makeTriggers() {
     auto events = Events::create(eventParts);
     if (!events) return forward(std::move(events));
     events_ = std::move(*events);
-    auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_});
+    auto watches = Watches::create({loop_.get(), *events_, *targets_, *launcher_, *engine_, capsules_});
     if (!watches) return forward(std::move(watches));
     watches_ = std::move(*watches);
     signals_ = std::make_unique<bus::SignalMatches>(

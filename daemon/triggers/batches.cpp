@@ -66,7 +66,7 @@ Result<std::vector<BatchTarget>> Batches::targetsOf(BatchRequest& request) const
     return targets;
 }
 
-// As for runs: one user other than root has at most a quarter of what is asked for, and no storm of events keeps anybody from asking.
+// As for runs, no storm of events keeps anybody from asking.
 Result<void> Batches::checkRoom(const RunRequest& run, std::size_t rows) const {
     const Kind& alike = kind(run.trigger);
     if (const auto underWay = alike.rows - alike.endedRows; underWay + rows > parts_.limits.rows)
@@ -80,14 +80,25 @@ Result<void> Batches::checkRoom(const RunRequest& run, std::size_t rows) const {
     if (alike.running >= parts_.limits.running)
         return fail(Errc::LimitExceeded,
                     std::to_string(alike.running) + " batches are under way, and recapd takes no more; try again when some have ended");
-    const std::uint32_t uid = run.caller.uid;
-    const auto theirs = std::ranges::count_if(batches_, [&](const auto& one) {
-        const BatchRecord& record = one.second.record;
-        return record.state == BatchState::Running && record.trigger == Trigger::OnDemand && record.caller.uid == uid;
-    });
-    if (uid != 0 && static_cast<std::size_t>(theirs) >= std::max<std::size_t>(parts_.limits.running / 4, 1))
-        return fail(Errc::LimitExceeded, "uid " + std::to_string(uid) + " has " + std::to_string(theirs) +
+    return run.caller.uid == 0 ? Result<void>() : checkShare(run.caller.uid, rows);
+}
+
+// Of what is asked for, one user other than root has at most a quarter.
+Result<void> Batches::checkShare(std::uint32_t uid, std::size_t rows) const {
+    std::size_t theirs = 0, targets = 0;
+    for (const auto& [id, batch] : batches_) {
+        const BatchRecord& record = batch.record;
+        if (record.state != BatchState::Running || record.trigger != Trigger::OnDemand || record.caller.uid != uid) continue;
+        ++theirs;
+        targets += record.rows.size();
+    }
+    const std::string who = "uid " + std::to_string(uid);
+    if (theirs >= std::max<std::size_t>(parts_.limits.running / 4, 1))
+        return fail(Errc::LimitExceeded, who + " has " + std::to_string(theirs) +
                                              " batches under way, and one user may have no more; try again when some have ended");
+    if (const auto most = std::max<std::size_t>(parts_.limits.rows / 4, 1); targets + rows > most)
+        return fail(Errc::LimitExceeded, "a batch of " + std::to_string(rows) + " targets beside " + std::to_string(targets) + " of " +
+                                             who + "'s batches under way; one user may have at most " + std::to_string(most));
     return {};
 }
 

@@ -90,6 +90,7 @@ private:
 
     Result<std::vector<BatchTarget>> targetsOf(BatchRequest& request) const;
     Result<void> checkRoom(const RunRequest& run, std::size_t rows) const;
+    Result<void> checkShare(std::uint32_t uid, std::size_t rows) const;
     Kind& kind(Trigger trigger) { return trigger == Trigger::OnDemand ? asked_ : unasked_; }
     const Kind& kind(Trigger trigger) const { return trigger == Trigger::OnDemand ? asked_ : unasked_; }
     Batch* known(const BatchId& id);

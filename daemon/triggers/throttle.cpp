@@ -30,14 +30,17 @@ bool Throttle::take(std::uint64_t now) {
     return true;
 }
 
-// Where there are too many to tell apart, those of one capsule's event share one state.
-Throttle::State& Throttle::stateOf(const Key& key, std::uint64_t now) {
+// None where there are too many to tell apart: then it has no cooldown either, and the rate alone bounds it.
+Throttle::State* Throttle::ownState(const Key& key, std::uint64_t now) {
     const auto found = states_.find(key);
-    if (found != states_.end()) return found->second;
+    if (found != states_.end()) return &found->second;
     if (states_.size() >= limits_.keys)
         std::erase_if(states_, [&](const auto& one) { return one.second.until <= now && !one.second.counted(); });
-    return states_[states_.size() < limits_.keys ? key : Key{key.capsule, key.event, {}}];
+    return states_.size() < limits_.keys ? &states_[key] : nullptr;
 }
+
+// What has no state of its own is counted with all others of its capsule's event.
+Throttle::State& Throttle::countedIn(State* own, const Key& key) { return own != nullptr ? *own : states_[{key.capsule, key.event, {}}]; }
 
 void Throttle::count(State& state, std::uint64_t& counter, std::uint64_t now, std::uint64_t times) {
     if (!state.counted()) {
@@ -48,37 +51,36 @@ void Throttle::count(State& state, std::uint64_t& counter, std::uint64_t now, st
 }
 
 bool Throttle::pass(const Key& key, std::uint64_t cooldown, std::uint64_t now, const std::string& cause) {
-    State& state = stateOf(key, now);
-    const bool cools = now < state.until;
+    State* own = ownState(key, now);
+    const bool cools = own != nullptr && now < own->until;
     if (cools || !take(now)) {
+        State& state = countedIn(own, key);
         count(state, cools ? state.inCooldown : state.overRate, now);
         state.cause = cause;
         return false;
     }
-    state.until = now + cooldown;
-    if (cooldown == 0 && !state.counted()) states_.erase(key);
+    if (own == nullptr) return true;
+    own->until = now + cooldown;
+    if (cooldown == 0 && !own->counted()) states_.erase(key);
     return true;
 }
 
 void Throttle::came(const Key& key, std::uint64_t inCooldown, std::uint64_t now, const std::string& cause) {
     if (inCooldown == 0) return;
-    State& state = stateOf(key, now);
+    State& state = countedIn(ownState(key, now), key);
     count(state, state.inCooldown, now, inCooldown);
     state.cause = cause;
 }
 
-// Where it shares its state with others, these may pass as well.
 void Throttle::undo(const Key& key) {
-    auto found = states_.find(key);
-    if (found == states_.end()) found = states_.find({key.capsule, key.event, {}});
+    const auto found = states_.find(key);
     if (found == states_.end()) return;
     found->second.until = 0;
     if (!found->second.counted()) states_.erase(found);
 }
 
 std::uint64_t Throttle::until(const Key& key) const {
-    auto found = states_.find(key);
-    if (found == states_.end()) found = states_.find({key.capsule, key.event, {}});
+    const auto found = states_.find(key);
     return found == states_.end() ? 0 : found->second.until;
 }
 

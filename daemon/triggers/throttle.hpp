@@ -14,7 +14,7 @@ namespace recap {
 struct ThrottleLimits {
     std::uint64_t refillUsec = 50'000;  // until one more may pass: 20 a second
     std::uint32_t burst = 200;          // that may pass at once after a quiet time
-    std::size_t keys = 20'000;          // that are told apart; beyond, an event passes or is counted as its capsule's
+    std::size_t keys = 20'000;          // that are told apart; beyond, an event has no cooldown, and is counted as its capsule's
 };
 
 class Throttle {
@@ -64,7 +64,8 @@ private:
 
     void refill(std::uint64_t now);
     bool take(std::uint64_t now);
-    State& stateOf(const Key& key, std::uint64_t now);
+    State* ownState(const Key& key, std::uint64_t now);
+    State& countedIn(State* own, const Key& key);
     void count(State& state, std::uint64_t& counter, std::uint64_t now, std::uint64_t times = 1);
     static Missed takeOut(const Key& key, State& state);
 

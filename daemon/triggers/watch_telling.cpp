@@ -23,27 +23,35 @@ std::string causeOf(const Heard& heard, const std::string& life, std::uint64_t w
     return heard.total > 0 ? life + " " + std::to_string(heard.total) : std::to_string(when);
 }
 
-Occurrence occurrenceOf(const EventSchedule& event, const std::optional<WatchReader>& reader, const Heard& heard, const std::string& life) {
+}  // namespace
+
+// recap-launcher looks into a folder as root: its names are for a run that could look there as well, and for whom it runs.
+bool Watches::maySeeEntries(const std::string& capsule) const {
+    const auto found = parts_.capsules.find(capsule);
+    return found && (*found)->view != "none" && (*found)->enabled && (*found)->enabling.uid == 0;
+}
+
+Occurrence Watches::occurrenceOf(const Watch& watch, const Heard& heard) const {
+    const EventSchedule& event = watch.armed->event;
     Occurrence occurrence{event.on, microseconds(CLOCK_REALTIME), {}, {}};
-    occurrence.cause = causeOf(heard, life, occurrence.when);
+    occurrence.cause = causeOf(heard, watch.life, occurrence.when);
     auto& facts = occurrence.facts;
     if (event.on == "oom") {
         facts = {{"kills", std::to_string(heard.count)}};
     } else if (event.on == "pressure") {
         facts = {{"resource", event.resource}};
-        if (reader) facts.insert({{"stall", text(reader->opened().stall)}, {"window", text(reader->opened().window)}});
+        if (const auto& reader = watch.reader)
+            facts.insert({{"stall", text(reader->opened().stall)}, {"window", text(reader->opened().window)}});
     } else {
         facts = {{"path", event.path}, {"changes", std::to_string(heard.count)}};
         if (const auto words = changeWords(heard.what); !words.empty()) facts["what"] = words;
-        if (!heard.entry.empty()) facts["entry"] = escaped(heard.entry);
+        if (!heard.entry.empty() && maySeeEntries(watch.key.capsule)) facts["entry"] = escaped(heard.entry);
     }
     return occurrence;
 }
 
-}  // namespace
-
 void Watches::listen(Watch& watch) {
-    schedule(watch, Doing::Listening, 0);
+    schedule(watch, Doing::Listening, watch.cool);
     if (watch.source) {
         sd_event_source_set_enabled(watch.source.get(), SD_EVENT_ON);
         return;
@@ -62,14 +70,19 @@ void Watches::silence(Watch& watch) {
     if (watch.source) sd_event_source_set_enabled(watch.source.get(), SD_EVENT_OFF);
 }
 
-// What comes in a cooldown starts nothing: it may as well be looked at once, after it.
+// In a cooldown, a counter counts by itself and is looked at once, after it. Records of a file take the kernel's memory for as long as
+// nobody reads them, and are read as ever; they are told when it ends.
 void Watches::rest(Watch& watch, std::uint64_t records) {
     silence(watch);
-    const std::uint64_t due = parts_.now() + std::max(kRestUsec, records * kRecordUsec);
-    const std::uint64_t cool = parts_.events.coolsUntil(*watch.armed, watch.key.target);
-    watch.cooling = cool > parts_.now();
-    schedule(watch, Doing::Resting, std::max(due, cool));
+    const std::uint64_t now = parts_.now();
+    const std::uint64_t due = now + std::max(kRestUsec, records * kRecordUsec);
+    if (watch.cool <= now) watch.cool = parts_.events.coolsUntil(*watch.armed, watch.key.target);
+    if (watch.cool <= now) watch.cool = 0;
+    schedule(watch, Doing::Resting, watch.isFile() ? beforeCool(watch, due) : std::max(due, watch.cool));
 }
+
+// What comes after a cooldown is none of it.
+std::uint64_t Watches::beforeCool(const Watch& watch, std::uint64_t due) { return watch.cool == 0 ? due : std::min(due, watch.cool); }
 
 int Watches::onIo(sd_event_source*, int, std::uint32_t events, void* self) {
     const Shared watch = static_cast<Watch*>(self)->shared_from_this();
@@ -80,7 +93,7 @@ int Watches::onIo(sd_event_source*, int, std::uint32_t events, void* self) {
 void Watches::hear(Watch& watch, std::uint32_t events) {
     if (watch.reader->opened().form != WatchForm::Changes) return readOn(watch, events);
     silence(watch);
-    schedule(watch, Doing::Settling, parts_.now() + kSettleUsec);
+    schedule(watch, Doing::Settling, beforeCool(watch, parts_.now() + kSettleUsec));
 }
 
 void Watches::readOn(Watch& watch, std::uint32_t events) {
@@ -93,7 +106,11 @@ void Watches::readOn(Watch& watch, std::uint32_t events) {
 void Watches::act(Watch& watch) {
     const bool anew = watch.heard.gone || watch.heard.moved;
     const std::uint64_t records = watch.heard.records;
-    if (std::exchange(watch.cooling, false))
+    if (watch.cool > parts_.now()) {
+        watch.heard.records = 0;
+        return rest(watch, records);
+    }
+    if (std::exchange(watch.cool, 0) != 0)
         cameInCooldown(watch);
     else if (!watch.isFile() || !anew)
         tell(watch, std::exchange(watch.heard, {}));
@@ -119,7 +136,7 @@ void Watches::tell(Watch& watch, const Heard& heard) {
     if (heard.count == 0) return;
     actedOn(watch, heard.total);
     const Armed armed = watch.armed;
-    const auto occurrence = occurrenceOf(armed->event, watch.reader, heard, watch.life);
+    const auto occurrence = occurrenceOf(watch, heard);
     if (watch.pidfd && ended(*watch.pidfd)) {
         if (watch.counts())
             parts_.events.skip(*armed, watch.key.target.text(), occurrence, "the target has ended, so there is nothing to attach to");
@@ -135,7 +152,7 @@ void Watches::tellEarlier(Watch& watch, std::uint64_t total) {
     if (before >= total) return;
     const Heard heard{.count = total - before, .total = total};
     if (watch.armed->missed == Missed::RunOnce) return tell(watch, heard);
-    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch.armed->event, watch.reader, heard, watch.life),
+    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch, heard),
                        "it came before the target was watched, and schedule.missed says skip");
 }
 
@@ -167,14 +184,14 @@ std::uint64_t Watches::killsActedOn(const Watch& watch, std::uint64_t total) con
 // What killed a container's first process is told before the container is forgotten, and so is what was heard of a file: nobody looks
 // for that again, as he does for kills of a target that goes on.
 void Watches::tellLast(Watch& watch, const std::string& why) {
-    const bool cooling = watch.cooling, hasEnded = watch.pidfd && ended(*watch.pidfd);
+    const bool cooling = watch.cool != 0, hasEnded = watch.pidfd && ended(*watch.pidfd);
     const bool unread = watch.isFile() && (watch.doing == Doing::Settling || watch.doing == Doing::Reading);
     if (watch.reader && (cooling || unread || (watch.counts() && hasEnded))) watch.heard.add(watch.reader->read(0));
     if (cooling) return cameInCooldown(watch);
     const Heard heard = std::exchange(watch.heard, {});
     if (watch.counts() && hasEnded) return tell(watch, heard);
     if (!watch.isFile() || heard.count == 0 || changeWords(heard.what).empty()) return;  // that its file system went is no change
-    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch.armed->event, watch.reader, heard, watch.life), why);
+    parts_.events.skip(*watch.armed, watch.key.target.text(), occurrenceOf(watch, heard), why);
 }
 
 }  // namespace recap

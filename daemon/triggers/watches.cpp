@@ -118,7 +118,7 @@ void Watches::close(Watch& watch) {
     watch.source.reset();
     if (watch.reader && watch.reader->opened().id != 0) parts_.launcher.unwatch(watch.reader->opened().id);
     watch.reader.reset();
-    watch.cooling = false;
+    watch.cool = 0;
 }
 
 void Watches::schedule(Watch& watch, Doing doing, std::uint64_t due) {
@@ -152,11 +152,11 @@ void Watches::tick() {
 void Watches::turn(Watch& watch) {
     switch (watch.doing) {
         case Doing::Waiting: return ask(watch);
+        case Doing::Listening:
         case Doing::Settling:
         case Doing::Reading: return readOn(watch, 0);
-        case Doing::Resting: return watch.cooling ? readOn(watch, 0) : listen(watch);
-        case Doing::Asking:
-        case Doing::Listening: return;
+        case Doing::Resting: return watch.cool != 0 && watch.cool <= parts_.now() ? readOn(watch, 0) : listen(watch);
+        case Doing::Asking: return;
     }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is watched for in targets: of each oom, pressure and file-changed event that is armed, one watch on every target that it selects.
 // A watch that tells of something is not listened to for a while: what comes meanwhile waits in the kernel, which keeps a number or so
-// many records of it, and is counted then. Lives on the loop, where all else goes first.
+// many records of it, and is counted then. In a cooldown a file is listened to all the same, lest its records stay there, and only
+// counted. Lives on the loop, where all else goes first.
 #pragma once
 
 #include <deque>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/core/capsules.hpp"
 #include "daemon/core/event.hpp"
 #include "daemon/core/runs.hpp"
 #include "daemon/core/target_table.hpp"
@@ -29,6 +31,7 @@ struct WatchParts {  // all outlive it, but for `launcher`, whose answers may al
     TargetTable& targets;
     TargetWatches& launcher;
     const RunTable& runs;  // what was acted on before
+    const CapsuleStore& capsules;
     std::function<std::uint64_t()> now = monotonicMicroseconds;
     KillsIn kills = killsIn;
 };
@@ -66,7 +69,7 @@ private:
     enum class Doing {
         Waiting,    // to ask for a descriptor, once it is due
         Asking,     // or about to
-        Listening,  // to the descriptor
+        Listening,  // to the descriptor; due once a cooldown ends
         Settling,   // it has told of something, and more comes with it
         Reading,    // what it has told of, some of it at a time
         Resting,    // it is not listened to before it is due
@@ -92,8 +95,8 @@ private:
         std::string life;                 // likewise: which one it is (Events::lifeOf)
         std::optional<WatchReader> reader;
         EventSource source;
-        Heard heard;           // and not told of yet
-        bool cooling = false;  // Resting in a cooldown, or Reading after it
+        Heard heard;             // and not told of yet
+        std::uint64_t cool = 0;  // when the cooldown ends that it is in, or of which something is still to be read; 0: none
 
         bool stale = false;        // what INSPECT found of the target holds no more
         bool absent = false;       // there was no such file
@@ -136,10 +139,13 @@ private:
     // watch_telling.cpp: what they tell. Whatever is told may drop the watch, which its caller then holds.
     void listen(Watch& watch);
     void rest(Watch& watch, std::uint64_t records);
+    static std::uint64_t beforeCool(const Watch& watch, std::uint64_t due);
     void silence(Watch& watch);
     void hear(Watch& watch, std::uint32_t events);
     void readOn(Watch& watch, std::uint32_t events);
     void act(Watch& watch);
+    bool maySeeEntries(const std::string& capsule) const;
+    Occurrence occurrenceOf(const Watch& watch, const Heard& heard) const;
     void tell(Watch& watch, const Heard& heard);
     void tellEarlier(Watch& watch, std::uint64_t total);
     void tellLast(Watch& watch, const std::string& why);

@@ -41,9 +41,9 @@ protected:
         ASSERT_TRUE(result.ok()) << result.all();
     }
     // Runs the test payload so, on those that are selected, at this event.
-    static void armed(const std::string& name, const std::string& word, const std::string& event) {
-        Stack::get().install(
-            manifestOf(name, "test/payload:1", "[\"/payload\", \"" + word + "\"]", selector() + "[[schedule.event]]\n" + event + "\n"));
+    static void armed(const std::string& name, const std::string& word, const std::string& event, const std::string& sandbox = "") {
+        Stack::get().install(manifestOf(name, "test/payload:1", "[\"/payload\", \"" + word + "\"]",
+                                        selector() + sandbox + "[[schedule.event]]\n" + event + "\n"));
         enabled(name);
     }
     static json rowOf(const std::string& capsule) {
@@ -125,7 +125,7 @@ TEST_F(EventsInTargets, AFileThatChangesIsInTheRunsEnvironmentWhoeverKillsTheLau
 
 TEST_F(EventsInTargets, AFolderTellsWhatHasChangedInIt) {
     const auto target = container("sleep 86401");
-    armed("t-told", "arguments", "on = \"file-changed\"\npath = \"/srv/drop\"");
+    armed("t-told", "arguments", "on = \"file-changed\"\npath = \"/srv/drop\"", "[sandbox]\nview = \"read-only\"\n");
     ASSERT_TRUE(isUnheard("t-told", "there is none"));
     fs::create_directories(target->rootfs() / "srv/drop");
     ASSERT_TRUE(hasRuns("t-told", 1)) << Stack::get().logs();

@@ -51,6 +51,11 @@ struct BatchesTest : World {
         made.selection.parallel = parallel;
         return made;
     }
+    BatchRequest roots(const std::string& labels = "", std::uint32_t parallel = 8) {
+        BatchRequest made = request(labels, parallel);
+        made.run.caller.uid = 0;
+        return made;
+    }
     BatchRequest periodic() {
         BatchRequest made = request();
         made.run.trigger = Trigger::Periodic;
@@ -347,15 +352,13 @@ TEST_F(BatchesTest, WhatNobodyAskedForAndHasNothingToRunOnHasARow) {
 
 TEST_F(BatchesTest, MoreThanAreTakenAreRefusedByNumber) {
     open({.running = 2, .rows = 8});
-    started(request("", 1));
-    const auto rows = batches->start(request());
+    started(roots("", 1));
+    const auto rows = batches->start(roots());
     ASSERT_FALSE(rows);
     EXPECT_EQ(rows.error().code, Errc::LimitExceeded);
     EXPECT_THAT(rows.error().message, HasSubstr("at most 8"));
-    BatchRequest roots = request("n=1");
-    roots.run.caller.uid = 0;
-    started(roots);
-    EXPECT_THAT(batches->start(roots).error().message, HasSubstr("2 batches are under way"));
+    started(roots("n=1"));
+    EXPECT_THAT(batches->start(roots("n=1")).error().message, HasSubstr("2 batches are under way"));
 }
 
 TEST_F(BatchesTest, OneUserHasAQuarterOfThem) {
@@ -368,6 +371,21 @@ TEST_F(BatchesTest, OneUserHasAQuarterOfThem) {
     BatchRequest another = request();
     another.run.caller.uid = 1001;
     EXPECT_TRUE(batches->start(another));
+}
+
+TEST_F(BatchesTest, OneUserHasAQuarterOfTheirTargetsToo) {
+    open({.rows = 12});
+    started(request("n in (1,2)"));
+    const auto second = batches->start(request("n in (1,2)"));
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, Errc::LimitExceeded);
+    EXPECT_THAT(second.error().message, HasSubstr("2 targets beside 2 of uid 1000's batches under way; one user may have at most 3"));
+    BatchRequest another = request("n in (1,2,3)");
+    another.run.caller.uid = 1001;
+    EXPECT_TRUE(batches->start(another));
+    EXPECT_TRUE(batches->start(roots())) << "root has all that is left";
+    endAll();
+    EXPECT_TRUE(batches->start(request("n in (1,2)"))) << "there is room again";
 }
 
 TEST_F(BatchesTest, WhatNobodyAskedForKeepsNobodyFromAsking) {
@@ -392,7 +410,7 @@ TEST_F(BatchesTest, EndedOnesGoInTheirOrder) {
 
 TEST_F(BatchesTest, WhatNobodyAskedForPushesOutNothingThatSomebodyDid) {
     open({.rows = 6, .ended = 2});
-    const BatchId asked = started(request());
+    const BatchId asked = started(roots());
     endAll();
     std::vector<BatchId> unasked;
     for (int i = 0; i < 4; ++i) {
@@ -403,25 +421,25 @@ TEST_F(BatchesTest, WhatNobodyAskedForPushesOutNothingThatSomebodyDid) {
     }
     EXPECT_THAT(heard.expiredIds, ElementsAre(unasked[0], unasked[1]));
     EXPECT_EQ(of(asked).rows.size(), 5u) << "its results are there for their ten minutes";
-    EXPECT_TRUE(batches->start(request("n=1"))) << "nor do their rows take its room";
+    EXPECT_TRUE(batches->start(roots("n=1"))) << "nor do their rows take its room";
     EXPECT_FALSE(batches->start(periodic()).value().empty());
     EXPECT_EQ(of(asked).rows.size(), 5u) << "nor does what they need";
 }
 
 TEST_F(BatchesTest, WhatHasEndedMakesRoomForWhatBeginsTheOldestFirst) {
     open({.rows = 8});
-    const BatchId oldest = started(request("n=1")), older = started(request("n in (1,2,3)"));
+    const BatchId oldest = started(roots("n=1")), older = started(roots("n in (1,2,3)"));
     endAll();
-    const BatchId underWay = started(request("n in (1,2,3)"));
+    const BatchId underWay = started(roots("n in (1,2,3)"));
     EXPECT_THAT(heard.expiredIds, IsEmpty()) << "there is room";
-    EXPECT_TRUE(batches->start(request("n in (1,2)")));
+    EXPECT_TRUE(batches->start(roots("n in (1,2)")));
     EXPECT_THAT(heard.expiredIds, ElementsAre(oldest)) << "and no more than it takes";
-    const auto refused = batches->start(request());
+    const auto refused = batches->start(roots());
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().message, HasSubstr("5 targets beside 5 of batches under way; recapd takes at most 8"));
     EXPECT_NE(batches->findBatch(older), nullptr) << "it would not have helped";
     endAll();
-    EXPECT_TRUE(batches->start(request()));
+    EXPECT_TRUE(batches->start(roots()));
     EXPECT_THAT(heard.expiredIds, ElementsAre(oldest, older, underWay));
 }
 

@@ -98,13 +98,21 @@ TEST(Throttle, WhatCanWaitLeavesHalfOfTheRoom) {
     EXPECT_TRUE(throttle.hasRoom(3 * kSecond));
 }
 
-TEST(Throttle, OnlySoManyAreToldApart) {
-    Throttle throttle({.refillUsec = 1, .burst = 1000, .keys = 10});
-    for (int i = 0; i < 1000; ++i) throttle.pass({"scan", 0, "docker:" + std::to_string(i)}, 60 * kSecond, kSecond);
+TEST(Throttle, OnlySoManyAreToldApartAndTheOthersShareNoCooldown) {
+    Throttle throttle({.refillUsec = kSecond / 100, .burst = 100, .keys = 10});
+    const auto target = [](int i) { return Throttle::Key{"scan", 0, "docker:" + std::to_string(i)}; };
+    std::size_t passed = 0;
+    for (int i = 0; i < 1000; ++i) passed += throttle.pass(target(i), 60 * kSecond, kSecond);
+    EXPECT_EQ(passed, 100u) << "what the rate lets by";
     EXPECT_LE(throttle.size(), 11u);
-    std::uint64_t counted = 0;
-    for (const auto& missed : throttle.missed(100 * kSecond)) counted += missed.inCooldown;
-    EXPECT_EQ(counted, 1000u - 11u);
+    EXPECT_FALSE(throttle.pass(target(0), 60 * kSecond, 3 * kSecond));
+    EXPECT_TRUE(throttle.pass(target(50), 60 * kSecond, 3 * kSecond));
+    EXPECT_EQ(throttle.until(target(50)), 0u);
+    throttle.undo(target(50));
+    std::uint64_t inCooldown = 0, overRate = 0;
+    for (const auto& missed : throttle.missed(100 * kSecond)) inCooldown += missed.inCooldown, overRate += missed.overRate;
+    EXPECT_EQ(inCooldown, 1u);
+    EXPECT_EQ(overRate, 900u);
 }
 
 TEST(Throttle, WhatIsGoneIsToldAtOnce) {

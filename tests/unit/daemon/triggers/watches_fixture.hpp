@@ -125,7 +125,7 @@ struct WatchesTest : World {
             return {};
         };
         events = Events::create(parts).value();
-        WatchParts watched{loop.get(), *events, targets, opener, runs};
+        WatchParts watched{loop.get(), *events, targets, opener, runs, capsules};
         watched.now = parts.now;
         watched.kills = [this](int fd) {
             Urgent::taken(fd);
