@@ -103,7 +103,7 @@ TEST_F(SignalMatchesTest, TellsOfASignalOfTheNamesOwner) {
     settle();
     ASSERT_THAT(heard, SizeIs(1));
     EXPECT_EQ(heard[0].first, kFinished);
-    const Occurrence& occurrence = heard[0].second;
+    const Occurrence occurrence = heard[0].second;
     EXPECT_EQ(occurrence.on, "dbus-signal");
     EXPECT_THAT(occurrence.facts,
                 AllOf(Contains(Pair("service", kName)), Contains(Pair("sender", owner->connection->getUniqueName())),

@@ -57,7 +57,7 @@ private:
         gone_ += goes;
         check();
     }
-    void end(const RunId& id) {
+    void end(RunId id) {  // of a run that it forgets
         going_.erase(id);
         waiting_.erase(id);
         bench_.queue.leave(id);
