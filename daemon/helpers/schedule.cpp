@@ -262,9 +262,11 @@ int schedule(const Places& places) {
     const auto unasked = checkCalendars(places, *file);
     for (const auto& problem : file->problems) warn(places.state + "/schedule: " + problem);
     const bool applied = apply(places, state, *file, unasked);
-    if (!unasked.empty())
-        return complain(places.analyze + " could not be asked about " + std::to_string(unasked.size()) + " calendars, '" +
-                        *unasked.begin() + "' among them");
+    if (!unasked.empty()) {
+        say("<3>", places.analyze + " could not be asked about " + std::to_string(unasked.size()) + " calendars, '" + *unasked.begin() +
+                       "' among them; their timers stay as they are");
+        return EXIT_FAILURE;
+    }
     return applied && file->problems.empty() ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
