@@ -19,6 +19,10 @@ bool hasEnded(const UniqueFd& pidfd) {
     return ::poll(&wait, 1, 0) > 0;
 }
 
+bool sameWords(const Target& a, const Target& b) {
+    return a.name == b.name && a.image == b.image && a.labels == b.labels && a.aliases == b.aliases;
+}
+
 }  // namespace
 
 Error TargetTable::goneError(const TargetId& id) { return {Errc::TargetGone, "target " + id.text() + " has ended"}; }
@@ -100,13 +104,15 @@ void TargetTable::update(Entry& entry, Target told) {
     if (!entry.whole) unpack(entry);
     Target& target = entry.whole->target;
     Target old = std::exchange(target, std::move(told));
+    const bool changed = entry.shown() && !sameWords(old, target);
     target.startTime = old.startTime;
     target.pidfd = std::move(old.pidfd);
     if (target.pidfd && target.cgroup == old.cgroup) {
         target.facts = std::move(old.facts);
         target.tenant = tenants_.of(target);
         if (!entry.shown()) pack(entry);
-        return index_.add(entry);
+        index_.add(entry);
+        return changed ? tellChanged(entry) : void();
     }
     target.tenant = tenants_.of(target);
     // What is not pinned any more is no further word for that process, nor in the way of those that are.
@@ -125,12 +131,17 @@ void TargetTable::update(Entry& entry, Target told) {
     if (!pinned && before) settleOthers(entry, old.pid, old.startTime);
     settle(sameProcess(entry));
     if (!entry.shown()) return;
+    if (changed) tellChanged(entry);
     Whole& whole = *entry.whole;
     if (pinned) {
         whole.asked = false;  // an answer about the old pidfd is no longer waited for
         return want(whole, !whole.waiting.empty());
     }
     for (auto& waiting : std::exchange(whole.waiting, {})) waiting(tl::unexpected(pinned.error()));
+}
+
+void TargetTable::tellChanged(const Entry& entry) {
+    for (auto* listener : listeners_) listener->targetChanged(entry.whole->target);
 }
 
 // Opens the pidfd first, then checks that start time and cgroup are what the backend spoke of.

@@ -34,6 +34,8 @@ public:
     virtual ~TargetListener() = default;
     virtual void targetAdded(const Target& target) = 0;  // once a life, but where a better backend tells of it later
     virtual void targetRemoved(const TargetId& id) = 0;
+    // The same life, by other words: what a selector looks at is something else. A backend may tell of it before it knows all.
+    virtual void targetChanged(const Target&) {}
     virtual void backendChanged(const BackendStatus& status) = 0;
 };
 
@@ -119,6 +121,7 @@ private:
     Entry& shownOf(Entry& entry) const;
     void settle(const std::vector<Entry*>& same);
     void settleOthers(const Entry& gone, pid_t pid, std::uint64_t startTime);
+    void tellChanged(const Entry& entry);
     void show(Entry& entry);
     void hide(Entry& entry, Entry& better);
     static void pack(Entry& entry);

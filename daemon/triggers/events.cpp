@@ -14,9 +14,10 @@
 namespace recap {
 namespace {
 
-constexpr std::size_t kFired = 20'000;  // target starts and stops that are remembered
-constexpr std::size_t kLeaving = 4096;  // targets at a time whose end is waited for
-constexpr std::size_t kToldApart = 16;  // targets of one event in a second, beyond which one row is for all of them
+constexpr std::size_t kFired = 20'000;               // target starts and stops that are remembered
+constexpr std::size_t kLeaving = 4096;               // targets at a time whose end is waited for
+constexpr std::uint64_t kAllWordsUsec = 60'000'000;  // after its start a target is told of by all its words
+constexpr std::size_t kToldApart = 16;               // targets of one event in a second, beyond which one row is for all of them
 
 std::string seconds(std::chrono::microseconds time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) + " s";
@@ -130,13 +131,23 @@ void Events::act(const ArmedEvent& armed, const std::string& about, const std::v
 // What starts before begin() was there before, and is looked at there. One that is told of anew has not started anew.
 void Events::targetAdded(const Target& target) {
     know(target);
-    const auto armed = armed_;
-    if (begun_ == 0 || armed->starts.empty() || wasSeen(target)) return;
+    if (begun_ == 0 || armed_->starts.empty() || wasSeen(target)) return;
     keepLater();
     if (wasBefore(target)) {
         toLookAt_.push_back(target.id);
         return makeUpLater();
     }
+    startOf(target);
+}
+
+// A backend may tell of one by its pid first, and by its labels once it knows them. Long after its start, one has not started.
+void Events::targetChanged(const Target& target) {
+    know(target);
+    if (begun_ != 0 && !wasBefore(target) && microseconds(CLOCK_REALTIME) < realTimeOf(target.startTime) + kAllWordsUsec) startOf(target);
+}
+
+void Events::startOf(const Target& target) {
+    const auto armed = armed_;
     for (const auto* one : armed->starts)
         if (matches(one->selection, target)) startOf(*one, target);
 }
@@ -179,9 +190,9 @@ void Events::know(const Target& target) {
     if (!leaving_.empty()) std::erase_if(leaving_, [&](const Leaving& leaving) { return leaving.known.life == known.life; });
     for (const auto* one : armed_->stops)
         if (matches(one->selection, target)) known.stops.emplace(one->capsule, one->index);
-    if (known.stops.empty()) return;
-    known_[target.id] = std::move(known);
-    keepLater();
+    const bool wasKnown = known_.erase(target.id) != 0;
+    if (!known.stops.empty()) known_[target.id] = std::move(known);
+    if (wasKnown || known_.contains(target.id)) keepLater();
 }
 
 // Its backend may be gone, or a better one tell of it: it has stopped where its process has.

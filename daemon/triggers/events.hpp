@@ -83,6 +83,7 @@ public:
     void forgetKills(const std::string& life);
 
     void targetAdded(const Target& target) override;
+    void targetChanged(const Target& target) override;
     void targetRemoved(const TargetId& id) override;
     void backendChanged(const BackendStatus&) override {}
     void submitted(const RunId&) override {}
@@ -140,6 +141,7 @@ private:
     // `about`: the target of cooldown and rows, BACKEND:ID; empty: none.
     void act(const ArmedEvent& armed, const std::string& about, const std::vector<TargetId>& on, const Occurrence& occurrence);
     void know(const Target& target);
+    void startOf(const Target& target);
     void startOf(const ArmedEvent& armed, const Target& target);
     void stopOf(const TargetId& id, const Known& known);
     void waitForEnd(const TargetId& id, Known known, UniqueFd pidfd);

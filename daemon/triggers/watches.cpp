@@ -69,10 +69,21 @@ void Watches::targetAdded(const Target& target) {
         if (matches(armed->selection, target)) add(armed, target.id);
 }
 
-void Watches::targetRemoved(const TargetId& id) {
+// What selects it no more lets go of it, as where a capsule's selector changes.
+void Watches::targetChanged(const Target& target) {
+    for (const auto& watch : ofTarget(target.id))
+        if (!matches(watch->armed->selection, target)) drop(*watch);
+    targetAdded(target);
+}
+
+std::vector<Watches::Shared> Watches::ofTarget(const TargetId& id) const {
     std::vector<Shared> of;
     for (auto at = watches_.lower_bound({id, {}, 0}); at != watches_.end() && at->first.target == id; ++at) of.push_back(at->second);
-    for (const auto& watch : of) {
+    return of;
+}
+
+void Watches::targetRemoved(const TargetId& id) {
+    for (const auto& watch : ofTarget(id)) {
         const bool hasEnded = watch->pidfd && ended(*watch->pidfd);
         tellLast(*watch, hasEnded ? "the target has ended, so there is nothing to attach to" : "no backend tells of the target any more");
         if (hasEnded) parts_.events.forgetKills(watch->life);

@@ -57,6 +57,7 @@ public:
     std::size_t size() const { return watches_.size(); }
 
     void targetAdded(const Target& target) override;
+    void targetChanged(const Target& target) override;
     void targetRemoved(const TargetId& id) override;  // to be told before Events is, which then tells what was counted
     void backendChanged(const BackendStatus&) override {}
 
@@ -123,6 +124,7 @@ private:
     void schedule(Watch& watch, Doing doing, std::uint64_t due);
     void turn(Watch& watch);
     void armTimer();
+    std::vector<Shared> ofTarget(const TargetId& id) const;
     static int onTime(sd_event_source* source, std::uint64_t now, void* self);
 
     // watch_asking.cpp: their descriptors

@@ -33,9 +33,10 @@ private:
 };
 
 struct Heard : TargetListener {
-    std::vector<std::string> added, removed;
+    std::vector<std::string> added, removed, changed;
     void targetAdded(const Target& target) override { added.push_back(target.id.text()); }
     void targetRemoved(const TargetId& id) override { removed.push_back(id.text()); }
+    void targetChanged(const Target& target) override { changed.push_back(target.id.text() + " " + target.name); }
     std::vector<std::string> backends;
     void backendChanged(const BackendStatus& status) override { backends.push_back(status.name + " " + std::string(name(status.state))); }
 };

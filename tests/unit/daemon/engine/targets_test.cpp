@@ -288,6 +288,34 @@ TEST_F(TargetsTest, AliasesAreNames) {
     EXPECT_EQ(resolved("shop/front"), "docker:a");
 }
 
+TEST_F(TargetsTest, OtherWordsOfALifeAreHeardAndTheSameAreNot) {
+    Target web = target("process", "17", "sh");
+    table.added(web);
+    table.added(web);
+    EXPECT_THAT(heard.changed, testing::IsEmpty());
+    web.name = "shop-web-1";
+    table.added(web);
+    web.labels = {{"app", "web"}};
+    table.added(web);
+    web.aliases = {"shop/web"};
+    table.added(web);
+    web.image = "nginx:1";
+    table.added(web);
+    web.cgroup = "/nowhere";  // it can't be run on, and is known all the same
+    web.labels = {{"app", "db"}};
+    table.added(web);
+    const std::string once = "process:17 shop-web-1";
+    EXPECT_THAT(heard.changed, testing::ElementsAre(once, once, once, once, once));
+    EXPECT_THAT(heard.added, testing::ElementsAre("process:17"));
+    web.cgroup = {};
+    table.added(web);
+    table.added(target("docker", "a", "web"));
+    heard.changed.clear();
+    web.labels = {};
+    table.added(web);
+    EXPECT_THAT(heard.changed, testing::IsEmpty()) << "it is not listed, as a better backend tells of it";
+}
+
 TEST_F(TargetsTest, AnAliasYieldsToNamesAndToPrefixes) {
     const Child child;
     Target posing = target("docker", "a", "posing", child.pid());

@@ -50,6 +50,35 @@ TEST_F(EventsTest, AStartIsAProcesssHoweverManyTellOfIt) {
     EXPECT_THAT(shots, SizeIs(1));
 }
 
+// As the process backend does, which knows a pid before it knows whose container that is.
+TEST_F(EventsTest, ATargetHasStartedThatIsKnownByItsLabelsALittleLater) {
+    armed("scan", {.on = "target-start"}, "n=web");
+    open();
+    have(1);
+    untilTicksPass(targets.resolve("docker:c0").value()->startTime);
+    events->begin();
+    add("1");
+    EXPECT_THAT(shots, IsEmpty());
+    relabel("0", "web");
+    EXPECT_THAT(shots, IsEmpty()) << "it was there before";
+    for (const char* label : {"web", "db", "web"}) relabel("1", label);
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_THAT(shots[0].on, ElementsAre(TargetId{"docker", "c1"}));
+}
+
+TEST_F(EventsTest, ATargetThatStopsIsSelectedByItsLastLabels) {
+    armed("note", {.on = "target-stop"}, "n=web");
+    open();
+    events->begin();
+    have(2);
+    for (const char* number : {"0", "1"}) relabel(number, "web");
+    relabel("1", "db");
+    for (auto& process : processes) process.end();
+    while (!targets.list().empty()) ASSERT_GT(sd_event_run(loop.get(), 20'000'000), 0);
+    ASSERT_THAT(shots, SizeIs(1));
+    EXPECT_THAT(shots[0].occurrence.facts, Contains(Pair("target", "docker:c0")));
+}
+
 TEST_F(EventsTest, AStartIsOneHoweverManyThereWereSince) {
     armed("scan", {.on = "target-start"}, "n=0");
     for (int i = 0; i < 300; ++i) armed("other-" + std::to_string(i), {.on = "target-start"}, "n!=0");

@@ -281,6 +281,15 @@ struct World : ::testing::Test {
         target.pid = processes.back().pid();
         targets.added(target);
     }
+    // Its backend tells of it once more, by this label.
+    void relabel(const std::string& number, const std::string& label) {
+        Target target;
+        target.id = {"docker", "c" + number};
+        target.name = "name-" + number;
+        target.labels = {{"n", label}};
+        target.pid = targets.resolve("docker:c" + number).value()->pid;
+        targets.added(target);
+    }
 };
 
 }  // namespace recap::test

@@ -326,6 +326,23 @@ TEST_F(WatchesTest, WhatIsNotWantedAnyMoreIsLetGo) {
     EXPECT_THAT(opener.unwatched, ElementsAre(1u, 2u, 3u)) << "what was asked for before";
 }
 
+// As the process backend does, which knows a pid before it knows whose container that is.
+TEST_F(WatchesTest, ATargetIsWatchedOnceItsBackendKnowsItsLabels) {
+    armed("report", kOom, "n=web");
+    open(2);
+    ASSERT_THAT(opener.asked, IsEmpty());
+    relabel("1", "web");
+    ASSERT_THAT(opener.asked, SizeIs(1));
+    EXPECT_EQ(opener.asked[0].target, (TargetId{"docker", "c1"}));
+    opener.answerCounter();
+    relabel("1", "web");
+    EXPECT_EQ(opener.questions, 1u) << "nothing is new";
+    EXPECT_THAT(opener.unwatched, IsEmpty());
+    relabel("1", "db");
+    EXPECT_THAT(opener.unwatched, ElementsAre(1u));
+    EXPECT_EQ(watches->size(), 0u);
+}
+
 TEST_F(WatchesTest, ALauncherThatGoesTakesItsIdsAndNotTheDescriptors) {
     armed("report", kOom);
     open();
