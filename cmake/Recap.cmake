@@ -105,10 +105,10 @@ function(recap_test_library name)
   recap_library(${name} TEST PRECOMPILED tests ${ARGN})
 endfunction()
 
-# recap_test_program(NAME [LABEL unit …] SOURCES … LINKS … [GTEST]): a program of the tests, built into tests/, that those of
-# LABEL need; with GTEST it is a GoogleTest.
+# recap_test_program(NAME [LABEL unit …] SOURCES … LINKS … [GTEST] [SHIPPED]): a program of the tests, built into tests/, that those
+# of LABEL need; with GTEST it is a GoogleTest. What is for unit tests alone is not part of `all`, but with SHIPPED.
 function(recap_test_program name)
-  cmake_parse_arguments(arg "GTEST" "" "LABEL;SOURCES;LINKS" ${ARGN})
+  cmake_parse_arguments(arg "GTEST;SHIPPED" "" "LABEL;SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   target_link_libraries(${name} PRIVATE recap_test_options ${arg_LINKS})
@@ -121,7 +121,7 @@ function(recap_test_program name)
   foreach(label IN LISTS arg_LABEL)
     add_dependencies(recap_tests_${label} ${name})
   endforeach()
-  if("${arg_LABEL}" STREQUAL "unit")  # for the sanitizers' build; elsewhere where they are asked for
+  if("${arg_LABEL}" STREQUAL "unit" AND NOT arg_SHIPPED)
     set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   endif()
 endfunction()
@@ -129,11 +129,19 @@ endfunction()
 # What a test finds the build by, in its environment.
 set(RECAP_TEST_ENVIRONMENT "RECAP_BIN_DIR=${CMAKE_BINARY_DIR}/bin;RECAP_SOURCE_DIR=${PROJECT_SOURCE_DIR};RECAP_BUILD_DIR=${CMAKE_BINARY_DIR}")
 
-# recap_test(NAME LABEL unit SOURCES … LINKS … [TIMEOUT s] [STACK [CONFIG file] [CEILING file] [RULES file]]): a GoogleTest
-# program, one ctest entry, labelled. With STACK it runs inside a private stack (what it finds there: tests/support/with-stack).
+# recap_test(NAME LABEL unit SOURCES … LINKS … [TIMEOUT s] [SHIPPED] [STACK [CONFIG file] [CEILING file] [RULES file]]): a
+# GoogleTest program, one ctest entry, labelled. With STACK it runs inside a private stack (what it finds there:
+# tests/support/with-stack). A unit test with SHIPPED sees what a sanitizer's run time hides: memory that is used, a jail's system calls.
+# `dev test` runs it on the release build as well, by the label unit.shipped.
 function(recap_test name)
-  cmake_parse_arguments(arg "STACK" "LABEL;TIMEOUT;CONFIG;CEILING;RULES" "SOURCES;LINKS" ${ARGN})
-  recap_test_program(test_${name} GTEST LABEL ${arg_LABEL} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS})
+  cmake_parse_arguments(arg "STACK;SHIPPED" "LABEL;TIMEOUT;CONFIG;CEILING;RULES" "SOURCES;LINKS" ${ARGN})
+  set(shipped)
+  set(label ${arg_LABEL})
+  if(arg_SHIPPED)
+    set(shipped SHIPPED)
+    set(label ${arg_LABEL}.shipped)
+  endif()
+  recap_test_program(test_${name} GTEST ${shipped} LABEL ${arg_LABEL} SOURCES ${arg_SOURCES} LINKS ${arg_LINKS})
   set(stack)
   if(arg_STACK)
     set(stack "${PROJECT_SOURCE_DIR}/tests/support/with-stack" --build "${CMAKE_BINARY_DIR}")
@@ -149,7 +157,7 @@ function(recap_test name)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
-  set_tests_properties(${arg_LABEL}.${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${RECAP_TEST_ENVIRONMENT}")
+  set_tests_properties(${arg_LABEL}.${name} PROPERTIES LABELS ${label} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "${RECAP_TEST_ENVIRONMENT}")
 endfunction()
 
 # recap_script_test(NAME LABEL system SCRIPT file [TIMEOUT s]): a Python test, one ctest entry.

@@ -131,12 +131,10 @@ void TargetTable::update(Entry& entry, Target told) {
     if (!pinned && before) settleOthers(entry, old.pid, old.startTime);
     settle(sameProcess(entry));
     if (!entry.shown()) return;
-    if (changed) tellChanged(entry);
     Whole& whole = *entry.whole;
-    if (pinned) {
-        whole.asked = false;  // an answer about the old pidfd is no longer waited for
-        return want(whole, !whole.waiting.empty());
-    }
+    if (pinned) whole.asked = false;  // an answer about the old pidfd is no longer waited for
+    if (changed) tellChanged(entry);
+    if (pinned) return want(whole, !whole.waiting.empty());
     for (auto& waiting : std::exchange(whole.waiting, {})) waiting(tl::unexpected(pinned.error()));
 }
 

@@ -170,7 +170,7 @@ void Watches::forget(const Key& key) {
     const auto trouble = troubles_.find({key.capsule, key.event});
     if (trouble == troubles_.end()) return;
     trouble->second.on.erase(key.target);
-    if (trouble->second.on.empty() && trouble->second.beyond == 0) troubles_.erase(trouble);
+    if (trouble->second.on.empty() && trouble->second.beyond.empty()) troubles_.erase(trouble);
 }
 
 // Where some target has the file, others without it are none of its problems.
@@ -189,8 +189,8 @@ std::string Watches::problemOf(const std::string& capsule, std::size_t event) co
     std::string text;
     if (worst != on.end()) text = worst->second.message;
     if (count > 1) text += "; and likewise on " + std::to_string(count - 1) + " more";
-    if (beyond > 0)
-        text += (text.empty() ? "" : "; ") + std::to_string(beyond) + " targets are not watched, as recapd has no more than " +
+    if (!beyond.empty())
+        text += (text.empty() ? "" : "; ") + std::to_string(beyond.size()) + " targets are not watched, as recapd has no more than " +
                 std::to_string(kMost) + " watches";
     return text;
 }

@@ -55,7 +55,7 @@ void Watches::refresh() {
             watch->armed = armed->second;
     }
     for (const auto& watch : unwanted) drop(*watch);
-    for (auto& [event, trouble] : troubles_) trouble.beyond = 0;
+    for (auto& [event, trouble] : troubles_) trouble.beyond.clear();
     std::erase_if(troubles_, [](const auto& one) { return one.second.on.empty(); });
     crowded_ = false;
     room_ = 0;
@@ -69,11 +69,24 @@ void Watches::targetAdded(const Target& target) {
         if (matches(armed->selection, target)) add(armed, target.id);
 }
 
-// What selects it no more lets go of it, as where a capsule's selector changes.
+// What selects it no more lets go of it. What had come in a cooldown by then is told all the same.
 void Watches::targetChanged(const Target& target) {
-    for (const auto& watch : ofTarget(target.id))
-        if (!matches(watch->armed->selection, target)) drop(*watch);
+    leave(target.id);
+    for (const auto& watch : ofTarget(target.id)) {
+        if (matches(watch->armed->selection, target)) continue;
+        if (watch->cool != 0) {
+            watch->heard.add(watch->reader->read(0));
+            cameInCooldown(*watch);
+        }
+        drop(*watch);
+    }
     targetAdded(target);
+}
+
+// Of those for which there was no room.
+void Watches::leave(const TargetId& target) {
+    for (auto& [event, trouble] : troubles_) trouble.beyond.erase(target);
+    std::erase_if(troubles_, [](const auto& one) { return one.second.on.empty() && one.second.beyond.empty(); });
 }
 
 std::vector<Watches::Shared> Watches::ofTarget(const TargetId& id) const {
@@ -83,6 +96,7 @@ std::vector<Watches::Shared> Watches::ofTarget(const TargetId& id) const {
 }
 
 void Watches::targetRemoved(const TargetId& id) {
+    leave(id);
     for (const auto& watch : ofTarget(id)) {
         const bool hasEnded = watch->pidfd && ended(*watch->pidfd);
         tellLast(*watch, hasEnded ? "the target has ended, so there is nothing to attach to" : "no backend tells of the target any more");
@@ -103,7 +117,7 @@ void Watches::add(const Armed& armed, const TargetId& target) {
     if (watches_.contains(key)) return;
     if (watches_.size() >= kMost) {
         crowded_ = true;
-        ++troubles_[{key.capsule, key.event}].beyond;
+        troubles_[{key.capsule, key.event}].beyond.insert(target);
         return;
     }
     const Shared& watch = watches_[key] = std::make_shared<Watch>();

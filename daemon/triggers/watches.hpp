@@ -112,13 +112,14 @@ private:
     struct Trouble {
         std::map<TargetId, Error> on;
         std::set<Errc> told;
-        std::size_t beyond = 0;  // targets for which there was no room
+        std::set<TargetId> beyond;  // for which there was no room
     };
 
     explicit Watches(const WatchParts& parts) : parts_(parts) {}
 
     // watches.cpp: which there are, and when they are due
     void add(const Armed& armed, const TargetId& target);
+    void leave(const TargetId& target);
     void drop(Watch& watch);
     void close(Watch& watch);
     void schedule(Watch& watch, Doing doing, std::uint64_t due);

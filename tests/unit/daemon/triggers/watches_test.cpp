@@ -343,6 +343,21 @@ TEST_F(WatchesTest, ATargetIsWatchedOnceItsBackendKnowsItsLabels) {
     EXPECT_EQ(watches->size(), 0u);
 }
 
+TEST_F(WatchesTest, WhatCameInACooldownOfATargetThatIsSelectedNoMoreIsTold) {
+    armed("report", kSeldomOom, "n=0");
+    open();
+    const int counter = opener.answerCounter();
+    ASSERT_EQ(::eventfd_write(counter, 1), 0);
+    hear();
+    ASSERT_THAT(shots, SizeIs(1));
+    ASSERT_EQ(::eventfd_write(counter, 3), 0);
+    relabel("0", "db");
+    EXPECT_EQ(watches->size(), 0u);
+    pass(61s);
+    ASSERT_THAT(runs.skipped, SizeIs(1));
+    EXPECT_THAT(runs.skipped[0].second, HasSubstr("3 more came within the cooldown of 60 s"));
+}
+
 TEST_F(WatchesTest, ALauncherThatGoesTakesItsIdsAndNotTheDescriptors) {
     armed("report", kOom);
     open();
@@ -437,6 +452,8 @@ TEST_F(WatchesTest, ThereAreOnlySoManyAndWhoHasNoneHasOneLater) {
     armed("report-75", kOom);
     refresh();
     EXPECT_THAT(problem("report-75"), HasSubstr("64 targets are not watched"));
+    for (const char* label : {"a", "b"}) relabel("63", label);
+    EXPECT_THAT(problem("report-75"), HasSubstr("64 targets are not watched")) << "one that is told of once more is the same one";
     processes[0].end();
     hear();
     pass(1s);
